@@ -1,0 +1,8 @@
+"""What our services share: settings, a runner that stops gracefully, and a health server."""
+
+from mqtt_trace.service._health import HealthServer, Status
+from mqtt_trace.service._load import load
+from mqtt_trace.service._run import run
+from mqtt_trace.service._settings import BrokerSettings, ServiceSettings
+
+__all__ = ["BrokerSettings", "HealthServer", "ServiceSettings", "Status", "load", "run"]
