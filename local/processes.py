@@ -1,0 +1,195 @@
+"""Commands as processes: started, waited for by a condition, stopped within a bound, never left behind."""
+
+import atexit
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import httpx
+
+from local import reaper
+
+POLL_S = 0.05
+
+
+class ProcessError(RuntimeError):
+    """A process is not what was asked for; the message names it, the cause, its last lines and its log."""
+
+
+class Process:
+    """One command in a process group of its own, with its output in a file.
+
+    Args:
+        name: What messages call it.
+        command: Program and arguments.
+        log: File that its output is appended to.
+        env: Environment variables beside those of this process.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self.command = list(command)
+        self.log = log
+        self.env = dict(env or {})
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._popen is not None and self._popen.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is also the id of its group.
+
+        Raises:
+            ProcessError: it was never started.
+        """
+        if self._popen is None:
+            raise ProcessError(f"{self.name} was not started")
+        return self._popen.pid
+
+    def start(self) -> None:
+        """Start it; what it needs until it is ready is waited for with `wait_until`.
+
+        Raises:
+            ProcessError: it is running already, or there is no such command.
+        """
+        if self.running:
+            raise ProcessError(f"{self.name} is running already")
+        with self.log.open("ab") as output:
+            try:
+                self._popen = subprocess.Popen(
+                    self.command,
+                    env={**os.environ, **self.env},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except FileNotFoundError as error:
+                raise ProcessError(f"{self.name} did not start: there is no command {self.command[0]}") from error
+        _reaper.add(self._popen.pid)
+
+    def wait_until(self, ready: Callable[[], bool], *, timeout_s: float = 30) -> None:
+        """Poll `ready` until it is true.
+
+        Raises:
+            ProcessError: the process ended before that, or the time is over.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not ready():
+            if not self.running:
+                raise ProcessError(f"{self.name} ended with {self._returncode()} before it was ready{self._why()}")
+            if time.monotonic() > deadline:
+                raise ProcessError(f"{self.name} was not ready after {timeout_s:g} s{self._why()}")
+            time.sleep(POLL_S)
+
+    def stop(self, *, timeout_s: float = 15) -> int:
+        """SIGTERM, and SIGKILL of its group when it is still there after `timeout_s`.
+
+        Returns:
+            Its exit code, negative for a signal as in `subprocess`; that of an earlier end when it had ended.
+        """
+        return self._end(signal.SIGTERM, timeout_s)
+
+    def kill(self) -> int:
+        """SIGKILL: it gets no chance to save or to say anything."""
+        return self._end(signal.SIGKILL, 5)
+
+    def tail(self, lines: int = 10) -> str:
+        """Return the last lines of its output."""
+        if not self.log.exists():
+            return ""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def _end(self, number: signal.Signals, timeout_s: float) -> int:
+        if self._popen is None:
+            return 0
+        if self._popen.poll() is None:
+            self._popen.send_signal(number)
+            try:
+                self._popen.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                _kill_group(self._popen.pid)
+                self._popen.wait()
+        _kill_group(self._popen.pid)  # children that it may have left
+        _reaper.remove(self._popen.pid)
+        return self._popen.returncode
+
+    def _returncode(self) -> int | None:
+        return None if self._popen is None else self._popen.returncode
+
+    def _why(self) -> str:
+        tail = self.tail()
+        return f":\n{tail}\n(log: {self.log})" if tail else f" and said nothing (log: {self.log})"
+
+
+def answers_http(url: str) -> Callable[[], bool]:
+    """Return a condition: `GET url` is answered with 2xx."""
+
+    def ready() -> bool:
+        try:
+            return httpx.get(url, timeout=2, trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
+    return ready
+
+
+def accepts_tcp(host: str, port: int) -> Callable[[], bool]:
+    """Return a condition: something accepts connections on the port."""
+
+    def ready() -> bool:
+        try:
+            with socket.create_connection((host, port), timeout=2):
+                return True
+        except OSError:
+            return False
+
+    return ready
+
+
+def _kill_group(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
+        return
+
+
+class _Reaper:
+    """The pipe to `local.reaper`, which is started with the first process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._popen: subprocess.Popen[str] | None = None
+
+    def add(self, group: int) -> None:
+        self._tell(f"+{group}\n")
+
+    def remove(self, group: int) -> None:
+        self._tell(f"-{group}\n")
+
+    def _tell(self, line: str) -> None:
+        with self._lock:
+            if self._popen is None:
+                self._popen = self._start()
+            if self._popen.stdin is not None:
+                self._popen.stdin.write(line)
+                self._popen.stdin.flush()
+
+    def _start(self) -> subprocess.Popen[str]:
+        popen = subprocess.Popen(
+            [sys.executable, "-I", reaper.__file__], stdin=subprocess.PIPE, text=True, start_new_session=True
+        )
+        atexit.register(popen.communicate)  # closes its input: whatever is left ends with us
+        return popen
+
+
+_reaper = _Reaper()
