@@ -1,0 +1,40 @@
+"""W3C trace context across an MQTT broker, for paho-mqtt and OpenTelemetry.
+
+`TracedPublisher` publishes with a span that lasts until the broker's acknowledgement; `TracedConsumer` continues the
+trace where the message arrives. `inject` and `extract` are the two halves for programs that keep their own spans.
+"""
+
+from mqtt_trace._errors import ConfigurationError, MqttTraceError
+from mqtt_trace._pending import PublishOutcome
+from mqtt_trace._version import __version__
+from mqtt_trace.consumer import TracedConsumer
+from mqtt_trace.options import Conventions, Options, Relation
+from mqtt_trace.propagation import (
+    Extracted,
+    MissingReason,
+    context_to_user_properties,
+    extract,
+    has_trace_context,
+    inject,
+    user_properties_to_context,
+)
+from mqtt_trace.publisher import TracedPublisher
+
+__all__ = [
+    "ConfigurationError",
+    "Conventions",
+    "Extracted",
+    "MissingReason",
+    "MqttTraceError",
+    "Options",
+    "PublishOutcome",
+    "Relation",
+    "TracedConsumer",
+    "TracedPublisher",
+    "__version__",
+    "context_to_user_properties",
+    "extract",
+    "has_trace_context",
+    "inject",
+    "user_properties_to_context",
+]

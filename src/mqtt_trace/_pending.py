@@ -1,0 +1,156 @@
+"""Spans that wait for an acknowledgement, bounded in number and in age.
+
+paho calls `on_publish` while it holds its own mutex, and does so before `publish()` returns when the broker is quick.
+So nothing here is locked while paho runs, and an acknowledgement that comes before its publish is known is kept for it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from opentelemetry.trace import Span
+
+from mqtt_trace.attributes import Attributes
+
+_SWEEP_INTERVAL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PublishOutcome:
+    """How a publish ended.
+
+    Attributes:
+        packet_id: Its packet id (MQTT 5, section 2.2.1); 0 when paho refused the message before it had one.
+        reason_code: Of PUBACK, PUBREC or PUBCOMP (MQTT 5, section 2.4); 0 when there was none.
+        error_type: None when the message was delivered, else a reason code such as `0x87`, `timeout`, `closed`,
+            `overflow`, or the name of paho's error.
+        description: The error in words.
+    """
+
+    packet_id: int
+    reason_code: int = 0
+    error_type: str | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingSpan:
+    """A publish that is under way."""
+
+    span: Span
+    started: float
+    metric_attributes: Attributes
+    on_outcome: Callable[[PublishOutcome], None] | None
+
+
+Ended = list[tuple[PendingSpan, PublishOutcome]]
+
+
+class PendingSpans:
+    """The pending spans of one client, by packet id, oldest first."""
+
+    def __init__(self, limit: int, timeout: float, end: Callable[[PendingSpan, PublishOutcome], None]) -> None:
+        self._limit = limit
+        self._timeout = timeout
+        self._end = end
+        self._lock = threading.Lock()
+        self._pending: dict[int, PendingSpan] = {}
+        self._early: dict[int, PublishOutcome] = {}
+        self._calls = 0
+        self._swept = False
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def call_begins(self) -> None:
+        """To be called before paho's `publish()`: from here on an unknown acknowledgement may be ours."""
+        with self._lock:
+            self._calls += 1
+
+    def call_ends(self, packet_id: int | None = None, pending: PendingSpan | None = None) -> None:
+        """To be called after paho's `publish()`, with the span if it now waits for an acknowledgement."""
+        ended: Ended = []
+        with self._lock:
+            self._calls -= 1
+            if packet_id is not None and pending is not None:
+                outcome = self._early.pop(packet_id, None)
+                if outcome is None:
+                    self._pending[packet_id] = pending
+                    if len(self._pending) > self._limit:
+                        ended.append(self._oldest("overflow", f"more than {self._limit} publishes are pending"))
+                else:
+                    ended.append((pending, outcome))
+            if not self._calls:
+                self._early.clear()
+        self._finish(ended)
+        if not self._swept:
+            self._swept = True
+            _sweeper.watch(self)
+
+    def acknowledge(self, outcome: PublishOutcome) -> None:
+        """End the span of an acknowledged publish; other people's publishes are none of our business."""
+        with self._lock:
+            pending = self._pending.pop(outcome.packet_id, None)
+            if pending is None and self._calls:
+                self._early[outcome.packet_id] = outcome
+        if pending is not None:
+            self._finish([(pending, outcome)])
+
+    def expire(self) -> None:
+        """End the spans that have waited for longer than the time-out."""
+        ended: Ended = []
+        with self._lock:
+            limit = time.monotonic() - self._timeout
+            while self._pending and next(iter(self._pending.values())).started <= limit:
+                ended.append(self._oldest("timeout", f"no acknowledgement within {self._timeout:g} s"))
+        self._finish(ended)
+
+    def close(self) -> None:
+        """End every span: nobody will hear the acknowledgements."""
+        ended: Ended = []
+        with self._lock:
+            while self._pending:
+                ended.append(self._oldest("closed", "the client was closed before the acknowledgement"))
+        self._finish(ended)
+
+    def _oldest(self, error_type: str, description: str) -> tuple[PendingSpan, PublishOutcome]:
+        packet_id = next(iter(self._pending))
+        return self._pending.pop(packet_id), PublishOutcome(packet_id, 0, error_type, description)
+
+    def _finish(self, ended: Ended) -> None:
+        for pending, outcome in ended:
+            self._end(pending, outcome)
+
+
+class _Sweeper:
+    """One daemon thread that bounds the age of all pending spans, however quiet their clients are."""
+
+    def __init__(self) -> None:
+        self._watched: weakref.WeakSet[PendingSpans] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, spans: PendingSpans) -> None:
+        with self._lock:
+            self._watched.add(spans)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._sweep, name="mqtt-trace-sweeper", daemon=True)
+                self._thread.start()
+
+    def _sweep(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(_SWEEP_INTERVAL_S):
+            with self._lock:
+                watched = list(self._watched)
+                if not watched:
+                    self._thread = None
+                    return
+            for spans in watched:
+                spans.expire()
+
+
+_sweeper = _Sweeper()

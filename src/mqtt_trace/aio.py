@@ -1,0 +1,234 @@
+"""Keeps a paho client connected on an asyncio loop.
+
+paho's `loop_start` costs a thread, three descriptors and a `select()` per client, which ends at some hundreds of
+clients. Its socket callbacks let one loop serve thousands; this is the loop's side of them, with reconnects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, SocketLike
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+_MISC_INTERVAL_S = 1.0
+_CONNACK_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Delays between attempts to connect, in seconds: doubled from `first` to `longest`, each cut by up to a half."""
+
+    first: float = 1.0
+    longest: float = 30.0
+
+    def delay(self, failures: int) -> float:
+        """Seconds to wait after that many failures in a row, 1 or more."""
+        full = min(self.longest, self.first * 2.0 ** min(failures - 1, 16))
+        return full * random.uniform(0.5, 1.0)  # noqa: S311 - spreads clients, guards nothing
+
+
+class Connection:
+    """Connects a paho client, serves its socket from the running loop, and connects again when the connection is lost.
+
+    The client must use callback API version 2, must not run a loop of its own, and leaves `on_connect`, `on_disconnect`
+    and the socket callbacks to this class. Its other callbacks run on the event loop. Call `connect_async` on it first:
+    that is where host, port, keepalive and session properties come from.
+
+    Args:
+        client: The client.
+        on_up: Called with "session present" after each successful CONNACK (MQTT 5, section 3.2.2.1.1).
+        on_down: Called with the cause, in words, after a failed attempt to connect and after a lost connection.
+        executor: Where the blocking part of connecting runs; the loop's default executor if None.
+        backoff: Delays between attempts.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        on_up: Callable[[bool], None] | None = None,
+        on_down: Callable[[str], None] | None = None,
+        executor: Executor | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.client = client
+        self._on_up = on_up or _ignore
+        self._on_down = on_down or _ignore
+        self._executor = executor
+        self._backoff = backoff or Backoff()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._up = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._cause = ""
+        self._writing: SocketLike | None = None
+        client.on_connect = self._connected
+        client.on_disconnect = self._disconnected
+        client.on_socket_open = self._socket_opened
+        client.on_socket_close = self._socket_closed
+        client.on_socket_register_write = self._write_wanted
+        client.on_socket_unregister_write = self._write_done
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the broker has accepted the connection and it still stands."""
+        return self._up.is_set()
+
+    async def wait_up(self) -> None:
+        """Return when the connection is up."""
+        await self._up.wait()
+
+    async def run(self) -> None:
+        """Stay connected until `close` is called."""
+        failures = 0
+        while not self._closing.is_set():
+            self._gone.clear()
+            self._cause = ""
+            if await self._connect():
+                failures = 0
+                await self._serve()
+            if self._closing.is_set():
+                return
+            failures += 1
+            self._on_down(self._cause)
+            await self._unless_closing(self._backoff.delay(failures))
+
+    async def close(self, properties: Properties | None = None, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - a bound on the broker's side, not on the caller's
+        """Send DISCONNECT (MQTT 5, section 3.14) with the given properties and let `run` return."""
+        self._closing.set()
+        if not self._up.is_set():
+            return
+        self.client.disconnect(properties=properties)
+        try:
+            await asyncio.wait_for(self._gone.wait(), timeout)
+        except TimeoutError:
+            self._abort()
+
+    async def _connect(self) -> bool:
+        try:
+            await self._loop.run_in_executor(self._executor, self.client.reconnect)
+        except (OSError, ValueError) as error:
+            self._cause = f"{type(error).__name__}: {error}"
+            return False
+        up = asyncio.ensure_future(self._up.wait())
+        gone = asyncio.ensure_future(self._gone.wait())
+        await asyncio.wait({up, gone}, timeout=_CONNACK_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+        up.cancel()
+        gone.cancel()
+        if self._up.is_set():
+            return True
+        if not self._gone.is_set():
+            self._cause = f"no CONNACK within {_CONNACK_TIMEOUT_S:g} s"
+            self._abort()
+        return False
+
+    async def _serve(self) -> None:
+        while True:
+            try:
+                await asyncio.wait_for(self._gone.wait(), _MISC_INTERVAL_S)
+            except TimeoutError:
+                self.client.loop_misc()
+            else:
+                return
+
+    async def _unless_closing(self, delay: float) -> None:
+        try:
+            await asyncio.wait_for(self._closing.wait(), delay)
+        except TimeoutError:
+            return
+
+    def _abort(self) -> None:
+        """Break the connection; paho has no call for it, so its next read finds it gone."""
+        sock = self.client.socket()
+        if sock is not None:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]  # paho's protocol leaves it out
+            except OSError:
+                return
+            self.client.loop_read()
+
+    def _connected(
+        self,
+        client: Client,
+        userdata: Any,
+        flags: ConnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        del client, userdata, properties
+        if reason.is_failure:
+            self._cause = f"the broker refused the connection: {reason}"
+            return
+        self._up.set()
+        self._on_up(flags.session_present)
+
+    def _disconnected(
+        self,
+        client: Client,
+        userdata: Any,
+        flags: DisconnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        del client, userdata, properties
+        self._up.clear()
+        origin = "the broker closed the connection" if flags.is_disconnect_packet_from_server else "connection lost"
+        self._cause = self._cause or f"{origin}: {reason}"
+        self._gone.set()
+
+    def _socket_opened(self, client: Client, userdata: Any, sock: SocketLike) -> None:
+        del client, userdata
+        self._loop.call_soon_threadsafe(self._watch, sock)
+
+    def _watch(self, sock: SocketLike) -> None:
+        if sock is self.client.socket():
+            self._loop.add_reader(sock, self._readable)
+
+    def _socket_closed(self, client: Client, userdata: Any, sock: SocketLike) -> None:
+        del client, userdata
+        self._loop.remove_reader(sock)
+        self._stop_writing()
+
+    def _write_wanted(self, client: Client, userdata: Any, sock: SocketLike) -> None:
+        """Write in the next turn of the loop: nearly always the socket takes it all, and no writer is registered."""
+        del client, userdata, sock
+        if threading.get_ident() == self._thread:
+            self._loop.call_soon(self._writable)
+        else:
+            self._loop.call_soon_threadsafe(self._writable)
+
+    def _write_done(self, client: Client, userdata: Any, sock: SocketLike) -> None:
+        del client, userdata, sock
+        self._stop_writing()
+
+    def _stop_writing(self) -> None:
+        if self._writing is not None:
+            self._loop.remove_writer(self._writing)
+            self._writing = None
+
+    def _readable(self) -> None:
+        """TLS may have decrypted more than one packet, of which the descriptor says nothing."""
+        self.client.loop_read()
+        while (sock := self.client.socket()) is not None and getattr(sock, "pending", int)():
+            self.client.loop_read()
+
+    def _writable(self) -> None:
+        self.client.loop_write()
+        sock = self.client.socket()
+        if self._writing is None and sock is not None and self.client.want_write():
+            self._writing = sock
+            self._loop.add_writer(sock, self._writable)
+
+
+def _ignore(_: object) -> None:
+    """Nobody listens."""

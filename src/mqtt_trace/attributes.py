@@ -1,0 +1,124 @@
+"""Span and metric attributes, as the OpenTelemetry messaging conventions name them (1.44, in development).
+
+The conventions' names are spelled out here because the Python package keeps them in a private module that changes
+between minor releases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from opentelemetry.util.types import AttributeValue
+from paho.mqtt.client import Client, MQTTMessage, MQTTv5
+from paho.mqtt.properties import Properties
+
+from mqtt_trace.options import Conventions
+
+Attributes = dict[str, AttributeValue]
+
+MESSAGE_ID = "messaging.message.id"
+BATCH_MESSAGE_COUNT = "messaging.batch.message_count"
+DESTINATION = "messaging.destination.name"
+TEMPLATE = "messaging.destination.template"
+GROUP = "messaging.consumer.group.name"
+ERROR_TYPE = "error.type"
+REASON_CODE = "mqtt.reason_code"
+MISSING_CONTEXT = "mqtt.missing_context"
+MISSING_CONTEXT_REASON = "mqtt.missing_context_reason"
+
+_METRIC_KEYS = (
+    "messaging.system",
+    "messaging.operation.name",
+    "messaging.operation.type",
+    TEMPLATE,
+    GROUP,
+    "server.address",
+    "server.port",
+)
+"""What a metric is split by: everything of low cardinality. A topic names a device, so it is left to the spans."""
+
+_OLDER_NAMES = {
+    "messaging.operation.name": "messaging.operation",
+    "messaging.client.id": "messaging.client_id",
+    "messaging.message.body.size": "messaging.message.payload_size_bytes",
+    "server.address": "net.peer.name",
+    "server.port": "net.peer.port",
+}
+
+
+class Operation(StrEnum):
+    """What a span does with a message."""
+
+    PUBLISH = "publish"
+    PROCESS = "process"
+
+
+def operation_attributes(client: Client | None, operation: Operation, conventions: Conventions) -> Attributes:
+    """What all spans of one operation of one client share."""
+    renamed = operation is Operation.PUBLISH and conventions is not Conventions.GUIDE
+    attributes: Attributes = {
+        "messaging.system": "mqtt",
+        "messaging.operation.name": operation.value,
+        "messaging.operation.type": "send" if renamed else operation.value,
+    }
+    if client is None:
+        return attributes
+    if client.host:
+        attributes["server.address"] = client.host
+        attributes["server.port"] = client.port
+    if client_id := _text(client._client_id):  # noqa: SLF001 - paho has no public name for it
+        attributes["messaging.client.id"] = client_id
+    attributes["network.protocol.version"] = "5.0" if client.protocol == MQTTv5 else "3.1.1"
+    return attributes
+
+
+def message_attributes(
+    topic: str, qos: int, *, retain: bool, body_size: int, properties: Properties | None
+) -> Attributes:
+    """What one message adds, on either side of the broker."""
+    attributes: Attributes = {
+        DESTINATION: topic,
+        "messaging.message.body.size": body_size,
+        "mqtt.qos": qos,
+        "mqtt.retain": retain,
+    }
+    correlation = getattr(properties, "CorrelationData", None)
+    if correlation:
+        attributes["messaging.message.conversation_id"] = _readable(correlation)
+    return attributes
+
+
+def received_attributes(message: MQTTMessage) -> Attributes:
+    """What a received message adds."""
+    attributes = message_attributes(
+        message.topic,
+        message.qos,
+        retain=message.retain,
+        body_size=len(message.payload),
+        properties=message.properties,
+    )
+    attributes["mqtt.duplicate"] = message.dup
+    return attributes
+
+
+def with_older_names(attributes: Attributes, conventions: Conventions) -> Attributes:
+    """Add the names before conventions 1.24 beside the new ones when both were asked for."""
+    if conventions is not Conventions.DUPLICATE:
+        return attributes
+    return attributes | {old: attributes[new] for new, old in _OLDER_NAMES.items() if new in attributes}
+
+
+def metric_attributes(attributes: Mapping[str, AttributeValue]) -> Attributes:
+    """The part of a span's attributes that a metric can be split by."""
+    return {key: attributes[key] for key in _METRIC_KEYS if key in attributes}
+
+
+def _readable(correlation: bytes) -> str:
+    """Correlation data is binary (MQTT 5, section 3.3.2.3.6), yet most applications put text into it."""
+    text = correlation.decode("utf-8", "replace")
+    return text if text.isprintable() and "\N{REPLACEMENT CHARACTER}" not in text else correlation.hex()
+
+
+def _text(value: bytes | str | None) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""

@@ -1,0 +1,103 @@
+"""What a user may choose about propagation and spans, read from the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mqtt_trace._errors import ConfigurationError
+
+
+class Relation(StrEnum):
+    """How a process span relates to the context that its message carried."""
+
+    PARENT = "parent"
+    LINK = "link"
+
+
+class Conventions(StrEnum):
+    """Which names of the messaging semantic conventions are emitted.
+
+    ``GUIDE`` says `publish` where conventions 1.28 and later say `send`; ``STABLE`` follows those; ``DUPLICATE`` adds
+    the older attribute names beside the new ones.
+    """
+
+    GUIDE = ""
+    STABLE = "messaging"
+    DUPLICATE = "messaging/dup"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Choices that hold for every span and message of a process.
+
+    Attributes:
+        relation: Policy for process spans of messages that are not retained.
+        baggage_keys: Baggage entries that may leave the process; every other one stays.
+        baggage_max_bytes: Bound on the serialized baggage of one message; entries beyond it stay.
+        json_fallback: Carry the context in a `_trace` key of JSON payloads on connections without user properties.
+        conventions: Names of the messaging conventions.
+    """
+
+    relation: Relation = Relation.PARENT
+    baggage_keys: frozenset[str] = frozenset()
+    baggage_max_bytes: int = 1024
+    json_fallback: bool = False
+    conventions: Conventions = Conventions.GUIDE
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Options:
+        """Read ``MQTT_TRACE_*`` and ``OTEL_SEMCONV_STABILITY_OPT_IN``; an empty variable counts as unset.
+
+        Raises:
+            ConfigurationError: A variable has a value that is not understood.
+        """
+        default = cls()
+        return cls(
+            relation=_relation(environ.get("MQTT_TRACE_RELATION", "")) or default.relation,
+            baggage_keys=frozenset(_items(environ.get("MQTT_TRACE_BAGGAGE_KEYS", ""))),
+            baggage_max_bytes=_size("MQTT_TRACE_BAGGAGE_MAX_BYTES", environ, default.baggage_max_bytes),
+            json_fallback=_flag("MQTT_TRACE_JSON_FALLBACK", environ),
+            conventions=_conventions(environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "")),
+        )
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _relation(text: str) -> Relation | None:
+    if not text.strip():
+        return None
+    try:
+        return Relation(text.strip().lower())
+    except ValueError:
+        problem = f"must be parent or link (got {text!r})"
+        raise ConfigurationError(variable="MQTT_TRACE_RELATION", problem=problem) from None
+
+
+def _size(variable: str, environ: Mapping[str, str], default: int) -> int:
+    text = environ.get(variable, "").strip()
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit()):
+        raise ConfigurationError(variable=variable, problem=f"must be a number of bytes, 0 or more (got {text!r})")
+    return int(text)
+
+
+def _flag(variable: str, environ: Mapping[str, str]) -> bool:
+    text = environ.get(variable, "").strip().lower()
+    if text not in {"", "true", "false"}:
+        raise ConfigurationError(variable=variable, problem=f"must be true or false (got {text!r})")
+    return text == "true"
+
+
+def _conventions(text: str) -> Conventions:
+    """`messaging/dup` wins over `messaging`, as the conventions ask; values for other domains are not ours to judge."""
+    chosen = _items(text)
+    for candidate in (Conventions.DUPLICATE, Conventions.STABLE):
+        if candidate.value in chosen:
+            return candidate
+    return Conventions.GUIDE

@@ -1,0 +1,36 @@
+"""The opt-in fallback for MQTT 3.1.1: the context in a `_trace` key of a JSON payload.
+
+MQTT 3.1.1 has no user properties. This couples the transport to the payload's schema, so it is off by default.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+KEY = "_trace"
+
+
+def add_context(payload: bytes, user_properties: Iterable[tuple[str, str]]) -> bytes:
+    """Return the payload with the context in it; a payload that is not a JSON object is returned as it is."""
+    document = _object(payload)
+    if document is None:
+        return payload
+    return json.dumps({**document, KEY: dict(user_properties)}, separators=(",", ":")).encode()
+
+
+def read_context(payload: bytes | bytearray) -> list[tuple[str, str]]:
+    """The context that a payload carries, as user properties; empty if it carries none."""
+    document = _object(payload)
+    carried = document.get(KEY) if document else None
+    if not isinstance(carried, dict):
+        return []
+    return [(name, value) for name, value in carried.items() if isinstance(value, str)]
+
+
+def _object(payload: bytes | bytearray) -> dict[str, object] | None:
+    try:
+        document = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None

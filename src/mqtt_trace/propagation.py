@@ -1,0 +1,155 @@
+"""Trace context across the broker: OpenTelemetry contexts to and from the user properties of PUBLISH packets.
+
+The format is that of the configured OpenTelemetry propagator, with W3C Trace Context and Baggage as the default, one
+user property per field, lower case (MQTT 5, section 3.3.2.3.7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+from urllib.parse import quote_plus
+
+from opentelemetry import baggage, propagate, trace
+from opentelemetry.context import Context, get_current
+from opentelemetry.propagators.textmap import Getter, TextMapPropagator
+from paho.mqtt.properties import Properties
+
+from mqtt_trace._packing import PublishProperties
+from mqtt_trace.options import Options
+
+UserProperties = list[tuple[str, str]]
+"""User properties as paho knows them: name and value pairs, in order, names may repeat."""
+
+_MERGEABLE = {"tracestate", "baggage"}
+"""Fields that may come in several parts, which W3C joins with commas; any other field must be there once."""
+_MAX_LENGTH = 8192
+"""W3C Baggage asks for 8192 bytes at least; nothing that we restore from a message needs more."""
+
+
+class MissingReason(StrEnum):
+    """Why a message brought no usable trace context."""
+
+    ABSENT = "absent"
+    MALFORMED = "malformed"
+    DUPLICATE = "duplicate"
+    MQTT311 = "mqtt311"
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """What was read from a message.
+
+    Attributes:
+        context: The restored context; empty when it is missing.
+        missing: Why there is no remote span in it, or None if there is one.
+    """
+
+    context: Context = field(default_factory=Context)
+    missing: MissingReason | None = None
+
+
+def inject(
+    properties: Properties | None = None, context: Context | None = None, *, options: Options | None = None
+) -> Properties:
+    """Return PUBLISH properties that carry the context beside everything that `properties` holds.
+
+    `properties` itself is not changed, so it can be used for any number of messages. Propagation fields that are
+    already in it, as in those of a message that is passed on, are replaced.
+
+    Args:
+        properties: The caller's own PUBLISH properties.
+        context: The context to carry; the current one by default.
+        options: Baggage policy; that of the environment by default.
+    """
+    own = context_to_user_properties(context, options=options)
+    if properties is None:
+        return PublishProperties(own)
+    fields = _fields(propagate.get_global_textmap())
+    kept = [pair for pair in getattr(properties, "UserProperty", ()) if pair[0] not in fields]
+    return PublishProperties(kept + own, properties)
+
+
+def context_to_user_properties(context: Context | None = None, *, options: Options | None = None) -> UserProperties:
+    """Serialize a context, the current one by default, into user properties."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier, context=_with_allowed_baggage(context, options))
+    return [(name.lower(), value) for name, value in carrier.items()]
+
+
+def extract(user_properties: Iterable[tuple[str, str]] | None) -> Extracted:
+    """Restore the context that a message carries, or say why there is none; never raises for what a message holds."""
+    propagator = propagate.get_global_textmap()
+    carrier: dict[str, str] = {}
+    fields = _fields(propagator)
+    for name, value in user_properties or ():
+        if name not in fields:
+            continue
+        if name not in carrier:
+            carrier[name] = value
+        elif name in _MERGEABLE:
+            if len(carrier[name]) <= _MAX_LENGTH:
+                carrier[name] += f",{value}"
+        else:
+            return Extracted(missing=MissingReason.DUPLICATE)
+    if carrier.keys() <= _MERGEABLE:
+        return Extracted(missing=MissingReason.ABSENT)
+    return _restore(propagator, {name: value for name, value in carrier.items() if len(value) <= _MAX_LENGTH})
+
+
+def user_properties_to_context(user_properties: Iterable[tuple[str, str]] | None) -> Context:
+    """Restore the context that a message carries; an empty context if there is none that can be used."""
+    return extract(user_properties).context
+
+
+def has_trace_context(user_properties: Iterable[tuple[str, str]] | None) -> bool:
+    """Whether the user properties carry a trace context that can be used."""
+    return extract(user_properties).missing is None
+
+
+class _LowerCaseGetter(Getter[Mapping[str, str]]):
+    """Propagators may ask for `X-B3-TraceId`; on the wire every name is lower case."""
+
+    def get(self, carrier: Mapping[str, str], key: str) -> list[str] | None:
+        value = carrier.get(key.lower())
+        return None if value is None else [value]
+
+    def keys(self, carrier: Mapping[str, str]) -> list[str]:
+        return list(carrier)
+
+
+_GETTER = _LowerCaseGetter()
+
+
+@lru_cache(maxsize=8)
+def _fields(propagator: TextMapPropagator) -> frozenset[str]:
+    return frozenset(name.lower() for name in propagator.fields)
+
+
+def _restore(propagator: TextMapPropagator, carrier: Mapping[str, str]) -> Extracted:
+    try:
+        context = propagator.extract(carrier, context=Context(), getter=_GETTER)
+    except Exception:  # noqa: BLE001 - a propagator of any make must not cost us the message
+        return Extracted(missing=MissingReason.MALFORMED)
+    if not trace.get_current_span(context).get_span_context().is_valid:
+        return Extracted(missing=MissingReason.MALFORMED)
+    return Extracted(context)
+
+
+def _with_allowed_baggage(context: Context | None, options: Options | None) -> Context:
+    """Baggage can hold what a broker's other subscribers must not see, so only named entries leave, up to a size."""
+    context = get_current() if context is None else context
+    entries = baggage.get_all(context)
+    if not entries:
+        return context
+    options = options or Options.from_env()
+    allowed = baggage.clear(context)
+    size = 0
+    for name, value in entries.items():
+        size_with = size + len(quote_plus(name)) + len(quote_plus(str(value))) + len("=,")
+        if name in options.baggage_keys and size_with <= options.baggage_max_bytes:
+            allowed = baggage.set_baggage(name, value, allowed)
+            size = size_with
+    return allowed
