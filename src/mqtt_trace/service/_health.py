@@ -1,16 +1,26 @@
 """Liveness and readiness over HTTP."""
 
+import errno
+import socket
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Self
 
+from aiohttp import web
+
+from mqtt_trace._errors import ConfigurationError
+
 Status = Callable[[], tuple[bool, Mapping[str, object]]]
-"""Says whether the service is ready, and why: the JSON object that `GET /ready` answers with."""
+"""Says whether the service is ready, and why: details for the JSON object that `GET /ready` answers with."""
+
+_PROBE_ENDS_WITHIN_S = 1.0
 
 
 class HealthServer:
     """Answers `GET /health` (200 while the loop runs) and `GET /ready` (200 or 503, by `status`).
 
-    Use as an async context manager. `port` 0 takes a free one.
+    Both answer with JSON: `{"status": "ok"}`, and `{"ready": true}` with the details of `status` beside it.
+    Use as an async context manager. `port` 0 takes a free one; the attribute `port` then holds it.
 
     Raises:
         mqtt_trace.ConfigurationError: On entering, when `HEALTH_HOST` or `HEALTH_PORT` cannot be listened on.
@@ -19,9 +29,37 @@ class HealthServer:
     def __init__(self, host: str, port: int, status: Status) -> None:
         self.host = host
         self.port = port
+        self._status = status
+        app = web.Application()
+        app.add_routes([web.get("/health", self._health), web.get("/ready", self._ready)])
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_PROBE_ENDS_WITHIN_S)
 
     async def __aenter__(self) -> Self:
-        raise NotImplementedError
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self.host, self.port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise _unusable(self.host, self.port, error) from error
+        self.port = self._runner.addresses[0][1]
+        return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        raise NotImplementedError
+        await self._runner.cleanup()
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        ready, details = self._status()
+        status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return web.json_response({"ready": ready, **details}, status=status)
+
+
+def _unusable(host: str, port: int, error: OSError) -> ConfigurationError:
+    wrong_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+    reason = error.strerror or str(error)
+    return ConfigurationError(
+        variable="HEALTH_HOST" if wrong_host else "HEALTH_PORT",
+        problem=f"cannot listen on {host}:{port}: {reason}",
+    )

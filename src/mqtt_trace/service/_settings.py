@@ -1,11 +1,12 @@
 """Settings that every service has, and those of a service that talks to a broker."""
 
 import ssl
-from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mqtt_trace._errors import ConfigurationError
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
@@ -21,18 +22,61 @@ class ServiceSettings(BaseSettings):
 class BrokerSettings(ServiceSettings):
     """Environment variables of a service that talks to an MQTT broker and answers health probes."""
 
-    mqtt_broker_host: str = Field(default="mosquitto")
-    mqtt_broker_port: int = Field(default=1883, ge=1, le=65535)
-    mqtt_username: str | None = Field(default=None)
-    mqtt_password: SecretStr | None = Field(default=None)
-    mqtt_tls: bool = Field(default=False)
-    mqtt_tls_ca_file: Path | None = Field(default=None)
-    mqtt_tls_cert_file: Path | None = Field(default=None)
-    mqtt_tls_key_file: Path | None = Field(default=None)
-    mqtt_keepalive_s: int = Field(default=30, ge=1, le=65535)
-    health_host: str = Field(default="0.0.0.0")  # noqa: S104 - a pod's probes come from outside the process
-    health_port: int = Field(default=8080, ge=0, le=65535)
+    mqtt_broker_host: str = Field(default="mosquitto", description="Host name or address of the broker.")
+    mqtt_broker_port: int = Field(default=1883, ge=1, le=65535, description="TCP port of the broker.")
+    mqtt_username: str | None = Field(default=None, description="User name for CONNECT.")
+    mqtt_password: SecretStr | None = Field(default=None, description="Password for CONNECT.")
+    mqtt_tls: bool = Field(default=False, description="Connect with TLS; certificate and host name are verified.")
+    mqtt_tls_ca_file: FilePath | None = Field(
+        default=None, description="PEM file of the CAs to trust instead of the system's."
+    )
+    mqtt_tls_cert_file: FilePath | None = Field(default=None, description="PEM file of the client certificate.")
+    mqtt_tls_key_file: FilePath | None = Field(default=None, description="PEM file of the client certificate's key.")
+    mqtt_keepalive_s: int = Field(default=30, ge=1, le=65535, description="Keep Alive of CONNECT, in seconds.")
+    health_host: str = Field(
+        default="0.0.0.0",  # noqa: S104 - probes come from outside the container
+        description="Address to answer health probes on.",
+    )
+    health_port: int = Field(
+        default=8080, ge=0, le=65535, description="TCP port to answer health probes on; 0 takes a free one."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.mqtt_password is not None and self.mqtt_username is None:
+            raise ConfigurationError(variable="MQTT_PASSWORD", problem="is set, but MQTT_USERNAME is not")
+        if self.mqtt_tls_cert_file is not None and self.mqtt_tls_key_file is None:
+            raise ConfigurationError(variable="MQTT_TLS_CERT_FILE", problem="is set, but MQTT_TLS_KEY_FILE is not")
+        if self.mqtt_tls_key_file is not None and self.mqtt_tls_cert_file is None:
+            raise ConfigurationError(variable="MQTT_TLS_KEY_FILE", problem="is set, but MQTT_TLS_CERT_FILE is not")
+        if not self.mqtt_tls:
+            for variable in ("MQTT_TLS_CA_FILE", "MQTT_TLS_CERT_FILE"):
+                # Whoever names a certificate expects an encrypted connection.
+                if getattr(self, variable.lower()) is not None:
+                    raise ConfigurationError(variable=variable, problem="is set, but MQTT_TLS is not true")
+        return self
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """The context for the broker's connection, or None without TLS; certificate and host name are verified."""
-        raise NotImplementedError
+        """The context for the broker's connection, or None without TLS; certificate and host name are verified.
+
+        Raises:
+            mqtt_trace.ConfigurationError: A file that holds no usable certificate or key.
+        """
+        if not self.mqtt_tls:
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.mqtt_tls_ca_file)
+        except OSError as error:
+            raise ConfigurationError(
+                variable="MQTT_TLS_CA_FILE", problem=f"cannot be used: {error} (got '{self.mqtt_tls_ca_file}')"
+            ) from error
+        if self.mqtt_tls_cert_file is not None:
+            try:
+                # An empty password makes an encrypted key an error; without one OpenSSL asks for it on the terminal.
+                context.load_cert_chain(self.mqtt_tls_cert_file, self.mqtt_tls_key_file, password="")
+            except OSError as error:
+                raise ConfigurationError(
+                    variable="MQTT_TLS_CERT_FILE",
+                    problem=f"cannot be used with MQTT_TLS_KEY_FILE: {error} (got '{self.mqtt_tls_cert_file}')",
+                ) from error
+        return context
