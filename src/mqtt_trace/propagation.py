@@ -53,7 +53,7 @@ class Extracted:
 
 def inject(
     properties: Properties | None = None, context: Context | None = None, *, options: Options | None = None
-) -> Properties:
+) -> PublishProperties:
     """Return PUBLISH properties that carry the context beside everything that `properties` holds.
 
     `properties` itself is not changed, so it can be used for any number of messages. Propagation fields that are

@@ -1,0 +1,68 @@
+"""Options from the environment."""
+
+from __future__ import annotations
+
+import pytest
+
+from mqtt_trace import ConfigurationError, Conventions, MqttTraceError, Options, Relation
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    """Unset and empty mean the same."""
+    assert (
+        Options.from_env({})
+        == Options()
+        == Options.from_env({"MQTT_TRACE_RELATION": "", "MQTT_TRACE_BAGGAGE_KEYS": " "})
+    )
+
+
+def test_every_variable_is_read() -> None:
+    """Each option has its variable."""
+    environ = {
+        "MQTT_TRACE_RELATION": "link",
+        "MQTT_TRACE_BAGGAGE_KEYS": "tenant, site",
+        "MQTT_TRACE_BAGGAGE_MAX_BYTES": "64",
+        "MQTT_TRACE_JSON_FALLBACK": "true",
+        "OTEL_SEMCONV_STABILITY_OPT_IN": "http,messaging",
+    }
+    assert Options.from_env(environ) == Options(
+        relation=Relation.LINK,
+        baggage_keys=frozenset({"tenant", "site"}),
+        baggage_max_bytes=64,
+        json_fallback=True,
+        conventions=Conventions.STABLE,
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "conventions"),
+    [
+        ("", Conventions.GUIDE),
+        ("http", Conventions.GUIDE),
+        ("messaging", Conventions.STABLE),
+        ("messaging,messaging/dup", Conventions.DUPLICATE),
+        ("http/dup, messaging/dup", Conventions.DUPLICATE),
+    ],
+)
+def test_the_opt_in_is_a_list_in_which_dup_wins(value: str, conventions: Conventions) -> None:
+    """Other domains' values in the list mean nothing to messaging."""
+    assert Options.from_env({"OTEL_SEMCONV_STABILITY_OPT_IN": value}).conventions is conventions
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MQTT_TRACE_RELATION", "child"),
+        ("MQTT_TRACE_BAGGAGE_MAX_BYTES", "-1"),
+        ("MQTT_TRACE_BAGGAGE_MAX_BYTES", "1k"),
+        ("MQTT_TRACE_JSON_FALLBACK", "yes"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(variable: str, value: str) -> None:
+    """The error names the variable and shows the value, in one line."""
+    with pytest.raises(ConfigurationError) as caught:
+        Options.from_env({variable: value})
+    assert caught.value.variable == variable
+    assert repr(value) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, MqttTraceError)

@@ -1,0 +1,67 @@
+"""The quick packing of PUBLISH properties gives the bytes that paho gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from mqtt_trace._packing import PublishProperties
+
+PAIRS = st.lists(st.tuples(st.text(max_size=30), st.text(max_size=300)), max_size=20)
+
+
+def paho_properties(user_properties: list[tuple[str, str]]) -> Any:
+    """What paho makes of them."""
+    properties = Properties(PacketTypes.PUBLISH)
+    if user_properties:
+        properties.UserProperty = user_properties
+    return properties
+
+
+@given(PAIRS)
+def test_user_properties_are_packed_as_paho_packs_them(user_properties: list[tuple[str, str]]) -> None:
+    """Byte for byte, so that no subscriber can tell the difference."""
+    assert PublishProperties(user_properties).pack() == paho_properties(user_properties).pack()
+
+
+@given(PAIRS)
+def test_other_properties_are_packed_as_paho_packs_them(user_properties: list[tuple[str, str]]) -> None:
+    """What the caller set beside user properties is in the packet as well."""
+    base = Properties(PacketTypes.PUBLISH)
+    base.MessageExpiryInterval = 7
+    wanted = paho_properties(user_properties)
+    wanted.MessageExpiryInterval = 7
+    assert PublishProperties(user_properties, base).pack() == wanted.pack()
+
+
+def test_a_property_set_afterwards_is_packed() -> None:
+    """It stays paho's class: setting, reading, printing and listing work as they do there."""
+    properties: Any = PublishProperties([("a", "b")])
+    properties.ContentType = "text/plain"
+    unpacked: Any = Properties(PacketTypes.PUBLISH)
+    unpacked.unpack(properties.pack())
+    assert (unpacked.ContentType, unpacked.UserProperty) == ("text/plain", [("a", "b")])
+    assert str(properties) == str(unpacked)
+    assert properties.json() == unpacked.json()
+    assert not properties.isEmpty()
+
+
+def test_printing_fresh_properties_works() -> None:
+    """Paho prints them when a program logs packets."""
+    assert str(PublishProperties([("a", "b")])) == "[UserProperty : [('a', 'b')]]"
+
+
+def test_an_unset_property_raises_as_with_paho() -> None:
+    """Code that asks for a property that is not there sees the AttributeError that it expects."""
+    with pytest.raises(AttributeError):
+        _ = PublishProperties([]).ContentType
+
+
+def test_a_pair_beyond_what_a_packet_holds_is_left_out() -> None:
+    """A string of more than 65535 bytes would make the whole message impossible to send."""
+    assert PublishProperties([("a", "ä" * 40_000), ("b", "c")]).UserProperty == [("b", "c")]

@@ -1,0 +1,105 @@
+"""The bookkeeping of spans that wait for an acknowledgement."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.trace import INVALID_SPAN
+
+from mqtt_trace._pending import PendingSpan, PendingSpans, PublishOutcome
+
+
+@dataclass
+class Ledger:
+    """Pending spans, and the outcomes of those that ended."""
+
+    limit: int = 100
+    timeout: float = 60.0
+    outcomes: list[PublishOutcome] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.spans = PendingSpans(self.limit, self.timeout, lambda _, outcome: self.outcomes.append(outcome))
+
+    def publish(self, packet_id: int, *, early: bool = False, age: float = 0.0) -> None:
+        """One publish, whose acknowledgement may come before `publish()` returns."""
+        self.spans.call_begins()
+        if early:
+            self.spans.acknowledge(PublishOutcome(packet_id))
+        self.spans.call_ends(packet_id, PendingSpan(INVALID_SPAN, time.monotonic() - age, {}, None))
+
+    @property
+    def errors(self) -> list[str | None]:
+        """How the spans ended."""
+        return [outcome.error_type for outcome in self.outcomes]
+
+
+@given(st.lists(st.booleans(), max_size=50))
+def test_each_publish_ends_once_whenever_its_acknowledgement_comes(early: list[bool]) -> None:
+    """Before or after `publish()` returns: one outcome per publish, nothing left behind."""
+    ledger = Ledger()
+    for packet_id, is_early in enumerate(early, 1):
+        ledger.publish(packet_id, early=is_early)
+    for packet_id in range(1, len(early) + 1):
+        ledger.spans.acknowledge(PublishOutcome(packet_id))
+    assert sorted(outcome.packet_id for outcome in ledger.outcomes) == list(range(1, len(early) + 1))
+    assert len(ledger.spans) == 0
+
+
+def test_an_acknowledgement_of_somebody_elses_publish_is_ignored() -> None:
+    """A program may publish around us; its packet ids come again later as ours."""
+    ledger = Ledger()
+    ledger.spans.acknowledge(PublishOutcome(7))
+    ledger.publish(7)
+    assert len(ledger.spans) == 1
+    assert not ledger.outcomes
+
+
+def test_an_early_acknowledgement_does_not_outlive_the_calls_it_may_belong_to() -> None:
+    """What nobody claimed while a publish was under way is forgotten with it."""
+    ledger = Ledger()
+    ledger.spans.call_begins()
+    ledger.spans.acknowledge(PublishOutcome(7))
+    ledger.spans.call_ends()
+    ledger.publish(7)
+    assert len(ledger.spans) == 1
+
+
+def test_the_oldest_gives_way_beyond_the_limit() -> None:
+    """Memory is bounded however many publishes are never acknowledged."""
+    ledger = Ledger(limit=3)
+    for packet_id in range(1, 6):
+        ledger.publish(packet_id)
+    assert len(ledger.spans) == 3
+    assert [(o.packet_id, o.error_type) for o in ledger.outcomes] == [(1, "overflow"), (2, "overflow")]
+
+
+def test_only_what_is_too_old_expires() -> None:
+    """The age of each counts from its own publish."""
+    ledger = Ledger(timeout=60.0)
+    ledger.publish(1, age=61.0)
+    ledger.publish(2, age=1.0)
+    ledger.spans.expire()
+    assert [(o.packet_id, o.error_type) for o in ledger.outcomes] == [(1, "timeout")]
+    assert len(ledger.spans) == 1
+
+
+def test_closing_ends_everything() -> None:
+    """Nobody will hear those acknowledgements."""
+    ledger = Ledger()
+    ledger.publish(1)
+    ledger.publish(2)
+    ledger.spans.close()
+    assert ledger.errors == ["closed", "closed"]
+
+
+def test_a_quiet_clients_spans_expire_by_themselves(until: object) -> None:
+    """No later publish is needed for a span to time out."""
+    ledger = Ledger(timeout=0.01)
+    ledger.publish(1)
+    assert callable(until)
+    until(lambda: ledger.errors == ["timeout"], "the span timed out")
+
+
