@@ -94,6 +94,10 @@ class Mosquitto:
         self._process.start()
         self._process.wait_until(self._answers_connect())
 
+    def check(self) -> None:
+        """Raise `ProcessError` when it was started and has ended by itself."""
+        self._process.check()
+
     def stop(self) -> None:
         """Stop it with SIGTERM: sessions and queued messages are saved."""
         self._process.stop()

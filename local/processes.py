@@ -17,9 +17,11 @@ from local import reaper
 
 POLL_S = 0.05
 
+_LINES_SHOWN = 10
+
 
 class ProcessError(RuntimeError):
-    """A process is not what was asked for; the message names it, the cause, its last lines and its log."""
+    """A process is not what was asked for: one line with its name, the cause and its log, its last lines as a note."""
 
 
 class Process:
@@ -29,14 +31,14 @@ class Process:
         name: What messages call it.
         command: Program and arguments.
         log: File that its output is appended to.
-        env: Environment variables beside those of this process.
+        env: Its environment, that of this process by default.
     """
 
     def __init__(self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> None:
         self.name = name
         self.command = list(command)
         self.log = log
-        self.env = dict(env or {})
+        self.env = dict(os.environ if env is None else env)
         self._popen: subprocess.Popen[bytes] | None = None
 
     @property
@@ -67,7 +69,7 @@ class Process:
             try:
                 self._popen = subprocess.Popen(
                     self.command,
-                    env={**os.environ, **self.env},
+                    env=self.env,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -86,10 +88,19 @@ class Process:
         deadline = time.monotonic() + timeout_s
         while not ready():
             if not self.running:
-                raise ProcessError(f"{self.name} ended with {self._returncode()} before it was ready{self._why()}")
+                raise self._error(f"ended with {self._returncode()} before it was ready")
             if time.monotonic() > deadline:
-                raise ProcessError(f"{self.name} was not ready after {timeout_s:g} s{self._why()}")
+                raise self._error(f"was not ready after {timeout_s:g} s")
             time.sleep(POLL_S)
+
+    def check(self) -> None:
+        """Do nothing while it runs.
+
+        Raises:
+            ProcessError: it has ended by itself.
+        """
+        if not self.running:
+            raise self._error(f"ended with {self._returncode()}")
 
     def stop(self, *, timeout_s: float = 15) -> int:
         """SIGTERM, and SIGKILL of its group when it is still there after `timeout_s`.
@@ -103,11 +114,9 @@ class Process:
         """SIGKILL: it gets no chance to save or to say anything."""
         return self._end(signal.SIGKILL, 5)
 
-    def tail(self, lines: int = 10) -> str:
-        """Return the last lines of its output."""
-        if not self.log.exists():
-            return ""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+    def output(self) -> str:
+        """What it has written so far, over all its starts."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def _end(self, number: signal.Signals, timeout_s: float) -> int:
         if self._popen is None:
@@ -126,9 +135,12 @@ class Process:
     def _returncode(self) -> int | None:
         return None if self._popen is None else self._popen.returncode
 
-    def _why(self) -> str:
-        tail = self.tail()
-        return f":\n{tail}\n(log: {self.log})" if tail else f" and said nothing (log: {self.log})"
+    def _error(self, what: str) -> ProcessError:
+        said = [line for line in self.output().splitlines()[-_LINES_SHOWN:] if line.strip()]
+        cause = f": {said[-1].strip()}" if said else ", without a word"
+        error = ProcessError(f"{self.name} {what}{cause} (log: {self.log})")
+        error.add_note("\n".join(said))
+        return error
 
 
 def answers_http(url: str) -> Callable[[], bool]:

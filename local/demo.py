@@ -1,0 +1,193 @@
+"""`make demo`: the whole stack on this machine, and the first reading's trace as a tree."""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+
+from rich.console import Console
+from rich.live import Live
+
+from local.connected import missing_step
+from local.processes import ProcessError
+from local.report import Figures, figures_table, missing_context_table, trace_tree
+from local.scout import Scout, Span
+from local.stack import COLLECTOR, Stack
+
+PRODUCER = "mqtt-trace-producer"
+CONSUMER = "mqtt-trace-consumer"
+
+_INTERVAL_S = 0.5
+_PATIENCE_S = 30.0
+_LEGACY_MESSAGES = 2
+
+_HELP = """\
+Starts Mosquitto, scout-sim, the OpenTelemetry Collector (when otelcol-contrib is on PATH), echo, consumer and producer
+as processes, prints the first connected trace as a tree, then how many readings were published, processed and
+connected. In a terminal it goes on until Ctrl-C. Otherwise it stops after READINGS readings (environment variable,
+default 10) and exits with 1 if the trace of any of them was not connected.
+"""
+
+
+class NotConnectedError(RuntimeError):
+    """A reading has no connected trace; the message says which and what it lacks."""
+
+
+def main() -> int:
+    """Run the demo; returns the exit code."""
+    argparse.ArgumentParser(
+        prog="make demo", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    try:
+        readings = readings_from(os.environ)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    stay = sys.stdin.isatty() and sys.stdout.isatty()
+    console = Console(highlight=False) if stay else Console(highlight=False, force_terminal=False, width=140)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops like Ctrl-C
+    try:
+        return Demo(console, readings, stay=stay).run()
+    except (ProcessError, NotConnectedError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def readings_from(env: Mapping[str, str]) -> int:
+    """Return how many readings to wait for.
+
+    Raises:
+        ValueError: READINGS is not a number from 1 to 500.
+    """
+    value = env.get("READINGS", "10")
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 500):  # noqa: PLR2004 - named in the message
+        raise ValueError(f"READINGS must be a number from 1 to 500, not {value!r}")
+    return int(value)
+
+
+class Demo:
+    """One run: the stack, what was seen of it so far, and where it is shown."""
+
+    def __init__(self, console: Console, readings: int, *, stay: bool) -> None:
+        self._console = console
+        self._readings = readings
+        self._stay = stay
+        self._lacking: dict[str, str | None] = {}
+
+    def run(self) -> int:
+        """Start everything, show what there is to see, stop everything."""
+        self._stack = Stack(interval_s=_INTERVAL_S, on_start=lambda name: self._console.print(f"starting {name}"))
+        if not self._stack.has_collector:
+            self._console.print(f"no {COLLECTOR} on PATH: the services export straight to scout-sim")
+        with self._stack, Scout(self._stack.scout_url) as self._scout:
+            send_without_context(self._stack)
+            self._show_first_trace()
+            self._show_missing_context()
+            if self._stay:
+                self._show_live()
+            else:
+                self._show_result()
+        self._console.print("stopped")
+        return 0
+
+    def _show_first_trace(self) -> None:
+        self._wait(lambda: self._connected() > 0, "no connected trace")
+        trace_id = next(trace_id for trace_id, lacking in self._lacking.items() if lacking is None)
+        self._console.print()
+        self._console.print(trace_tree(trace_id, self._scout.spans(trace_id)))
+        self._console.print(f"\nits page: {self._stack.scout_url}/traces/{trace_id}")
+
+    def _show_missing_context(self) -> None:
+        self._wait(
+            lambda: len(self._missing_context()) >= _LEGACY_MESSAGES,
+            "two messages without context were sent, but mqtt.missing_context=true does not find them",
+        )
+        self._console.print("\none message was sent without context, one with a malformed one")
+        self._console.print(missing_context_table(self._missing_context()))
+
+    def _show_live(self) -> None:
+        self._console.print(f"\nall traces: {self._stack.scout_url}/   Ctrl-C stops")
+        try:
+            with Live(figures_table(self._figures()), console=self._console) as live:
+                while True:
+                    self._stack.check()
+                    live.update(figures_table(self._figures()))
+                    time.sleep(1)
+        except KeyboardInterrupt:
+            self._console.print("stopping")
+
+    def _show_result(self) -> None:
+        self._wait(lambda: self._seen() >= self._readings, f"fewer than {self._readings} readings were traced")
+        self._stack.stop("producer")
+        self._wait(lambda: self._seen() == self._connected(), "a reading was not processed")
+        self._wait(self._figures_are_complete, "the metrics do not agree with the traces", fail=False)
+        self._console.print(figures_table(self._figures()))
+
+    def _seen(self) -> int:
+        for trace_id in self._scout.trace_ids(service=PRODUCER, limit=1000):
+            if self._lacking.get(trace_id, "") is not None:
+                self._lacking[trace_id] = missing_step(self._scout.spans(trace_id))
+        return len(self._lacking)
+
+    def _connected(self) -> int:
+        self._seen()
+        return sum(lacking is None for lacking in self._lacking.values())
+
+    def _missing_context(self) -> list[tuple[str, Span]]:
+        return [
+            (trace_id, span)
+            for trace_id in self._scout.trace_ids(attribute="mqtt.missing_context=true")
+            for span in self._scout.spans(trace_id)
+            if span.attributes.get("mqtt.missing_context")
+        ]
+
+    def _figures(self) -> Figures:
+        return Figures(
+            published=self._scout.counter("iot.readings.published", PRODUCER),
+            processed=self._scout.counter("iot.readings.processed", CONSUMER),
+            connected=self._connected(),
+            missing_context=self._scout.counter("mqtt.client.missing_contexts", CONSUMER),
+            dead_lettered=self._scout.counter("iot.readings.dead_lettered", CONSUMER),
+        )
+
+    def _figures_are_complete(self) -> bool:
+        figures = self._figures()
+        return (
+            figures.published >= figures.connected
+            and figures.processed >= figures.connected + _LEGACY_MESSAGES
+            and figures.missing_context >= _LEGACY_MESSAGES
+        )
+
+    def _wait(self, condition: Callable[[], bool], otherwise: str, *, fail: bool = True) -> None:
+        deadline = time.monotonic() + _PATIENCE_S + self._readings * _INTERVAL_S
+        while not condition():
+            self._stack.check()
+            if time.monotonic() > deadline:
+                if fail:
+                    raise NotConnectedError(f"{otherwise}{self._first_lacking()} (logs: {self._stack.folder})")
+                return
+            time.sleep(0.2)
+
+    def _first_lacking(self) -> str:
+        lacking = [f": trace {trace_id} is not connected: {why}" for trace_id, why in self._lacking.items() if why]
+        return lacking[0] if lacking else ""
+
+
+def send_without_context(stack: Stack) -> None:
+    """Publish as a legacy sensor would: one reading without context, one with a malformed traceparent."""
+    address = ["-h", stack.mosquitto.host, "-p", str(stack.mosquitto.port)]
+    for properties in ([], ["-D", "PUBLISH", "user-property", "traceparent", "00-legacy-gateway-01"]):
+        reading = {"device_id": "legacy-001", "reading": 21.5, "message_id": str(uuid.uuid4()), "ts": time.time()}
+        message = ["-V", "5", "-q", "1", "-t", "sensors/legacy-001/reading", "-m", json.dumps(reading)]
+        subprocess.run(["mosquitto_pub", *address, *message, *properties], check=True, timeout=20)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""What scout-sim knows, asked over its query API."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+
+@dataclass(frozen=True)
+class Span:
+    """A span as far as a tree and its checks need it; `kind` is `PRODUCER`, `CONSUMER`, `CLIENT` or `SERVER`."""
+
+    span_id: str
+    parent_span_id: str | None
+    name: str
+    kind: str
+    service: str
+    start_ns: int = 0
+    duration_ms: float = 0.0
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Scout:
+    """A client of the query API.
+
+    Args:
+        url: Base address, such as `http://127.0.0.1:8080`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.Client(base_url=url, timeout=10, trust_env=False)
+
+    def trace_ids(self, **filters: str | int) -> list[str]:
+        """Return the ids of traces, oldest first; the API names the filters (service, attribute, limit …)."""
+        traces = self._get("/api/traces", **filters)["traces"]
+        return [trace["trace_id"] for trace in sorted(traces, key=lambda trace: trace["start"])]
+
+    def spans(self, trace_id: str) -> list[Span]:
+        """Return what has arrived of one trace."""
+        return [span_from_json(span) for span in self._get(f"/api/traces/{trace_id}")["spans"]]
+
+    def counter(self, name: str, service: str) -> int:
+        """Return the sum of a counter over its attributes, 0 when it was never reported."""
+        metrics = self._get("/api/metrics", name=name, service=service)["metrics"]
+        return int(sum(metric["value"] or 0 for metric in metrics))
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _get(self, path: str, **parameters: str | int) -> Any:
+        return self._http.get(path, params=parameters).raise_for_status().json()
+
+
+def span_from_json(span: Mapping[str, Any]) -> Span:
+    """Return a span of the query API's answer."""
+    return Span(
+        span_id=span["span_id"],
+        parent_span_id=span["parent_span_id"] or None,
+        name=span["name"],
+        kind=span["kind"],
+        service=span["service"],
+        start_ns=span["start_ns"],
+        duration_ms=span["duration_ms"],
+        attributes=span["attributes"],
+    )

@@ -1,0 +1,242 @@
+"""The whole stack as processes: Mosquitto, scout-sim, the Collector when it is installed, echo, consumer, producer."""
+
+import os
+import secrets
+import shutil
+import sysconfig
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from local.mosquitto import Mosquitto
+from local.ports import HOST, free_port
+from local.processes import Process, answers_http
+
+COLLECTOR = "otelcol-contrib"
+TENANT = "demo"
+CLIENT_ID = "local-stack"
+
+_COLLECTOR_CONFIG = Path(__file__).with_name("collector.yaml")
+
+# What a user's shell may set for other programs; here it would send telemetry elsewhere or change what is simulated.
+_NOT_INHERITED = ("OTEL_", "MQTT_", "SCOUT_", "COLLECTOR_", "DEVICE_", "FLEET_", "SITE_")
+
+Env = dict[str, str]
+
+
+class Service(Process):
+    """A process of the stack: started when it is ready."""
+
+    def __init__(self, name: str, command: Sequence[str], *, log: Path, env: Env, ready_url: str) -> None:
+        super().__init__(name, command, log=log, env=env)
+        self._ready = answers_http(ready_url)
+
+    def start(self) -> None:
+        """Start it and return when it is ready."""
+        super().start()
+        self.wait_until(self._ready, timeout_s=60)
+
+
+class Stack:
+    """All parts on free ports, each started when the one before it is ready, stopped in the opposite order.
+
+    Parts are `mosquitto`, `scout-sim`, `collector`, `echo`, `consumer` and `producer`: `start`, `stop`, `kill` and
+    `restart` take their names, and a part comes back on its own port with its own data.
+
+    Args:
+        devices: Number of simulated sensors.
+        interval_s: Seconds between two readings of a sensor.
+        producer: Whether the producer is started with the rest.
+        collector: Whether a Collector stands between services and scout-sim; by default when it is installed.
+        env: Further environment variables by part.
+        folder: Where data and logs go. A temporary folder by default, removed at the end unless there was an error.
+        on_start: Called with the name of each part before it is started.
+    """
+
+    def __init__(
+        self,
+        *,
+        devices: int = 1,
+        interval_s: float = 1.0,
+        producer: bool = True,
+        collector: bool | None = None,
+        env: Mapping[str, Mapping[str, str]] | None = None,
+        folder: Path | None = None,
+        on_start: Callable[[str], None] | None = None,
+    ) -> None:
+        self.devices = devices
+        self.interval_s = interval_s
+        self.has_collector = bool(shutil.which(COLLECTOR)) if collector is None else collector
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="mqtt-trace-"))
+        self._temporary = folder is None
+        self._env = env or {}
+        self._on_start = on_start
+        self._secret = secrets.token_hex(16)
+        self._ports = {
+            name: free_port()
+            for name in ("scout-sim", "otlp", "grpc", "health", "metrics", "echo", "consumer", "producer")
+        }
+        (self.folder / "mosquitto").mkdir()
+        self.mosquitto = Mosquitto(folder=self.folder / "mosquitto")
+        self.parts: dict[str, Mosquitto | Service] = {"mosquitto": self.mosquitto, "scout-sim": self._scout_sim()}
+        if self.has_collector:
+            self.parts["collector"] = self._collector()
+        self.parts |= {"echo": self._echo(), "consumer": self._consumer(), "producer": self._producer()}
+        self._started: set[str] = set()
+        self._at_start = [name for name in self.parts if producer or name != "producer"]
+
+    @property
+    def scout_url(self) -> str:
+        """Base address of scout-sim: its pages, and its queries below `/api`."""
+        return self._url("scout-sim")
+
+    @property
+    def otlp_url(self) -> str:
+        """Where the services export to by OTLP/HTTP."""
+        return self._url("otlp" if self.has_collector else "scout-sim")
+
+    @property
+    def consumer_url(self) -> str:
+        """The consumer's readiness, with its counts."""
+        return f"{self._url('consumer')}/ready"
+
+    @property
+    def producer_url(self) -> str:
+        """The producer's readiness, with its counts."""
+        return f"{self._url('producer')}/ready"
+
+    def start(self, name: str) -> None:
+        """Start one part and return when it is ready.
+
+        Raises:
+            ProcessError: it did not become ready; the message has its name, the cause and its log.
+        """
+        if self._on_start:
+            self._on_start(name)
+        self.parts[name].start()
+        self._started.add(name)
+
+    def stop(self, name: str) -> None:
+        """Stop one part with SIGTERM."""
+        self._started.discard(name)
+        self.parts[name].stop()
+
+    def kill(self, name: str) -> None:
+        """Stop one part with SIGKILL."""
+        self._started.discard(name)
+        self.parts[name].kill()
+
+    def restart(self, name: str) -> None:
+        """Stop one part with SIGTERM and start it again."""
+        self.stop(name)
+        self.start(name)
+
+    def check(self) -> None:
+        """Do nothing while every part that was started runs.
+
+        Raises:
+            ProcessError: one has ended by itself; the message has its name, the cause and its log.
+        """
+        for name in self._started:
+            self.parts[name].check()
+
+    def log(self, name: str) -> str:
+        """What a part has written so far."""
+        part = self.parts[name]
+        return part.log if isinstance(part, Mosquitto) else part.output()
+
+    def __enter__(self) -> Self:
+        try:
+            for name in self._at_start:
+                self.start(name)
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+        if self._temporary and not isinstance(exc, Exception):  # Ctrl-C is no error
+            shutil.rmtree(self.folder)
+
+    def close(self) -> None:
+        """Stop every part, the one that was started last first: each can still hand on what it has."""
+        for part in reversed(self.parts.values()):
+            part.stop()
+
+    def _url(self, name: str) -> str:
+        return f"http://{HOST}:{self._ports[name]}"
+
+    def _service(self, name: str, command: Sequence[str], env: Env, ready_url: str) -> Service:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_INHERITED)}
+        no_proxy = {"NO_PROXY": HOST, "no_proxy": HOST}  # every peer is on this machine
+        return Service(
+            name,
+            command,
+            log=self.folder / f"{name}.log",
+            env={**inherited, **no_proxy, **env, **self._env.get(name, {})},
+            ready_url=ready_url,
+        )
+
+    def _scout_sim(self) -> Service:
+        env = {
+            "SCOUT_SIM_HOST": HOST,
+            "SCOUT_SIM_PORT": str(self._ports["scout-sim"]),
+            "SCOUT_SIM_TENANT": TENANT,
+            "SCOUT_SIM_CLIENT_ID": CLIENT_ID,
+            "SCOUT_SIM_CLIENT_SECRET": self._secret,
+            "SCOUT_SIM_DATABASE": str(self.folder / "scout-sim.db"),
+            "SCOUT_SIM_REQUIRE_TOKEN": "true" if self.has_collector else "false",
+        }
+        return self._service("scout-sim", [_script("mqtt-trace-scout-sim")], env, f"{self.scout_url}/health")
+
+    def _collector(self) -> Service:
+        env = {
+            "COLLECTOR_HOST": HOST,
+            "COLLECTOR_GRPC_PORT": str(self._ports["grpc"]),
+            "COLLECTOR_HTTP_PORT": str(self._ports["otlp"]),
+            "COLLECTOR_HEALTH_PORT": str(self._ports["health"]),
+            "COLLECTOR_METRICS_PORT": str(self._ports["metrics"]),
+            "COLLECTOR_STORAGE": str(self.folder / "collector"),
+            "SCOUT_CLIENT_ID": CLIENT_ID,
+            "SCOUT_CLIENT_SECRET": self._secret,
+            "SCOUT_TOKEN_URL": f"{self.scout_url}/realms/{TENANT}/protocol/openid-connect/token",
+            "SCOUT_OTLP_ENDPOINT": f"{self.scout_url}/{TENANT}/otlp",
+        }
+        return self._service("collector", [COLLECTOR, "--config", str(_COLLECTOR_CONFIG)], env, self._url("health"))
+
+    def _echo(self) -> Service:
+        env = {**self._telemetry(), "ECHO_HOST": HOST, "ECHO_PORT": str(self._ports["echo"])}
+        return self._service("echo", [_script("mqtt-trace-echo")], env, f"{self._url('echo')}/health")
+
+    def _consumer(self) -> Service:
+        env = {**self._telemetry(), **self._mqtt("consumer"), "ECHO_URL": f"{self._url('echo')}/echo"}
+        return self._service("consumer", [_script("mqtt-trace-consumer")], env, self.consumer_url)
+
+    def _producer(self) -> Service:
+        simulated = {"DEVICE_COUNT": str(self.devices), "PUBLISH_INTERVAL_S": str(self.interval_s)}
+        env = {**self._telemetry(), **self._mqtt("producer"), **simulated}
+        return self._service("producer", [_script("mqtt-trace-producer")], env, self.producer_url)
+
+    def _mqtt(self, name: str) -> Env:
+        broker = {"MQTT_BROKER_HOST": self.mosquitto.host, "MQTT_BROKER_PORT": str(self.mosquitto.port)}
+        return {**broker, "HEALTH_HOST": HOST, "HEALTH_PORT": str(self._ports[name])}
+
+    def _telemetry(self) -> Env:
+        """Where to export, and often enough that nobody waits for it: the defaults are 5 s and, for metrics, 60 s."""
+        return {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp_url,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
+            "OTEL_BLRP_SCHEDULE_DELAY": "200",
+            "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+        }
+
+
+def _script(name: str) -> str:
+    """Return the path of a command of this environment, whether or not its folder is on PATH."""
+    return str(Path(sysconfig.get_path("scripts")) / name)
