@@ -101,5 +101,3 @@ def test_a_quiet_clients_spans_expire_by_themselves(until: object) -> None:
     ledger.publish(1)
     assert callable(until)
     until(lambda: ledger.errors == ["timeout"], "the span timed out")
-
-

@@ -1,0 +1,58 @@
+"""Other people's programs on either side: Mosquitto's own command line clients."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry.trace import SpanKind
+from paho.mqtt.client import Client
+
+from local.mosquitto import Mosquitto
+from mqtt_trace import TracedConsumer, TracedPublisher
+
+Connect = Callable[..., Client]
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_a_trace_from_mosquitto_pub_is_continued(
+    broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any
+) -> None:
+    """A publisher needs no library of ours: a `traceparent` user property is enough."""
+    receiver = connect(broker)
+    received = inbox(receiver, "interop/in")
+    context = ["-D", "PUBLISH", "user-property", "traceparent", TRACEPARENT]
+    broker_options = ["-V", "5", "-h", broker.host, "-p", str(broker.port), "-q", "1"]
+    subprocess.run(["mosquitto_pub", *broker_options, "-t", "interop/in", "-m", "{}", *context], check=True, timeout=10)
+    (message,) = received.wait()
+    with TracedConsumer(receiver, tracer_provider=recorded.tracer_provider).process(message):
+        pass
+    (span,) = recorded.spans
+    assert f"{span.context.trace_id:032x}" == TRACEPARENT[3:35]
+    assert f"{span.parent.span_id:016x}" == TRACEPARENT[36:52]
+
+
+def test_mosquitto_sub_sees_our_user_properties(broker: Mosquitto, connect: Connect, recorded: Any, until: Any) -> None:
+    """What we send is what any MQTT 5 client reads: one lower-case `traceparent` with the publish span's ids."""
+    publisher = TracedPublisher(connect(broker), tracer_provider=recorded.tracer_provider)
+    command = ["mosquitto_sub", "-V", "5", "-h", broker.host, "-p", str(broker.port), "-q", "1", "-t", "interop/out"]
+    with subprocess.Popen([*command, "-C", "1", "-F", "%t|%P|%p"], stdout=subprocess.PIPE, text=True) as subscriber:
+        try:
+            until(
+                lambda: bool(publisher.publish("interop/out", "hello", 1)) and subscriber.poll() is not None,
+                "the subscriber has printed a message",
+            )
+            printed = subscriber.stdout.read().strip() if subscriber.stdout else ""
+        finally:
+            subscriber.kill()
+    topic, user_properties, payload = printed.split("|")
+    assert (topic, payload) == ("interop/out", "hello")
+    name, _, traceparent = user_properties.partition(":")
+    sent = {
+        f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-{span.context.trace_flags:02x}"
+        for span in recorded.spans
+        if span.kind is SpanKind.PRODUCER
+    }
+    assert name == "traceparent"
+    assert traceparent.strip() in sent

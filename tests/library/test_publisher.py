@@ -1,0 +1,262 @@
+"""Publish spans against a real broker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, StatusCode
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from local.mosquitto import Mosquitto
+from mqtt_trace import Conventions, Options, PublishOutcome, TracedPublisher, extract
+
+Connect = Callable[..., Client]
+Until = Callable[[Callable[[], bool], str], None]
+
+
+def publisher_of(client: Client, recorded: Any, **options: Any) -> TracedPublisher:
+    """A publisher that records in memory."""
+    return TracedPublisher(
+        client, tracer_provider=recorded.tracer_provider, meter_provider=recorded.meter_provider, **options
+    )
+
+
+def test_a_publish_span_is_exactly_this(broker: Mosquitto, connect: Connect, recorded: Any, until: Until) -> None:
+    """Name, kind and every attribute of an ordinary QoS 1 publish."""
+    client = connect(broker, "exact-publisher")
+    publisher = publisher_of(client, recorded)
+    publisher.publish(
+        "sensors/s1/reading", '{"reading": 21}', 1, message_id="m-1", template="sensors/{device_id}/reading"
+    )
+    until(lambda: len(recorded.spans) == 1, "the span ended")
+    (span,) = recorded.spans
+    assert (span.name, span.kind, span.status.status_code) == (
+        "publish sensors/s1/reading",
+        SpanKind.PRODUCER,
+        StatusCode.UNSET,
+    )
+    assert dict(span.attributes) == {
+        "messaging.system": "mqtt",
+        "messaging.operation.name": "publish",
+        "messaging.operation.type": "publish",
+        "messaging.destination.name": "sensors/s1/reading",
+        "messaging.destination.template": "sensors/{device_id}/reading",
+        "messaging.message.id": "m-1",
+        "messaging.client.id": "exact-publisher",
+        "messaging.message.body.size": 15,
+        "server.address": broker.host,
+        "server.port": broker.port,
+        "network.protocol.version": "5.0",
+        "mqtt.qos": 1,
+        "mqtt.retain": False,
+        "mqtt.reason_code": 0x10,
+    }
+
+
+@pytest.mark.parametrize(
+    ("conventions", "added"),
+    [
+        (Conventions.STABLE, {}),
+        (
+            Conventions.DUPLICATE,
+            {
+                "messaging.operation": "publish",
+                "messaging.client_id": "opted",
+                "messaging.message.payload_size_bytes": 1,
+            },
+        ),
+    ],
+)
+def test_the_opt_in_says_send(
+    broker: Mosquitto, connect: Connect, recorded: Any, until: Until, conventions: Conventions, added: dict[str, object]
+) -> None:
+    """Conventions 1.28 and later call the operation `send`; `messaging/dup` adds the older names."""
+    publisher = publisher_of(connect(broker, "opted"), recorded, options=Options(conventions=conventions))
+    publisher.publish("opted/in", "x", 1)
+    until(lambda: len(recorded.spans) == 1, "the span ended")
+    attributes = dict(recorded.spans[0].attributes)
+    assert attributes["messaging.operation.type"] == "send"
+    assert attributes["messaging.operation.name"] == "publish"
+    assert attributes.items() >= added.items()
+    assert ("messaging.operation" in attributes) is bool(added)
+
+
+@pytest.mark.filterwarnings("ignore:Callback API version 1 is deprecated")
+@pytest.mark.parametrize("qos", [0, 1, 2])
+@pytest.mark.parametrize("api", list(CallbackAPIVersion))
+@pytest.mark.parametrize("protocol", [MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5])
+def test_every_publish_ends_its_span_once(
+    broker: Mosquitto,
+    connect: Connect,
+    recorded: Any,
+    until: Until,
+    protocol: MQTTProtocolVersion,
+    api: CallbackAPIVersion,
+    qos: int,
+) -> None:
+    """PUBACK, PUBCOMP or hand-off, with either callback API and either protocol, while another thread reads."""
+    publisher = publisher_of(connect(broker, protocol=protocol, api=api), recorded)
+    for number in range(300):
+        publisher.publish(f"many/{number}", "x", qos)
+    until(lambda: len(recorded.spans) == 300, "every span ended")
+    assert {span.name for span in recorded.spans} == {f"publish many/{number}" for number in range(300)}
+    assert {span.status.status_code for span in recorded.spans} == {StatusCode.UNSET}
+    assert publisher.pending == 0
+
+
+def test_the_message_carries_the_publish_spans_context(
+    broker: Mosquitto, connect: Connect, recorded: Any, until: Until, inbox: Any
+) -> None:
+    """Beside the program's own properties, once, however often they are used."""
+    received = inbox(connect(broker), "carried/#")
+    publisher = publisher_of(connect(broker), recorded)
+    own = Properties(PacketTypes.PUBLISH)
+    own.UserProperty = ("site", "hq")
+    for _ in range(2):
+        publisher.publish("carried/x", "x", 1, properties=own)
+    messages = received.wait(2)
+    until(lambda: len(recorded.spans) == 2, "both spans ended")
+    for message, span in zip(messages, recorded.spans, strict=True):
+        assert [name for name, _ in message.properties.UserProperty] == ["site", "traceparent"]
+        remote = trace.get_current_span(extract(message.properties.UserProperty).context).get_span_context()
+        assert (remote.trace_id, remote.span_id) == (span.context.trace_id, span.context.span_id)
+
+
+def test_a_publish_span_is_a_child_of_the_current_span(
+    broker: Mosquitto, connect: Connect, recorded: Any, until: Until
+) -> None:
+    """Whatever the program does around it stays connected."""
+    publisher = publisher_of(connect(broker), recorded)
+    with recorded.tracer_provider.get_tracer("test").start_as_current_span("around") as around:
+        publisher.publish("child/x", "x", 1)
+    until(lambda: len(recorded.spans) == 2, "both spans ended")
+    publish = next(span for span in recorded.spans if span.name.startswith("publish"))
+    assert publish.parent.span_id == around.get_span_context().span_id
+
+
+def test_a_refused_publish_is_an_error(make_broker: Any, connect: Connect, recorded: Any, until: Until) -> None:
+    """A PUBACK with 0x87 ends the span with that as `error.type`, and counts as a failure."""
+    broker = make_broker(acl=["topic read #"])
+    outcomes: list[PublishOutcome] = []
+    publisher = publisher_of(connect(broker), recorded)
+    publisher.publish("forbidden/x", "x", 1, on_outcome=outcomes.append)
+    until(lambda: len(recorded.spans) == 1, "the span ended")
+    (span,) = recorded.spans
+    assert span.status.status_code is StatusCode.ERROR
+    assert (span.attributes["error.type"], span.attributes["mqtt.reason_code"]) == ("0x87", 0x87)
+    assert span.status.description == "Not authorized"
+    assert [outcome.error_type for outcome in outcomes] == ["0x87"]
+    (point,) = recorded.points("messaging.client.sent.messages")
+    assert (point.value, point.attributes["error.type"]) == (1, "0x87")
+
+
+def test_qos_0_without_a_connection_is_an_error(recorded: Any) -> None:
+    """The message is gone, so the span says so."""
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    publisher_of(client, recorded).publish("gone/x", "x", 0)
+    (span,) = recorded.spans
+    assert (span.status.status_code, span.attributes["error.type"]) == (StatusCode.ERROR, "MQTT_ERR_NO_CONN")
+
+
+def test_qos_1_without_a_connection_waits(broker: Mosquitto, recorded: Any, until: Until) -> None:
+    """Paho queues it, so the span ends when it has been acknowledged after all."""
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    publisher = publisher_of(client, recorded)
+    publisher.publish("later/x", "x", 1)
+    assert (publisher.pending, recorded.spans) == (1, ())
+    client.connect(broker.host, broker.port)
+    client.loop_start()
+    until(lambda: len(recorded.spans) == 1, "the span ended")
+    client.disconnect()
+    client.loop_stop()
+    assert recorded.spans[0].status.status_code is StatusCode.UNSET
+
+
+def test_a_full_queue_is_an_error(recorded: Any) -> None:
+    """Paho takes no more messages than it was told to."""
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    client.max_queued_messages_set(1)
+    publisher = publisher_of(client, recorded)
+    publisher.publish("full/x", "x", 1)
+    publisher.publish("full/x", "x", 1)
+    assert [span.attributes["error.type"] for span in recorded.spans] == ["MQTT_ERR_QUEUE_SIZE"]
+    publisher.close()
+    assert [span.attributes["error.type"] for span in recorded.spans] == ["MQTT_ERR_QUEUE_SIZE", "closed"]
+
+
+@pytest.mark.parametrize(("topic", "payload"), [("wild/+", "x"), ("x", object())])
+def test_what_paho_refuses_is_raised(recorded: Any, topic: str, payload: Any) -> None:
+    """The program sees paho's own error, and no span stays open."""
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    publisher = publisher_of(client, recorded)
+    with pytest.raises((ValueError, TypeError)):
+        publisher.publish(topic, payload, 1)
+    assert publisher.pending == 0
+
+
+def test_the_programs_own_on_publish_is_still_called(broker: Mosquitto, connect: Connect, recorded: Any) -> None:
+    """Tracing listens beside the program, also for messages that were published around it."""
+    client = connect(broker)
+    acknowledged: list[int] = []
+    two = threading.Event()
+
+    def on_publish(_client: Client, _userdata: Any, mid: int, *_: Any) -> None:
+        acknowledged.append(mid)
+        if len(acknowledged) == 2:
+            two.set()
+
+    client.on_publish = on_publish
+    publisher = publisher_of(client, recorded)
+    mids = [publisher.publish("own/x", "x", 1).mid, client.publish("own/y", "x", 1).mid]
+    assert two.wait(10)
+    assert acknowledged == mids
+    assert [span.name for span in recorded.spans] == ["publish own/x"]
+
+
+def test_the_span_is_current_when_the_outcome_is_reported(
+    broker: Mosquitto, connect: Connect, recorded: Any, until: Until
+) -> None:
+    """A log line written there carries the ids of the publish."""
+    seen: list[int] = []
+    publisher = publisher_of(connect(broker), recorded)
+    publisher.publish(
+        "current/x", "x", 1, on_outcome=lambda _: seen.append(trace.get_current_span().get_span_context().span_id)
+    )
+    until(lambda: len(recorded.spans) == 1, "the span ended")
+    assert seen == [recorded.spans[0].context.span_id]
+
+
+def test_a_broker_restart_in_between_still_ends_the_span(
+    make_broker: Any, connect: Connect, recorded: Any, until: Until
+) -> None:
+    """Paho sends the message again after it has connected again; the span lasts until that is acknowledged."""
+    broker = make_broker()
+    publisher = publisher_of(connect(broker), recorded)
+    broker.stop()
+    publisher.publish("restarted/x", "x", 1)
+    assert publisher.pending == 1
+    broker.start()
+    until(lambda: len(recorded.spans) == 1, "the span ended")
+    assert recorded.spans[0].status.status_code is StatusCode.UNSET
+
+
+def test_metrics_are_split_by_what_is_few(broker: Mosquitto, connect: Connect, recorded: Any, until: Until) -> None:
+    """A topic names a device, so no metric is split by it: the template is what they share."""
+    publisher = publisher_of(connect(broker), recorded)
+    for number in range(20):
+        publisher.publish(f"sensors/{number}/reading", "x", 1, template="sensors/{device_id}/reading")
+    until(lambda: len(recorded.spans) == 20, "every span ended")
+    (sent,) = recorded.points("messaging.client.sent.messages")
+    (duration,) = recorded.points("messaging.client.operation.duration")
+    assert (sent.value, duration.count) == (20, 20)
+    assert sent.attributes["messaging.destination.template"] == "sensors/{device_id}/reading"
+    assert not {"messaging.destination.name", "messaging.client.id"} & sent.attributes.keys()
+    assert duration.explicit_bounds[0] == 0.005
+    assert duration.explicit_bounds[-1] == 10
