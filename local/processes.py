@@ -77,7 +77,7 @@ class Process:
                 )
             except FileNotFoundError as error:
                 raise ProcessError(f"{self.name} did not start: there is no command {self.command[0]}") from error
-        _reaper.add(self._popen.pid)
+        _reaper.add(self._popen)
 
     def wait_until(self, ready: Callable[[], bool], *, timeout_s: float = 30) -> None:
         """Poll `ready` until it is true.
@@ -129,7 +129,7 @@ class Process:
                 _kill_group(self._popen.pid)
                 self._popen.wait()
         _kill_group(self._popen.pid)  # children that it may have left
-        _reaper.remove(self._popen.pid)
+        _reaper.remove(self._popen)
         return self._popen.returncode
 
     def _returncode(self) -> int | None:
@@ -181,27 +181,36 @@ class _Reaper:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._popen: subprocess.Popen[str] | None = None
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
 
-    def add(self, group: int) -> None:
-        self._tell(f"+{group}\n")
+    def add(self, child: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            self._children[child.pid] = child
+            self._tell(f"+{child.pid}\n")
 
-    def remove(self, group: int) -> None:
-        self._tell(f"-{group}\n")
+    def remove(self, child: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            if self._children.pop(child.pid, None):
+                self._tell(f"-{child.pid}\n")
 
     def _tell(self, line: str) -> None:
-        with self._lock:
-            if self._popen is None:
-                self._popen = self._start()
-            if self._popen.stdin is not None:
-                self._popen.stdin.write(line)
-                self._popen.stdin.flush()
+        if self._popen is None:
+            self._popen = subprocess.Popen(
+                [sys.executable, "-I", reaper.__file__], stdin=subprocess.PIPE, text=True, start_new_session=True
+            )
+            atexit.register(self._let_it_end, self._popen)
+        if self._popen.stdin:
+            self._popen.stdin.write(line)
+            self._popen.stdin.flush()
 
-    def _start(self) -> subprocess.Popen[str]:
-        popen = subprocess.Popen(
-            [sys.executable, "-I", reaper.__file__], stdin=subprocess.PIPE, text=True, start_new_session=True
-        )
-        atexit.register(popen.communicate)  # closes its input: whatever is left ends with us
-        return popen
+    def _let_it_end(self, popen: subprocess.Popen[str]) -> None:
+        """Close its input, upon which whatever is left ends."""
+        if popen.stdin:
+            popen.stdin.close()
+        while popen.poll() is None:
+            for child in self._children.values():
+                child.poll()  # an ended child counts as there until it is collected
+            time.sleep(POLL_S)
 
 
 _reaper = _Reaper()
