@@ -1,0 +1,211 @@
+"""Connections on an asyncio loop, against real brokers."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from local.mosquitto import Mosquitto
+from local.ports import free_port
+from mqtt_trace.aio import Backoff, Connection
+
+DEADLINE_S = 20.0
+
+
+@dataclass
+class Running:
+    """A connection that is being kept, and what it reported."""
+
+    connection: Connection
+    ups: list[bool] = field(default_factory=list)
+    downs: list[str] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def running(
+    host: str,
+    port: int,
+    client_id: str = "",
+    *,
+    password: str | None = None,
+    context: ssl.SSLContext | None = None,
+    keepalive: int = 60,
+) -> AsyncIterator[Running]:
+    """A client that is kept connected until the block ends, and closed then."""
+    client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
+    if password is not None:
+        client.username_pw_set("user", password)
+    if context is not None:
+        client.tls_set_context(context)
+    client.max_inflight_messages_set(0)
+    client.connect_async(host, port, keepalive)
+    ups: list[bool] = []
+    downs: list[str] = []
+    connection = Connection(client, on_up=ups.append, on_down=downs.append, backoff=Backoff(0.05, 0.2))
+    task = asyncio.create_task(connection.run())
+    try:
+        yield Running(connection, ups, downs)
+    finally:
+        await connection.close()
+        await asyncio.wait_for(task, DEADLINE_S)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition up to the deadline."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110 - any condition, not only those that set an event
+            await asyncio.sleep(0.01)
+
+
+def has(items: list[bool], count: int) -> bool:
+    """Whether there are that many."""
+    return len(items) == count
+
+
+def bounded(test: Callable[[], Awaitable[None]]) -> None:
+    """Run a test's coroutine, which must end by itself."""
+
+    async def run() -> None:
+        async with asyncio.timeout(2 * DEADLINE_S):
+            await test()
+
+    asyncio.run(run())
+
+
+def test_messages_of_any_size_and_number_pass_both_ways(broker: Mosquitto) -> None:
+    """Nothing is lost between the loop's readiness and paho's buffers, neither of many small nor of large packets."""
+
+    async def main() -> None:
+        sizes: list[int] = []
+        async with running(broker.host, broker.port) as link:
+            client = link.connection.client
+            client.on_message = lambda _c, _u, message: sizes.append(len(message.payload))
+            client.on_subscribe = lambda *_: sizes.append(-1)
+            await link.connection.wait_up()
+            client.subscribe("aio/any", 1)
+            await until(lambda: sizes == [-1])
+            wanted = [1] * 500 + [3_000_000] + [7] * 500
+            for size in wanted:
+                client.publish("aio/any", b"x" * size, 1)
+            await until(lambda: len(sizes) == len(wanted) + 1)
+        assert sorted(sizes[1:]) == sorted(wanted)
+
+    bounded(main)
+
+
+def test_tls_leaves_no_packet_unread(make_broker: Any) -> None:
+    """One TLS record may hold several packets: all are handled although the descriptor is silent."""
+    broker = make_broker(tls=True)
+
+    async def main() -> None:
+        received: list[bytes | bytearray] = []
+        subscribed: list[int] = []
+        context = ssl.create_default_context(cafile=broker.ca_file)
+        async with running(broker.host, broker.port, context=context) as link:
+            client = link.connection.client
+            client.on_message = lambda _c, _u, message: received.append(message.payload)
+            client.on_subscribe = lambda *_: subscribed.append(1)
+            await link.connection.wait_up()
+            client.subscribe("aio/tls", 1)
+            await until(lambda: bool(subscribed))
+            for number in range(300):
+                client.publish("aio/tls", str(number), 1)
+            await until(lambda: len(received) == 300)
+
+    bounded(main)
+
+
+def test_a_lost_connection_is_made_again(make_broker: Any) -> None:
+    """Each loss is reported with a cause, and the connection comes back when the broker does."""
+    broker = make_broker()
+
+    async def main() -> None:
+        async with running(broker.host, broker.port) as link:
+            await link.connection.wait_up()
+            for restart in range(1, 3):
+                await asyncio.to_thread(broker.stop)
+                await until(lambda: not link.connection.is_up)
+                await asyncio.to_thread(broker.start)
+                await until(partial(has, link.ups, restart + 1))
+            assert link.downs
+            assert all(link.downs)
+
+    bounded(main)
+
+
+def test_a_broker_that_is_not_there_is_tried_until_it_is(make_broker: Any) -> None:
+    """A program may start before its broker."""
+    port = free_port()
+
+    async def main() -> None:
+        async with running("127.0.0.1", port) as link:
+            await until(lambda: len(link.downs) >= 2)
+            assert "refused" in link.downs[0].lower()
+            await asyncio.to_thread(make_broker, port=port)
+            await link.connection.wait_up()
+
+    bounded(main)
+
+
+def test_a_refused_connection_names_the_reason(make_broker: Any) -> None:
+    """A wrong password is told from a broker that is away."""
+    broker = make_broker(users={"user": "right"})
+
+    async def main() -> None:
+        async with running(broker.host, broker.port, password="wrong") as link:  # noqa: S106 - wrong on purpose
+            await until(lambda: bool(link.downs))
+            assert "Not authorized" in link.downs[0]
+            assert not link.ups
+
+    bounded(main)
+
+
+def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port that accepts connections and stays silent does not hold the client for ever."""
+    monkeypatch.setattr("mqtt_trace.aio._CONNACK_TIMEOUT_S", 0.1)
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    async def main() -> None:
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        async with server, running("127.0.0.1", server.sockets[0].getsockname()[1]) as link:
+            await until(lambda: len(link.downs) >= 2)
+            assert "no CONNACK" in link.downs[0]
+
+    bounded(main)
+
+
+def test_a_name_that_does_not_resolve_is_reported() -> None:
+    """The cause is the resolver's, and trying goes on."""
+
+    async def main() -> None:
+        async with running("nowhere.invalid", 1883) as link:
+            await until(lambda: len(link.downs) >= 1)
+            assert "gaierror" in link.downs[0]
+
+    bounded(main)
+
+
+def test_an_idle_connection_stays_up(make_broker: Any) -> None:
+    """Pings are sent when nothing else is (MQTT 5, section 3.12)."""
+    broker = make_broker(config=["log_type all"])
+
+    async def main() -> None:
+        async with running(broker.host, broker.port, "idle", keepalive=1) as link:
+            await link.connection.wait_up()
+            await until(lambda: broker.log.count("Received PINGREQ from idle") >= 2)
+            assert link.downs == []
+
+    bounded(main)
