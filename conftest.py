@@ -6,6 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from local.mosquitto import Mosquitto
+from local.stack import Stack
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +21,17 @@ def make_broker() -> Iterator[Callable[..., Mosquitto]]:
     """Start brokers of the test's own with the arguments of `Mosquitto`; they end with the test."""
     with ExitStack() as brokers:
         yield lambda **options: brokers.enter_context(Mosquitto(**options))
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole stack with two sensors, for the whole session: read from it, stop or restart nothing."""
+    with Stack(devices=2, interval_s=0.5, folder=tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture
+def make_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Stack]]:
+    """Start stacks of the test's own with the arguments of `Stack`; they end with the test."""
+    with ExitStack() as stacks:
+        yield lambda **options: stacks.enter_context(Stack(folder=tmp_path_factory.mktemp("stack"), **options))
