@@ -1,0 +1,69 @@
+"""The command `mqtt-trace-scout-sim`."""
+
+import argparse
+import signal
+import sqlite3
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import uvicorn
+from pydantic import ValidationError
+
+from scout_sim.app import create_app
+from scout_sim.settings import Settings, complaints, variables
+from scout_sim.store import Retention, Store
+
+_SHUTDOWN_S = 3  # for requests that are being answered; idle connections are closed at once
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT, then exit 0; exit 2 for a wrong setting."""
+    _parser().parse_args()
+    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGINT, _exit)
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        _refuse(*complaints(error))
+    retention = Retention(spans=settings.max_spans, metric_points=settings.max_metric_points, logs=settings.max_logs)
+    try:
+        store = Store.open(settings.database, retention)
+    except sqlite3.Error as error:
+        _refuse(f"SCOUT_SIM_DATABASE: {settings.database}: {error}")
+    app = create_app(settings, store)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+    )
+    print(f"scout-sim: serving tenant {settings.tenant} on {settings.host}:{settings.port}", flush=True)  # noqa: T201 - the one line a person at a terminal looks for
+    uvicorn.Server(config).run()
+
+
+def _parser() -> argparse.ArgumentParser:
+    described = "\n".join(f"  {name}={default}\n      {meaning}" for name, default, meaning in variables())
+    return argparse.ArgumentParser(
+        prog="mqtt-trace-scout-sim",
+        description="A stand-in for Scout: OAuth2 tokens, OTLP ingest, queries and trace pages.",
+        epilog=f"environment variables and their defaults:\n{described}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _exit(_signal: int, _frame: FrameType | None) -> None:
+    """End in peace: uvicorn stops first, then raises the signal again."""
+    sys.exit(0)
+
+
+def _refuse(*problems: str) -> NoReturn:
+    for problem in problems:
+        print(f"scout-sim: {problem}", file=sys.stderr)  # noqa: T201 - a command reports wrong settings on stderr
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The routes that programs ask: health and the query API."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from scout_sim import queries
+from scout_sim.context import InContext
+from scout_sim.filters import LogFilter, MetricFilter, TraceFilter, complaint
+
+router = APIRouter()
+
+
+@router.get("/health")
+async def health() -> dict[str, str]:
+    """Ready: the server starts only once the database is open."""
+    return {"status": "ready"}
+
+
+@router.get("/api/traces", response_class=JSONResponse)
+def traces(wanted: Annotated[TraceFilter, Query()], context: InContext) -> JSONResponse:
+    """Summaries of the newest traces that pass a filter."""
+    return JSONResponse({"traces": queries.traces(context.store, wanted)})
+
+
+@router.get("/api/traces/{trace_id}")
+def trace(trace_id: str, context: InContext) -> JSONResponse:
+    """Every span of a trace."""
+    spans = queries.spans(context.store, trace_id)
+    if not spans:
+        return JSONResponse({"error": f"no trace has the id {trace_id}"}, status_code=404)
+    return JSONResponse({"trace_id": trace_id.lower(), "spans": spans})
+
+
+@router.get("/api/metrics")
+def metrics(wanted: Annotated[MetricFilter, Query()], context: InContext) -> JSONResponse:
+    """The latest point of each metric series."""
+    return JSONResponse({"metrics": queries.metrics(context.store, wanted)})
+
+
+@router.get("/api/logs")
+def logs(wanted: Annotated[LogFilter, Query()], context: InContext) -> JSONResponse:
+    """The newest log records that pass a filter."""
+    return JSONResponse({"logs": queries.logs(context.store, wanted)})
+
+
+async def refuse(_: Request, error: Exception) -> JSONResponse:
+    """The answer to a wrong parameter: one line that names it."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    return JSONResponse({"error": complaint(error.errors()[0])}, status_code=422)

@@ -1,0 +1,36 @@
+"""The application: its routes, and what they share."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+
+from scout_sim import api, ingest, pages
+from scout_sim.context import Context
+from scout_sim.otlp import OtlpError
+from scout_sim.settings import Settings
+from scout_sim.store import Store
+from scout_sim.tokens import Tokens
+
+
+def create_app(settings: Settings, store: Store) -> FastAPI:
+    """An application over an open store, which it closes when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        yield
+        store.close()
+
+    # The pages of FastAPI's own documentation load scripts from elsewhere.
+    app = FastAPI(title="scout-sim", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.context = Context(settings=settings, tokens=Tokens.of(settings), store=store)
+    app.include_router(api.router)
+    app.include_router(ingest.router)
+    app.include_router(pages.router, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
+    app.add_exception_handler(OtlpError, ingest.refuse)
+    app.add_exception_handler(RequestValidationError, api.refuse)
+    return app

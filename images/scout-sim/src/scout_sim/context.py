@@ -1,0 +1,48 @@
+"""What the routes share: the settings, the tokens and the store of one application."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from scout_sim.otlp import MAX_BODY_BYTES, too_large
+from scout_sim.settings import Settings
+from scout_sim.store import Store
+from scout_sim.tokens import Tokens
+
+
+@dataclass(frozen=True)
+class Context:
+    """One scout-sim."""
+
+    settings: Settings
+    tokens: Tokens
+    store: Store
+
+
+async def _context(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+InContext = Annotated[Context, Depends(_context)]
+
+
+async def read_body(request: Request) -> bytes:
+    """The body of a request as it was sent.
+
+    Raises:
+        OtlpError: 413 beyond `MAX_BODY_BYTES`. Even then the body is read to its end: a client that is still sending
+            would see its connection reset, and not the answer.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            chunks.clear()
+        else:
+            chunks.append(chunk)
+    if size > MAX_BODY_BYTES:
+        raise too_large()
+    return b"".join(chunks)

@@ -1,0 +1,123 @@
+"""The routes that telemetry takes: a token first, then OTLP/HTTP."""
+
+import sqlite3
+from enum import StrEnum
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, Response
+from google.protobuf.message import Message
+from google.rpc.code_pb2 import Code  # type: ignore[import-untyped]  # the package has no py.typed marker
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from scout_sim import otlp
+from scout_sim.context import Context, InContext, read_body
+from scout_sim.otlp import Encoding, OtlpError
+from scout_sim.points import point_rows
+from scout_sim.records import log_rows, span_rows
+from scout_sim.store import Store
+from scout_sim.tokens import TokenRefusedError
+
+router = APIRouter()
+
+_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
+_MAX_FORM_FIELDS = 32
+
+
+class Signal(StrEnum):
+    """The signals of OpenTelemetry, as their paths name them."""
+
+    TRACES = "traces"
+    METRICS = "metrics"
+    LOGS = "logs"
+
+
+@router.post("/realms/{tenant}/protocol/openid-connect/token")
+async def token(tenant: str, request: Request, context: InContext) -> JSONResponse:
+    """Issue a token for client credentials, in the form or as HTTP Basic (RFC 6749, section 4.4)."""
+    if tenant != context.settings.tenant:
+        return JSONResponse({"error": "Realm does not exist"}, status_code=404)
+    try:
+        form = _form(request.headers.get("content-type"), await read_body(request))
+        access_token = context.tokens.issue(form, request.headers.get("authorization"))
+    except TokenRefusedError as refusal:
+        problem = {"error": refusal.error, "error_description": refusal.description}
+        headers = {"WWW-Authenticate": f'Basic realm="{tenant}"'} if refusal.status == 401 else None  # noqa: PLR2004 - Unauthorized
+        return JSONResponse(problem, status_code=refusal.status, headers=headers)
+    answer = {"access_token": access_token, "token_type": "Bearer", "expires_in": context.settings.token_lifetime_s}
+    return JSONResponse(answer, headers={"Cache-Control": "no-store"})
+
+
+@router.post("/{tenant}/otlp/v1/{signal}")
+async def ingest(tenant: str, signal: Signal, request: Request, context: InContext) -> Response:
+    """Take OTLP/HTTP for a tenant."""
+    body = await read_body(request)
+    if tenant != context.settings.tenant:
+        raise OtlpError(404, Code.NOT_FOUND, f"the tenant is {context.settings.tenant}")
+    if context.settings.require_token:
+        try:
+            context.tokens.verify(request.headers.get("authorization"))
+        except TokenRefusedError as refusal:
+            raise OtlpError(refusal.status, Code.UNAUTHENTICATED, refusal.description) from None
+    return await _ingest(signal, request, body, context)
+
+
+@router.post("/v1/{signal}")
+async def ingest_without_tenant(signal: Signal, request: Request, context: InContext) -> Response:
+    """Take OTLP/HTTP from services that have no Collector to add a tenant and a token."""
+    body = await read_body(request)
+    if context.settings.require_token:
+        message = f"tokens are required here: send to /{context.settings.tenant}/otlp/v1/{signal}"
+        raise OtlpError(404, Code.NOT_FOUND, message)
+    return await _ingest(signal, request, body, context)
+
+
+async def refuse(request: Request, error: Exception) -> Response:
+    """The answer to an `OtlpError`: its `google.rpc.Status`, encoded as the request was."""
+    if not isinstance(error, OtlpError):
+        raise error
+    try:
+        encoding = otlp.encoding_of(request.headers.get("content-type"))
+    except OtlpError:
+        encoding = Encoding.JSON
+    headers = _HEADERS.get(error.status)
+    return Response(error.body(encoding), status_code=error.status, media_type=encoding, headers=headers)
+
+
+async def _ingest(signal: Signal, request: Request, body: bytes, context: Context) -> Response:
+    encoding = otlp.encoding_of(request.headers.get("content-type"))
+    content_encoding = request.headers.get("content-encoding")
+    answer = await run_in_threadpool(_keep, signal, body, content_encoding, encoding, context.store)
+    return Response(otlp.write(answer, encoding), media_type=encoding)
+
+
+def _keep(signal: Signal, body: bytes, content_encoding: str | None, encoding: Encoding, store: Store) -> Message:
+    body = otlp.decompress(body, content_encoding)
+    try:
+        match signal:
+            case Signal.TRACES:
+                spans = span_rows(otlp.read(ExportTraceServiceRequest, body, encoding))
+                store.add_spans(spans.rows)
+                return otlp.traces_response(len(spans.reasons), spans.explanation())
+            case Signal.METRICS:
+                points = point_rows(otlp.read(ExportMetricsServiceRequest, body, encoding))
+                store.add_points(points.rows)
+                return otlp.metrics_response(len(points.reasons), points.explanation())
+            case Signal.LOGS:
+                records = log_rows(otlp.read(ExportLogsServiceRequest, body, encoding))
+                store.add_logs(records.rows)
+                return otlp.logs_response(len(records.reasons), records.explanation())
+    except sqlite3.Error as error:
+        raise OtlpError(503, Code.UNAVAILABLE, f"the database cannot be written: {error}") from error
+
+
+def _form(content_type: str | None, body: bytes) -> dict[str, str]:
+    if (content_type or "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        raise TokenRefusedError(400, "invalid_request", "Content-Type must be application/x-www-form-urlencoded")
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FORM_FIELDS))
+    except ValueError:
+        raise TokenRefusedError(400, "invalid_request", "the body is not a form") from None

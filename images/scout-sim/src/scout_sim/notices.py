@@ -1,0 +1,62 @@
+"""What a person should know about a trace before reading it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from scout_sim.queries import Span
+from scout_sim.records import MISSING_CONTEXT
+from scout_sim.waterfall import shape
+
+MISSING_CONTEXT_REASON = "mqtt.missing_context_reason"
+
+_REASONS = {
+    "absent": "the message carried no traceparent. Its publisher does not inject trace context, or speaks MQTT 3.1.1.",
+    "malformed": "the traceparent that the message carried is not valid W3C Trace Context.",
+    "duplicate": "the message carried more than one traceparent, and W3C Trace Context discards them all.",
+    "mqtt311": "the consumer is itself connected with MQTT 3.1.1, which has no user properties to carry a context.",
+}
+_MAX_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that is wrong with a trace; `kind` is `disconnected` or `missing-context`."""
+
+    kind: str
+    title: str
+    text: str
+
+
+def notices(spans: Sequence[Span]) -> list[Notice]:
+    """Why a trace is not connected, and why it lacks the context of its message."""
+    why = " ".join(_disconnected(spans))
+    found = [Notice("disconnected", "Not connected", why)] if why else []
+    for span in spans:
+        if span["attributes"].get(MISSING_CONTEXT) is True and len(found) <= _MAX_NAMED:
+            reason = str(span["attributes"].get(MISSING_CONTEXT_REASON, "unknown"))
+            explained = _REASONS.get(reason, "its message carried no usable trace context.")
+            text = f"{span['name']} started a new trace: {explained}"
+            found.append(Notice("missing-context", f"Missing context: {reason}", text))
+    return found
+
+
+def _disconnected(spans: Sequence[Span]) -> Iterator[str]:
+    of_trace = shape(spans)
+    if len(of_trace.roots) > 1:
+        yield f"{len(of_trace.roots)} spans are roots: {_named([node.span['name'] for node in of_trace.roots])}."
+    if not of_trace.roots and not of_trace.orphans:
+        yield "No span is the root."
+    if of_trace.orphans:
+        parents = _named([str(node.parent_span_id) for node in of_trace.orphans])
+        count = len(of_trace.orphans)
+        yield (
+            f"{count} {'span has' if count == 1 else 'spans have'} a parent that is not here ({parents}): "
+            "it was not sampled, was not exported, or has yet to arrive."
+        )
+    if of_trace.circular:
+        yield f"{len(of_trace.circular)} spans are their own ancestors."
+
+
+def _named(names: list[str]) -> str:
+    distinct = list(dict.fromkeys(names))
+    return ", ".join(distinct[:_MAX_NAMED]) + (", …" if len(distinct) > _MAX_NAMED else "")

@@ -1,0 +1,178 @@
+"""OTLP/HTTP: bytes to protobuf messages and back, as the OTLP specification 1.x says ("OTLP/HTTP")."""
+
+import binascii
+import json
+import zlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError, Message
+from google.rpc.code_pb2 import Code  # type: ignore[import-untyped]  # the package has no py.typed marker
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # as above
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+MAX_BODY_BYTES = 32 * 1024 * 1024
+"""The most that a request may hold, as sent and decompressed: a Collector's batch of 8,192 spans is about 10 MB."""
+
+_GZIP = 31  # zlib's window bits for a gzip header and trailer
+_ID_FIELDS = frozenset({"traceId", "spanId", "parentSpanId"})
+
+RequestT = TypeVar("RequestT", bound=Message)
+
+
+class Encoding(StrEnum):
+    """How a message is written; the value is its content type."""
+
+    PROTOBUF = "application/x-protobuf"
+    JSON = "application/json"
+
+
+@dataclass
+class OtlpError(Exception):
+    """A request that is refused as a whole.
+
+    Attributes:
+        status: HTTP status of the answer.
+        code: `google.rpc.Code` for its body.
+        message: what was wrong, for a person.
+    """
+
+    status: int
+    code: int
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+    def body(self, encoding: Encoding) -> bytes:
+        """The `google.rpc.Status` to answer with."""
+        return write(Status(code=self.code, message=self.message), encoding)
+
+
+def encoding_of(content_type: str | None) -> Encoding:
+    """The encoding that a Content-Type header names.
+
+    Raises:
+        OtlpError: 415 for any other content type.
+    """
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    try:
+        return Encoding(media_type)
+    except ValueError:
+        accepted = " or ".join(Encoding)
+        message = f"Content-Type must be {accepted}, not {media_type or 'absent'}"
+        raise OtlpError(415, Code.INVALID_ARGUMENT, message) from None
+
+
+def decompress(body: bytes, content_encoding: str | None) -> bytes:
+    """The body without its Content-Encoding, which may be gzip.
+
+    Raises:
+        OtlpError: 415 for another encoding, 413 beyond `MAX_BODY_BYTES`, 400 for a broken stream.
+    """
+    match (content_encoding or "identity").strip().lower():
+        case "identity":
+            return body
+        case "gzip":
+            return _gunzip(body)
+        case other:
+            raise OtlpError(415, Code.INVALID_ARGUMENT, f"Content-Encoding must be gzip or absent, not {other}")
+
+
+def too_large() -> OtlpError:
+    """The refusal of a body beyond `MAX_BODY_BYTES`."""
+    return OtlpError(413, Code.INVALID_ARGUMENT, f"the request is larger than {MAX_BODY_BYTES} bytes")
+
+
+def read(request_type: type[RequestT], body: bytes, encoding: Encoding) -> RequestT:
+    """The message that a decompressed body holds; unknown fields are ignored.
+
+    Raises:
+        OtlpError: 400 for a body that is no such message.
+    """
+    request = request_type()
+    try:
+        if encoding is Encoding.PROTOBUF:
+            request.ParseFromString(body)
+        else:
+            json_format.ParseDict(_document(body), request, ignore_unknown_fields=True)
+    except (DecodeError, json_format.ParseError, ValueError, RecursionError) as error:
+        problem = f"the body is not an {request_type.DESCRIPTOR.name}: {error}"
+        raise OtlpError(400, Code.INVALID_ARGUMENT, problem) from None
+    return request
+
+
+def write(message: Message, encoding: Encoding) -> bytes:
+    """The bytes of an answer."""
+    if encoding is Encoding.PROTOBUF:
+        return message.SerializeToString()
+    return json_format.MessageToJson(message, indent=None).encode()
+
+
+def traces_response(rejected: int, reason: str) -> ExportTraceServiceResponse:
+    """The answer to accepted traces; `partial_success` stays unset when nothing was rejected."""
+    response = ExportTraceServiceResponse()
+    if rejected:
+        response.partial_success.rejected_spans = rejected
+        response.partial_success.error_message = reason
+    return response
+
+
+def metrics_response(rejected: int, reason: str) -> ExportMetricsServiceResponse:
+    """The answer to accepted metrics; `partial_success` stays unset when nothing was rejected."""
+    response = ExportMetricsServiceResponse()
+    if rejected:
+        response.partial_success.rejected_data_points = rejected
+        response.partial_success.error_message = reason
+    return response
+
+
+def logs_response(rejected: int, reason: str) -> ExportLogsServiceResponse:
+    """The answer to accepted logs; `partial_success` stays unset when nothing was rejected."""
+    response = ExportLogsServiceResponse()
+    if rejected:
+        response.partial_success.rejected_log_records = rejected
+        response.partial_success.error_message = reason
+    return response
+
+
+def _gunzip(body: bytes) -> bytes:
+    members: list[bytes] = []
+    room = MAX_BODY_BYTES
+    while body:
+        stream = zlib.decompressobj(_GZIP)
+        try:
+            member = stream.decompress(body, room + 1)  # one byte more tells a full body from one that is too large
+        except zlib.error as error:
+            raise OtlpError(400, Code.INVALID_ARGUMENT, f"the body is not gzip: {error}") from None
+        if len(member) > room:
+            raise too_large()
+        if not stream.eof:
+            raise OtlpError(400, Code.INVALID_ARGUMENT, "the body is not gzip: it ends too early")
+        room -= len(member)
+        members.append(member)
+        body = stream.unused_data
+    return b"".join(members)
+
+
+def _document(body: bytes) -> dict[str, object]:
+    document = json.loads(body, object_hook=_ids_from_hex)
+    if not isinstance(document, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - for its sender it is a wrong body like any other
+    return document
+
+
+def _ids_from_hex(fields: dict[str, object]) -> dict[str, object]:
+    """OTLP/JSON writes ids in hex where protobuf's own JSON mapping expects base64."""
+    for name in _ID_FIELDS & fields.keys():
+        digits = fields[name]
+        if isinstance(digits, str):
+            try:
+                fields[name] = binascii.b2a_base64(binascii.unhexlify(digits), newline=False).decode()
+            except ValueError:
+                raise ValueError(f"{name} is not hexadecimal: {digits[:40]!r}") from None
+    return fields

@@ -1,0 +1,112 @@
+"""The pages for people: recent traces, and the waterfall of one. They work without scripts."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import ValidationError
+
+from scout_sim import queries
+from scout_sim.context import InContext
+from scout_sim.filters import LogFilter, TraceFilter, complaint
+from scout_sim.notices import notices
+from scout_sim.values import JsonValue, to_json
+from scout_sim.waterfall import colours_of, duration, lay_out
+
+router = APIRouter(default_response_class=HTMLResponse)
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_LOGS_OF_A_SPAN = 200
+_AGES = {
+    "": "any time",
+    "5m": "last 5 minutes",
+    "15m": "last 15 minutes",
+    "1h": "last hour",
+    "24h": "last 24 hours",
+}
+
+
+@router.get("/")
+def recent(request: Request, context: InContext) -> HTMLResponse:
+    """The newest traces, with a form to filter them; its fields are the parameters of `/api/traces`."""
+    asked = {name: value for name, value in request.query_params.items() if value}
+    problem, found = None, []
+    try:
+        wanted = TraceFilter.model_validate(asked | {"attribute": request.query_params.getlist("attribute")})
+        found = queries.traces(context.store, wanted)
+    except ValidationError as error:
+        problem = complaint(error.errors()[0])
+    return _page(
+        "traces.html",
+        status=422 if problem else 200,
+        asked=asked,
+        problem=problem,
+        traces=found,
+        longest_ms=max((trace["duration_ms"] for trace in found), default=0),
+        colours=colours_of(queries.services(context.store)),
+        ages=_AGES,
+        settings=context.settings,
+        address=str(request.base_url).rstrip("/"),
+    )
+
+
+@router.get("/traces/{trace_id}")
+def waterfall(trace_id: str, context: InContext, span: str = "") -> HTMLResponse:
+    """One trace in time; `span` is the id of the span whose details are shown, at first the uppermost."""
+    spans = queries.spans(context.store, trace_id)
+    if not spans:
+        return _page("unknown.html", status=404, trace_id=trace_id)
+    laid_out = lay_out(spans, colours_of(queries.services(context.store)))
+    selected = next((row for row in laid_out.rows if row.span["span_id"] == span), laid_out.rows[0])
+    of_span = LogFilter(trace_id=selected.span["trace_id"], span_id=selected.span["span_id"], limit=_LOGS_OF_A_SPAN)
+    return _page(
+        "trace.html",
+        trace_id=selected.span["trace_id"],
+        waterfall=laid_out,
+        selected=selected,
+        logs=queries.logs(context.store, of_span)[::-1],
+        notices=notices(spans),
+        error=any(span["status"]["code"] == "ERROR" for span in spans),
+        start_ns=min(span["start_ns"] for span in spans),
+    )
+
+
+def _page(template: str, *, status: int = 200, **values: object) -> HTMLResponse:
+    return HTMLResponse(_templates.get_template(template).render(values), status_code=status, headers=_HEADERS)
+
+
+def _utc(time_ns: int) -> str:
+    """A time to the millisecond."""
+    moment = datetime.fromtimestamp(time_ns // 1_000_000 / 1000, tz=UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{time_ns // 1_000_000 % 1000:03d}"
+
+
+def _shown(value: JsonValue) -> str:
+    """An attribute's value: text as it is, all else as JSON."""
+    return value if isinstance(value, str) else to_json(value)
+
+
+def _environment(filters: Mapping[str, object]) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(filters)
+    return environment
+
+
+_templates = _environment({"duration": duration, "utc": _utc, "shown": _shown})

@@ -1,0 +1,251 @@
+"""Questions to the store, and their answers as the API gives them."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from sqlite3 import Row
+from typing import TypedDict
+
+from scout_sim.filters import LogFilter, MetricFilter, TraceFilter
+from scout_sim.shape import shape_of
+from scout_sim.store import Store
+from scout_sim.values import Attributes, JsonValue, to_json
+
+_TRACE_IDS = """
+SELECT trace_id FROM traces AS t
+WHERE start_ns >= :since_ns
+  AND (:service IS NULL OR EXISTS (SELECT 1 FROM spans AS s WHERE s.trace_id = t.trace_id AND s.service = :service))
+  AND (:name IS NULL OR EXISTS (SELECT 1 FROM spans AS s WHERE s.trace_id = t.trace_id AND s.name = :name))
+  AND (:missing_context IS NULL OR :missing_context =
+       EXISTS (SELECT 1 FROM spans AS s WHERE s.trace_id = t.trace_id AND s.missing_context))
+  AND NOT EXISTS (
+      SELECT 1 FROM json_each(:attributes) AS wanted WHERE NOT EXISTS (
+          SELECT 1 FROM spans AS s, json_each(json_array(json(s.attributes), json(s.resource))) AS source,
+                        json_each(source.value) AS held
+          WHERE s.trace_id = t.trace_id AND held.key = wanted.value ->> 0
+            AND wanted.value ->> 1 = CASE held.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false'
+                                     ELSE CAST(held.value AS TEXT) END))
+ORDER BY start_ns DESC LIMIT :limit
+"""
+_OUTLINES = """
+SELECT trace_id, span_id, parent_span_id, name, service, start_ns, end_ns, status_code, missing_context
+FROM spans WHERE trace_id IN (SELECT value FROM json_each(:trace_ids)) ORDER BY start_ns
+"""
+_SPANS = "SELECT * FROM spans WHERE trace_id = :trace_id ORDER BY start_ns, end_ns DESC"
+_POINTS = """
+SELECT * FROM metric_points
+WHERE (:name IS NULL OR name = :name) AND (:service IS NULL OR service = :service)
+ORDER BY name, service, attributes, resource
+"""
+_LOGS = """
+SELECT * FROM logs
+WHERE (:trace_id IS NULL OR trace_id = :trace_id) AND (:span_id IS NULL OR span_id = :span_id)
+  AND (:service IS NULL OR service = :service) AND (:severity IS NULL OR severity = upper(:severity))
+  AND (:contains IS NULL OR instr(body, :contains))
+ORDER BY time_ns DESC, number DESC LIMIT :limit
+"""
+_SERVICES = "SELECT DISTINCT service FROM spans ORDER BY service"
+
+
+class TraceSummary(TypedDict):
+    """A trace in a list of traces."""
+
+    trace_id: str
+    root_name: str
+    services: list[str]
+    span_count: int
+    start: float
+    duration_ms: float
+    connected: bool
+    missing_context: bool
+    error: bool
+
+
+class SpanStatus(TypedDict):
+    """How a span ended: `UNSET`, `OK` or `ERROR`."""
+
+    code: str
+    message: str
+
+
+class Link(TypedDict):
+    """A span that another one names beside its parent."""
+
+    trace_id: str
+    span_id: str
+    attributes: Attributes
+
+
+class Event(TypedDict):
+    """Something that happened during a span."""
+
+    name: str
+    time_ns: int
+    attributes: Attributes
+
+
+class Span(TypedDict):
+    """A span with everything that was sent of it."""
+
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None
+    name: str
+    kind: str
+    service: str
+    start_ns: int
+    end_ns: int
+    duration_ms: float
+    status: SpanStatus
+    attributes: Attributes
+    resource: Attributes
+    links: list[Link]
+    events: list[Event]
+    scope: str
+
+
+class Log(TypedDict):
+    """A log record; `trace_id` and `span_id` are those it was written in, if any."""
+
+    time_ns: int
+    severity: str
+    body: str
+    service: str
+    trace_id: str | None
+    span_id: str | None
+    attributes: Attributes
+    resource: Attributes
+
+
+@dataclass(frozen=True)
+class _Outline:
+    """What the summary of a trace needs of each span."""
+
+    span_id: str
+    parent_span_id: str | None
+    name: str
+    service: str
+    start_ns: int
+    end_ns: int
+    error: bool
+    missing_context: bool
+
+
+def traces(store: Store, wanted: TraceFilter) -> list[TraceSummary]:
+    """The traces that a filter wants, newest first."""
+    found = store.select(
+        _TRACE_IDS,
+        {
+            "since_ns": wanted.since,
+            "service": wanted.service,
+            "name": wanted.name,
+            "missing_context": wanted.missing_context,
+            "attributes": to_json([attribute.split("=", 1) for attribute in wanted.attribute]),
+            "limit": wanted.limit,
+        },
+    )
+    trace_ids: list[str] = [row["trace_id"] for row in found]
+    outlines: dict[str, list[_Outline]] = defaultdict(list)
+    for row in store.select(_OUTLINES, {"trace_ids": to_json(trace_ids)}):
+        outlines[row["trace_id"]].append(_outline(row))
+    # A trace may have been evicted between the two questions.
+    return [_summary(trace_id, outlines[trace_id]) for trace_id in trace_ids if trace_id in outlines]
+
+
+def spans(store: Store, trace_id: str) -> list[Span]:
+    """The spans of a trace by start; none when it is not known."""
+    return [_span(row) for row in store.select(_SPANS, {"trace_id": trace_id.lower()})]
+
+
+def metrics(store: Store, wanted: MetricFilter) -> list[dict[str, JsonValue]]:
+    """The latest point of each series that a filter wants."""
+    return [_point(row) for row in store.select(_POINTS, wanted.model_dump())]
+
+
+def logs(store: Store, wanted: LogFilter) -> list[Log]:
+    """The log records that a filter wants, newest first."""
+    return [_log(row) for row in store.select(_LOGS, wanted.model_dump())]
+
+
+def services(store: Store) -> list[str]:
+    """The names of all services that sent spans."""
+    return [row["service"] for row in store.select(_SERVICES, {})]
+
+
+def _outline(row: Row) -> _Outline:
+    return _Outline(
+        span_id=row["span_id"],
+        parent_span_id=row["parent_span_id"],
+        name=row["name"],
+        service=row["service"],
+        start_ns=row["start_ns"],
+        end_ns=row["end_ns"],
+        error=row["status_code"] == "ERROR",
+        missing_context=bool(row["missing_context"]),
+    )
+
+
+def _summary(trace_id: str, outlines: list[_Outline]) -> TraceSummary:
+    shape = shape_of(outlines)
+    start_ns = outlines[0].start_ns
+    return TraceSummary(
+        trace_id=trace_id,
+        root_name=(shape.roots or shape.orphans or outlines)[0].name,
+        services=list(dict.fromkeys(outline.service for outline in outlines)),
+        span_count=len(outlines),
+        start=start_ns / 1e9,
+        duration_ms=(max(outline.end_ns for outline in outlines) - start_ns) / 1e6,
+        connected=shape.connected,
+        missing_context=any(outline.missing_context for outline in outlines),
+        error=any(outline.error for outline in outlines),
+    )
+
+
+def _span(row: Row) -> Span:
+    return Span(
+        trace_id=row["trace_id"],
+        span_id=row["span_id"],
+        parent_span_id=row["parent_span_id"],
+        name=row["name"],
+        kind=row["kind"],
+        service=row["service"],
+        start_ns=row["start_ns"],
+        end_ns=row["end_ns"],
+        duration_ms=(row["end_ns"] - row["start_ns"]) / 1e6,
+        status=SpanStatus(code=row["status_code"], message=row["status_message"]),
+        attributes=json.loads(row["attributes"]),
+        resource=json.loads(row["resource"]),
+        links=json.loads(row["links"]),
+        events=json.loads(row["events"]),
+        scope=row["scope"],
+    )
+
+
+def _point(row: Row) -> dict[str, JsonValue]:
+    measured: dict[str, JsonValue] = json.loads(row["data"])
+    return {
+        "name": row["name"],
+        "service": row["service"],
+        "type": row["type"],
+        "unit": row["unit"],
+        "attributes": json.loads(row["attributes"]),
+        "resource": json.loads(row["resource"]),
+        "scope": row["scope"],
+        "temporality": row["temporality"],
+        "start_ns": row["start_ns"],
+        "time_ns": row["time_ns"],
+        **measured,
+    }
+
+
+def _log(row: Row) -> Log:
+    return Log(
+        time_ns=row["time_ns"],
+        severity=row["severity"],
+        body=row["body"],
+        service=row["service"],
+        trace_id=row["trace_id"],
+        span_id=row["span_id"],
+        attributes=json.loads(row["attributes"]),
+        resource=json.loads(row["resource"]),
+    )

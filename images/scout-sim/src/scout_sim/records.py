@@ -1,0 +1,185 @@
+"""Spans and log records as rows: what an accepted OTLP message holds, ready to be stored."""
+
+import time
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from scout_sim.values import Attributes, attributes_of, to_json, value_of
+
+TRACE_ID_BYTES = 16
+SPAN_ID_BYTES = 8
+MAX_NS = 2**63 - 1
+"""The latest time that SQLite's integers hold: in the year 2262."""
+
+MISSING_CONTEXT = "mqtt.missing_context"
+_KINDS = {number: name.removeprefix("SPAN_KIND_") for name, number in Span.SpanKind.items()}
+_STATUS_CODES = {number: name.removeprefix("STATUS_CODE_") for name, number in Status.StatusCode.items()}
+_SEVERITIES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+
+RowT = TypeVar("RowT")
+
+
+@dataclass(frozen=True)
+class Decoded(Generic[RowT]):
+    """The rows of a request, and for each record that could not become one the reason."""
+
+    rows: list[RowT]
+    reasons: list[str]
+
+    def explanation(self) -> str:
+        """The first reason, and how many more there are; empty when nothing was rejected."""
+        if not self.reasons:
+            return ""
+        return self.reasons[0] + (f" (and {len(self.reasons) - 1} more)" if len(self.reasons) > 1 else "")
+
+
+class SpanRow(NamedTuple):
+    """A span in the order of the columns of `spans`; ids are lower-case hex, nested values JSON."""
+
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None
+    name: str
+    kind: str
+    service: str
+    start_ns: int
+    end_ns: int
+    status_code: str
+    status_message: str
+    missing_context: bool
+    attributes: str
+    resource: str
+    links: str
+    events: str
+    scope: str
+
+
+class LogRow(NamedTuple):
+    """A log record in the order of the columns of `logs`."""
+
+    time_ns: int
+    severity: str
+    body: str
+    service: str
+    trace_id: str | None
+    span_id: str | None
+    attributes: str
+    resource: str
+
+
+def span_rows(request: ExportTraceServiceRequest) -> Decoded[SpanRow]:
+    """The spans of a request; one with an invalid id or time is rejected."""
+    decoded: Decoded[SpanRow] = Decoded([], [])
+    for of_resource in request.resource_spans:
+        service, resource = resource_of(of_resource.resource)
+        for of_scope in of_resource.scope_spans:
+            for span in of_scope.spans:
+                if problem := _span_problem(span):
+                    decoded.reasons.append(f"span {span.name[:80]!r}: {problem}")
+                else:
+                    decoded.rows.append(_span_row(span, service, resource, of_scope.scope.name))
+    return decoded
+
+
+def log_rows(request: ExportLogsServiceRequest) -> Decoded[LogRow]:
+    """The log records of a request; one whose time cannot be stored is rejected.
+
+    An invalid trace or span id makes a record without one, as OpenTelemetry's log data model wants it.
+    """
+    decoded: Decoded[LogRow] = Decoded([], [])
+    received_ns = time.time_ns()
+    for of_resource in request.resource_logs:
+        service, resource = resource_of(of_resource.resource)
+        for of_scope in of_resource.scope_logs:
+            for record in of_scope.log_records:
+                time_ns = record.time_unix_nano or record.observed_time_unix_nano or received_ns
+                if time_ns > MAX_NS:
+                    decoded.reasons.append(f"log record: time_unix_nano {time_ns} is out of range")
+                else:
+                    decoded.rows.append(_log_row(record, time_ns, service, resource))
+    return decoded
+
+
+def resource_of(resource: Resource) -> tuple[str, str]:
+    """The service's name and all attributes of a resource, the latter as JSON."""
+    attributes = attributes_of(resource.attributes)
+    name = attributes.get("service.name")
+    return name if isinstance(name, str) and name else "unknown_service", to_json(attributes)
+
+
+def _span_problem(span: Span) -> str | None:
+    if not _is_id(span.trace_id, TRACE_ID_BYTES):
+        return f"trace_id must be {TRACE_ID_BYTES} bytes, not all zero"
+    if not _is_id(span.span_id, SPAN_ID_BYTES):
+        return f"span_id must be {SPAN_ID_BYTES} bytes, not all zero"
+    if len(span.parent_span_id) not in {0, SPAN_ID_BYTES}:
+        return f"parent_span_id must be {SPAN_ID_BYTES} bytes or empty"
+    if max(span.start_time_unix_nano, span.end_time_unix_nano) > MAX_NS:
+        return "a time is out of range"
+    return None
+
+
+def _span_row(span: Span, service: str, resource: str, scope: str) -> SpanRow:
+    attributes = attributes_of(span.attributes)
+    return SpanRow(
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        parent_span_id=span.parent_span_id.hex() if any(span.parent_span_id) else None,
+        name=span.name,
+        kind=_KINDS.get(span.kind, "UNSPECIFIED"),
+        service=service,
+        start_ns=span.start_time_unix_nano,
+        end_ns=span.end_time_unix_nano,
+        status_code=_STATUS_CODES.get(span.status.code, "UNSET"),
+        status_message=span.status.message,
+        missing_context=attributes.get(MISSING_CONTEXT) is True,
+        attributes=to_json(attributes),
+        resource=resource,
+        links=to_json([_link(link) for link in span.links]) if span.links else "[]",
+        events=to_json([_event(event) for event in span.events]) if span.events else "[]",
+        scope=scope,
+    )
+
+
+def _link(link: Span.Link) -> Attributes:
+    return {
+        "trace_id": link.trace_id.hex(),
+        "span_id": link.span_id.hex(),
+        "attributes": attributes_of(link.attributes),
+    }
+
+
+def _event(event: Span.Event) -> Attributes:
+    return {"name": event.name, "time_ns": event.time_unix_nano, "attributes": attributes_of(event.attributes)}
+
+
+def _log_row(record: LogRecord, time_ns: int, service: str, resource: str) -> LogRow:
+    body = value_of(record.body)
+    return LogRow(
+        time_ns=time_ns,
+        severity=_severity(record),
+        body=body if isinstance(body, str) else to_json(body),
+        service=service,
+        trace_id=record.trace_id.hex() if _is_id(record.trace_id, TRACE_ID_BYTES) else None,
+        span_id=record.span_id.hex() if _is_id(record.span_id, SPAN_ID_BYTES) else None,
+        attributes=to_json(attributes_of(record.attributes)),
+        resource=resource,
+    )
+
+
+def _severity(record: LogRecord) -> str:
+    """The short name of the severity's range (log data model, "Displaying Severity"), or else the text sent."""
+    place = (record.severity_number - 1) // 4
+    if record.severity_number > 0 and place < len(_SEVERITIES):
+        return _SEVERITIES[place]
+    return record.severity_text.upper() or "UNSPECIFIED"
+
+
+def _is_id(identifier: bytes, length: int) -> bool:
+    return len(identifier) == length and any(identifier)

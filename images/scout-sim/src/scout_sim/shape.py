@@ -1,0 +1,69 @@
+"""The shape of a trace: which span is below which, and whether they all hang together."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+
+class Node(Protocol):
+    """What the shape of a trace is made of."""
+
+    @property
+    def span_id(self) -> str:
+        """The span's own id."""
+
+    @property
+    def parent_span_id(self) -> str | None:
+        """The id of its parent, None for a root."""
+
+
+NodeT = TypeVar("NodeT", bound=Node)
+
+
+@dataclass(frozen=True)
+class Shape(Generic[NodeT]):
+    """How the spans of one trace hang together.
+
+    Attributes:
+        spans: every span with its depth, depth first, siblings in the order they were given.
+        roots: spans without a parent.
+        orphans: spans whose parent is not in the trace.
+        circular: spans that are below none of these, but, in the end, below themselves.
+    """
+
+    spans: list[tuple[NodeT, int]]
+    roots: list[NodeT]
+    orphans: list[NodeT]
+    circular: list[NodeT]
+
+    @property
+    def connected(self) -> bool:
+        """Whether every span's parent is in the trace, and exactly one span is its root."""
+        return len(self.roots) == 1 and not self.orphans and not self.circular
+
+
+def shape_of(spans: Sequence[NodeT]) -> Shape[NodeT]:
+    """The shape of the spans of one trace."""
+    known = {span.span_id for span in spans}
+    children: dict[str | None, list[NodeT]] = defaultdict(list)
+    for span in spans:
+        children[span.parent_span_id].append(span)
+    roots = children[None]
+    orphans = [span for span in spans if span.parent_span_id is not None and span.parent_span_id not in known]
+    placed: dict[str, tuple[NodeT, int]] = {}
+    for top in (span for span in spans if span.parent_span_id is None or span.parent_span_id not in known):
+        _place(top, children, placed)
+    circular = [span for span in spans if span.span_id not in placed]
+    for span in circular:
+        _place(span, children, placed)
+    return Shape(spans=list(placed.values()), roots=roots, orphans=orphans, circular=circular)
+
+
+def _place(top: NodeT, children: Mapping[str | None, list[NodeT]], placed: dict[str, tuple[NodeT, int]]) -> None:
+    waiting = [(top, 0)]
+    while waiting:
+        span, depth = waiting.pop()
+        if span.span_id not in placed:
+            placed[span.span_id] = span, depth
+            waiting += [(child, depth + 1) for child in reversed(children.get(span.span_id, []))]

@@ -1,0 +1,163 @@
+"""A bounded number of spans, metric points and log records in SQLite."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from scout_sim.points import PointRow
+from scout_sim.records import LogRow, SpanRow
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE spans (
+    trace_id TEXT NOT NULL, span_id TEXT NOT NULL, parent_span_id TEXT, name TEXT NOT NULL, kind TEXT NOT NULL,
+    service TEXT NOT NULL, start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, status_code TEXT NOT NULL,
+    status_message TEXT NOT NULL, missing_context INTEGER NOT NULL, attributes TEXT NOT NULL, resource TEXT NOT NULL,
+    links TEXT NOT NULL, events TEXT NOT NULL, scope TEXT NOT NULL,
+    UNIQUE (trace_id, span_id)
+);
+CREATE INDEX spans_by_service ON spans (service);
+CREATE TABLE traces (
+    trace_id TEXT PRIMARY KEY, start_ns INTEGER NOT NULL, span_count INTEGER NOT NULL, updated_ns INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX traces_by_start ON traces (start_ns);
+CREATE INDEX traces_by_update ON traces (updated_ns);
+CREATE TABLE metric_points (
+    series TEXT PRIMARY KEY, name TEXT NOT NULL, service TEXT NOT NULL, type TEXT NOT NULL, unit TEXT NOT NULL,
+    attributes TEXT NOT NULL, resource TEXT NOT NULL, scope TEXT NOT NULL, temporality TEXT,
+    start_ns INTEGER NOT NULL, time_ns INTEGER NOT NULL, data TEXT NOT NULL
+);
+CREATE INDEX metric_points_by_time ON metric_points (time_ns);
+CREATE TABLE logs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, time_ns INTEGER NOT NULL, severity TEXT NOT NULL, body TEXT NOT NULL,
+    service TEXT NOT NULL, trace_id TEXT, span_id TEXT, attributes TEXT NOT NULL, resource TEXT NOT NULL
+);
+CREATE INDEX logs_by_trace ON logs (trace_id, span_id);
+CREATE INDEX logs_by_time ON logs (time_ns);
+"""
+
+_INSERT_SPAN = "INSERT OR IGNORE INTO spans VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_UPDATE_TRACE = """
+INSERT OR REPLACE INTO traces
+SELECT trace_id, min(start_ns), count(*), ? FROM spans WHERE trace_id = ? GROUP BY trace_id
+"""
+_UPSERT_POINT = """
+INSERT INTO metric_points VALUES (?,?,?,?,?,?,?,?,?,?,?,?)
+ON CONFLICT (series) DO UPDATE
+SET start_ns = excluded.start_ns, time_ns = excluded.time_ns, temporality = excluded.temporality, data = excluded.data
+WHERE excluded.time_ns >= time_ns
+"""
+_EVICT_POINTS = """
+DELETE FROM metric_points WHERE series IN (
+    SELECT series FROM metric_points ORDER BY time_ns
+    LIMIT max(0, (SELECT count(*) FROM metric_points) - ?)
+)
+"""
+_INSERT_LOG = """
+INSERT INTO logs (time_ns, severity, body, service, trace_id, span_id, attributes, resource) VALUES (?,?,?,?,?,?,?,?)
+"""
+_EVICT_LOGS = "DELETE FROM logs WHERE number <= (SELECT max(number) FROM logs) - ?"
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How much is kept of each signal; the oldest goes first."""
+
+    spans: int
+    metric_points: int
+    logs: int
+
+
+class Store:
+    """What was received, within its retention.
+
+    One connection, used by one thread at a time: any thread may call any method.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, retention: Retention) -> None:
+        self._connection = connection
+        self._retention = retention
+        self._lock = threading.Lock()
+        self._span_count: int = connection.execute("SELECT count(*) FROM spans").fetchone()[0]
+
+    @classmethod
+    def open(cls, database: str, retention: Retention) -> Self:
+        """A store in the file at a path, made if need be, or in memory when the path is `:memory:`.
+
+        Raises:
+            sqlite3.Error: the file cannot be opened, is no database, or is of another version of this program.
+        """
+        connection = sqlite3.connect(database, check_same_thread=False)
+        try:
+            _prepare(connection)
+            return cls(connection, retention)
+        except sqlite3.Error:
+            connection.close()
+            raise
+
+    def add_spans(self, spans: Sequence[SpanRow]) -> None:
+        """Keep spans. One that is already there was delivered twice, as at-least-once export may, and is ignored."""
+        updated_ns = time.time_ns()
+        updates = [(updated_ns, trace_id) for trace_id in {span.trace_id for span in spans}]
+        with self._lock:
+            with self._connection as connection:
+                added = max(0, connection.executemany(_INSERT_SPAN, spans).rowcount)  # -1 of nothing to insert
+                connection.executemany(_UPDATE_TRACE, updates)
+                evicted = _evict_traces(connection, self._span_count + added - self._retention.spans)
+            self._span_count += added - evicted
+
+    def add_points(self, points: Iterable[PointRow]) -> None:
+        """Keep the latest point of each series."""
+        with self._lock, self._connection as connection:
+            connection.executemany(_UPSERT_POINT, points)
+            connection.execute(_EVICT_POINTS, [self._retention.metric_points])
+
+    def add_logs(self, records: Iterable[LogRow]) -> None:
+        """Keep log records."""
+        with self._lock, self._connection as connection:
+            connection.executemany(_INSERT_LOG, records)
+            connection.execute(_EVICT_LOGS, [self._retention.logs])
+
+    def select(self, query: str, parameters: Mapping[str, int | float | str | None]) -> list[sqlite3.Row]:
+        """The rows of a SELECT with named parameters."""
+        with self._lock:
+            return self._connection.execute(query, parameters).fetchall()
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._connection.close()
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    elif version != SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(f"its schema has version {version}, expected {SCHEMA_VERSION}")
+
+
+def _evict_traces(connection: sqlite3.Connection, excess: int) -> int:
+    """Delete whole traces, the one that was silent for longest first, until `excess` spans are gone.
+
+    Part of a trace would look like a trace that is not connected.
+    """
+    evicted = 0
+    if excess <= 0:
+        return evicted
+    victims: list[tuple[str]] = []
+    for trace_id, span_count in connection.execute("SELECT trace_id, span_count FROM traces ORDER BY updated_ns"):
+        if evicted >= excess:
+            break
+        victims.append((trace_id,))
+        evicted += span_count
+    connection.executemany("DELETE FROM spans WHERE trace_id = ?", victims)
+    connection.executemany("DELETE FROM traces WHERE trace_id = ?", victims)
+    return evicted

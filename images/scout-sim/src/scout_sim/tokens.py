@@ -1,0 +1,118 @@
+"""Bearer tokens for OAuth 2.0 client credentials, as the token endpoint of Scout issues them."""
+
+import base64
+import binascii
+import hashlib
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote_plus
+
+import jwt
+
+from scout_sim.settings import Settings
+
+
+class TokenRefusedError(Exception):
+    """A token request or a Bearer token was refused.
+
+    Attributes:
+        status: HTTP status of the answer.
+        error: error code of RFC 6749, 6750 or 8693.
+        description: what was wrong, for a person.
+    """
+
+    def __init__(self, status: int, error: str, description: str) -> None:
+        super().__init__(description)
+        self.status = status
+        self.error = error
+        self.description = description
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Issues tokens to the one client of a tenant, and verifies them.
+
+    A token is signed, not stored: one that was issued before a restart stays valid after it. The Collector keeps its
+    token until it expires and drops what is refused with 401.
+    """
+
+    tenant: str
+    client_id: str
+    client_secret: str
+    audience: str
+    lifetime_s: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Tokens":
+        """The tokens that these settings describe."""
+        return cls(
+            tenant=settings.tenant,
+            client_id=settings.client_id,
+            client_secret=settings.client_secret.get_secret_value(),
+            audience=settings.audience,
+            lifetime_s=settings.token_lifetime_s,
+        )
+
+    def issue(self, form: Mapping[str, str], authorization: str | None) -> str:
+        """A token for a client credentials request (RFC 6749, section 4.4).
+
+        Args:
+            form: the fields of the request.
+            authorization: its `Authorization` header: the credentials may be there, or be fields.
+
+        Raises:
+            TokenRefusedError: 401 for wrong credentials, 400 for a wrong grant type or audience.
+        """
+        if form.get("grant_type") != "client_credentials":
+            raise TokenRefusedError(400, "unsupported_grant_type", "grant_type must be client_credentials")
+        client_id, client_secret = _credentials(form, authorization)
+        known_id = secrets.compare_digest(client_id.encode(), self.client_id.encode())
+        known_secret = secrets.compare_digest(client_secret.encode(), self.client_secret.encode())
+        if not (known_id and known_secret):
+            raise TokenRefusedError(401, "invalid_client", "unknown client or wrong client secret")
+        if form.get("audience") != self.audience:
+            raise TokenRefusedError(400, "invalid_target", f"audience must be {self.audience}")
+        now = int(time.time())
+        claims = {
+            "iss": self.tenant,
+            "sub": self.client_id,
+            "aud": self.audience,
+            "iat": now,
+            "exp": now + self.lifetime_s,
+        }
+        return jwt.encode(claims, self._key(), algorithm="HS256")
+
+    def verify(self, authorization: str | None) -> None:
+        """Check an `Authorization: Bearer` header (RFC 6750).
+
+        Raises:
+            TokenRefusedError: 401 when it is absent, not of this tenant and audience, or expired.
+        """
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise TokenRefusedError(401, "invalid_request", "a Bearer token is required")
+        try:
+            jwt.decode(token.strip(), self._key(), algorithms=["HS256"], audience=self.audience, issuer=self.tenant)
+        except jwt.ExpiredSignatureError:
+            raise TokenRefusedError(401, "invalid_token", "the token has expired") from None
+        except jwt.InvalidTokenError:
+            raise TokenRefusedError(401, "invalid_token", "the token was not issued here") from None
+
+    def _key(self) -> bytes:
+        return hashlib.sha256(f"{self.client_id}:{self.client_secret}".encode()).digest()
+
+
+def _credentials(form: Mapping[str, str], authorization: str | None) -> tuple[str, str]:
+    if authorization is None:
+        return form.get("client_id", ""), form.get("client_secret", "")
+    scheme, _, encoded = authorization.partition(" ")
+    try:
+        decoded = base64.b64decode(encoded, validate=True).decode() if scheme.lower() == "basic" else ""
+    except (binascii.Error, UnicodeDecodeError):
+        decoded = ""
+    client_id, separator, client_secret = decoded.partition(":")
+    if not separator:
+        raise TokenRefusedError(401, "invalid_client", "the Authorization header holds no Basic credentials")
+    return unquote_plus(client_id), unquote_plus(client_secret)  # RFC 6749, section 2.3.1: both are form-encoded
