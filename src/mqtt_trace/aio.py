@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 
 _MISC_INTERVAL_S = 1.0
 _CONNACK_TIMEOUT_S = 10.0
+_STABLE_AFTER_S = 10.0
+"""A connection that ends sooner counts as a failure: two clients with one id would otherwise evict each other as fast
+as they can connect."""
+_UNLIMITED = 65_535
+
+REFUSED = "the broker refused the connection"
+"""What a cause begins with when the broker answered CONNECT with an error, whose words follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,9 @@ class Connection:
         self._gone = asyncio.Event()
         self._closing = asyncio.Event()
         self._cause = ""
+        self._reason_code = 0
+        self._connack: Properties | None = None
+        self._misc: asyncio.TimerHandle | None = None
         self._writing: SocketLike | None = None
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
@@ -87,6 +98,23 @@ class Connection:
         """Whether the broker has accepted the connection and it still stands."""
         return self._up.is_set()
 
+    @property
+    def reason_code(self) -> int:
+        """Reason code of the DISCONNECT or refusal that ended the last connection (MQTT 5, section 2.4), 0 if none."""
+        return self._reason_code
+
+    @property
+    def maximum_packet_size(self) -> int | None:
+        """Bytes that the broker takes in one packet (MQTT 5, section 3.2.2.3.6), None if it sets no limit."""
+        size: int | None = getattr(self._connack, "MaximumPacketSize", None)
+        return size
+
+    @property
+    def receive_maximum(self) -> int:
+        """QoS 1 and 2 publishes that the broker takes at once (MQTT 5, section 3.2.2.3.3)."""
+        count: int = getattr(self._connack, "ReceiveMaximum", _UNLIMITED)
+        return count
+
     async def wait_up(self) -> None:
         """Return when the connection is up."""
         await self._up.wait()
@@ -97,9 +125,12 @@ class Connection:
         while not self._closing.is_set():
             self._gone.clear()
             self._cause = ""
+            self._reason_code = 0
             if await self._connect():
-                failures = 0
+                started = self._loop.time()
                 await self._serve()
+                if self._loop.time() - started >= _STABLE_AFTER_S:
+                    failures = 0
             if self._closing.is_set():
                 return
             failures += 1
@@ -123,12 +154,11 @@ class Connection:
         except (OSError, ValueError) as error:
             self._cause = f"{type(error).__name__}: {error}"
             return False
-        up = asyncio.ensure_future(self._up.wait())
-        gone = asyncio.ensure_future(self._gone.wait())
-        await asyncio.wait({up, gone}, timeout=_CONNACK_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
-        up.cancel()
-        gone.cancel()
-        if self._up.is_set():
+        events = [asyncio.ensure_future(event.wait()) for event in (self._up, self._gone, self._closing)]
+        await asyncio.wait(events, timeout=_CONNACK_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+        for event in events:
+            event.cancel()
+        if self._up.is_set() and not self._closing.is_set():
             return True
         if not self._gone.is_set():
             self._cause = f"no CONNACK within {_CONNACK_TIMEOUT_S:g} s"
@@ -136,13 +166,18 @@ class Connection:
         return False
 
     async def _serve(self) -> None:
-        while True:
-            try:
-                await asyncio.wait_for(self._gone.wait(), _MISC_INTERVAL_S)
-            except TimeoutError:
-                self.client.loop_misc()
-            else:
-                return
+        """Until the connection is gone; with a timer, as a task that wakes up costs several times as much."""
+        self._look_after()
+        try:
+            await self._gone.wait()
+        finally:
+            if self._misc is not None:
+                self._misc.cancel()
+
+    def _look_after(self) -> None:
+        """Let paho send PINGREQ, or notice that there was no answer to it."""
+        self._misc = self._loop.call_later(_MISC_INTERVAL_S, self._look_after)
+        self.client.loop_misc()
 
     async def _unless_closing(self, delay: float) -> None:
         try:
@@ -154,10 +189,8 @@ class Connection:
         """Break the connection; paho has no call for it, so its next read finds it gone."""
         sock = self.client.socket()
         if sock is not None:
-            try:
+            with suppress(OSError):  # not connected any more: the read finds that too
                 sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]  # paho's protocol leaves it out
-            except OSError:
-                return
             self.client.loop_read()
 
     def _connected(
@@ -168,10 +201,12 @@ class Connection:
         reason: ReasonCode,
         properties: Properties | None,
     ) -> None:
-        del client, userdata, properties
+        del client, userdata
         if reason.is_failure:
-            self._cause = f"the broker refused the connection: {reason}"
+            self._cause = f"{REFUSED}: {reason}"
+            self._reason_code = reason.value
             return
+        self._connack = properties
         self._up.set()
         self._on_up(flags.session_present)
 
@@ -187,6 +222,8 @@ class Connection:
         self._up.clear()
         origin = "the broker closed the connection" if flags.is_disconnect_packet_from_server else "connection lost"
         self._cause = self._cause or f"{origin}: {reason}"
+        if flags.is_disconnect_packet_from_server:
+            self._reason_code = reason.value
         self._gone.set()
 
     def _socket_opened(self, client: Client, userdata: Any, sock: SocketLike) -> None:
