@@ -1,0 +1,93 @@
+"""What the Collector has accepted reaches scout-sim, whatever happens in between."""
+
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from local.stack import Stack
+
+pytestmark = pytest.mark.skipif(not shutil.which("otelcol-contrib"), reason="otelcol-contrib is not on PATH")
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Stack]:
+    """A Collector in front of scout-sim, without the services."""
+    stack = Stack(folder=tmp_path)
+    try:
+        stack.start("scout-sim")
+        stack.start("collector")
+        yield stack
+    finally:
+        stack.close()
+
+
+def send_span(stack: Stack, path: str = "/echo") -> str:
+    """Send a server span by OTLP/HTTP in JSON and return its trace id."""
+    trace_id = secrets.token_hex(16)
+    now = time.time_ns()
+    span = {
+        "traceId": trace_id,
+        "spanId": secrets.token_hex(8),
+        "name": f"GET {path}",
+        "kind": 2,
+        "startTimeUnixNano": str(now - 1_000_000),
+        "endTimeUnixNano": str(now),
+        "attributes": [{"key": "url.path", "value": {"stringValue": path}}],
+    }
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "sample"}}]}
+    body = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]}
+    httpx.post(f"{stack.otlp_url}/v1/traces", json=body, trust_env=False).raise_for_status()
+    return trace_id
+
+
+def arrived(stack: Stack, trace_id: str) -> bool:
+    """Return whether scout-sim has the trace."""
+    return httpx.get(f"{stack.scout_url}/api/traces/{trace_id}", trust_env=False).status_code == httpx.codes.OK
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Return when it is true, fail after a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true within 60 s"
+        time.sleep(0.1)
+
+
+def test_spans_survive_an_absent_scout_and_a_killed_collector(pipeline: Stack) -> None:
+    """Spans accepted while scout-sim was away arrive, although the Collector was killed before it came back."""
+    pipeline.stop("scout-sim")
+    trace_ids = [send_span(pipeline) for _ in range(20)]
+    wait_for(lambda: "connection refused" in pipeline.log("collector"))
+    pipeline.kill("collector")
+    pipeline.start("scout-sim")
+    pipeline.start("collector")
+    wait_for(lambda: all(arrived(pipeline, trace_id) for trace_id in trace_ids))
+
+
+def test_spans_carry_the_environment(pipeline: Stack) -> None:
+    """Both names of the deployment environment are on every resource."""
+    trace_id = send_span(pipeline)
+    wait_for(lambda: arrived(pipeline, trace_id))
+    answer = httpx.get(f"{pipeline.scout_url}/api/traces/{trace_id}", trust_env=False).json()
+    resource = answer["spans"][0]["resource"]
+    assert resource["deployment.environment.name"] == resource["environment"] == "iot-demo"
+
+
+def test_health_probes_are_left_out(pipeline: Stack) -> None:
+    """A span of a probe does not reach scout-sim, the one sent after it does."""
+    probes = [send_span(pipeline, path) for path in ("/health", "/ready")]
+    kept = send_span(pipeline)
+    wait_for(lambda: arrived(pipeline, kept))
+    assert not any(arrived(pipeline, probe) for probe in probes)
+
+
+def test_the_debug_exporter_prints_each_span(pipeline: Stack) -> None:
+    """A span can be found in the Collector's log by its trace id, whether or not it reaches scout-sim."""
+    pipeline.stop("scout-sim")
+    trace_id = send_span(pipeline)
+    wait_for(lambda: trace_id in pipeline.log("collector"))
