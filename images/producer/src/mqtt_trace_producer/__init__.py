@@ -1,1 +1,9 @@
-"""See the package's pyproject.toml."""
+"""Simulated sensors that publish traced readings over MQTT 5.
+
+One process is a fleet of 1..N devices on one asyncio loop. Each device has its own MQTT connection, its own resource
+and its own bounded buffer; `mqtt-trace-producer --help` lists the settings.
+
+How a reading flows: `sensor` makes it when `pace` says so, `device` keeps it until the broker has acknowledged it,
+`tally` counts it. `connectivity` and `episode` turn what thousands of devices go through into single log lines, `fleet`
+holds the devices, `__main__` wires it all.
+"""

@@ -1,0 +1,111 @@
+"""What the devices' connections go through, as one log line per change for the whole process."""
+
+import asyncio
+import logging
+from collections import Counter
+from enum import Enum, auto
+
+from mqtt_trace.aio import REFUSED
+
+_logger = logging.getLogger(__name__)
+
+_SETTLE_S = 0.3
+"""Long enough for devices that lose their connections together to be counted in one line."""
+
+_STUCK_S = 45.0
+"""Longer than the longest back-off: a device that is still not connected will not come back with the others."""
+
+
+class State(Enum):
+    """What is worth a line when it changes."""
+
+    CONNECTED = auto()
+    SOME_WAITING = auto()
+    ALL_WAITING = auto()
+    REFUSED = auto()
+    """Some or all are waiting, and the broker is there but does not want them."""
+
+
+class Connectivity:
+    """Knows which devices are connected, and logs when that changes for the fleet.
+
+    Args:
+        broker: The broker's address, as log lines name it.
+    """
+
+    def __init__(self, broker: str) -> None:
+        self._broker = broker
+        self._devices = 0
+        self._connected: set[str] = set()
+        self._causes: dict[str, str] = {}
+        self._said: tuple[State, int] | None = None
+        self._look: asyncio.TimerHandle | None = None
+
+    @property
+    def connected(self) -> int:
+        """How many devices are connected."""
+        return len(self._connected)
+
+    def expect(self) -> None:
+        """One more device is about to connect."""
+        self._devices += 1
+
+    def up(self, device_id: str) -> None:
+        """A device is connected."""
+        self._causes.pop(device_id, None)
+        self._connected.add(device_id)
+        if len(self._connected) == self._devices:
+            self._say()
+        else:
+            self._say_in(_STUCK_S)
+
+    def down(self, device_id: str, cause: str) -> None:
+        """A device lost its connection, or failed to get one; retries that fail for the same cause change nothing."""
+        known = self._causes.get(device_id)
+        self._connected.discard(device_id)
+        self._causes[device_id] = cause
+        if known is None or _is_refusal(known) != _is_refusal(cause):
+            self._say_in(_SETTLE_S)
+
+    def close(self) -> None:
+        """Say nothing any more."""
+        if self._look is not None:
+            self._look.cancel()
+
+    def _say_in(self, delay: float) -> None:
+        loop = asyncio.get_running_loop()
+        when = loop.time() + delay
+        if self._look is not None and self._look.when() <= when:
+            return
+        self.close()
+        self._look = loop.call_at(when, self._say)
+
+    def _say(self) -> None:
+        self.close()
+        self._look = None
+        state = self._state()
+        if state is None or self._said == (state, self._devices):
+            return
+        self._said = state, self._devices
+        if state is State.CONNECTED:
+            _logger.info("broker %s: %s connected", self._broker, self._count(len(self._connected)))
+        else:
+            cause, _ = Counter(self._causes.values()).most_common(1)[0]
+            waiting = self._count(self._devices - len(self._connected))
+            _logger.warning("broker %s: %s, %s waiting; retrying", self._broker, cause, waiting)
+
+    def _state(self) -> State | None:
+        if len(self._connected) == self._devices:
+            return State.CONNECTED
+        if not self._causes:
+            return None  # still connecting
+        if any(map(_is_refusal, self._causes.values())):
+            return State.REFUSED
+        return State.SOME_WAITING if self._connected else State.ALL_WAITING
+
+    def _count(self, devices: int) -> str:
+        return f"{devices} of {self._devices} device{'s' if self._devices > 1 else ''}"
+
+
+def _is_refusal(cause: str) -> bool:
+    return cause.startswith(REFUSED)

@@ -1,0 +1,25 @@
+"""The ids of a fleet's devices."""
+
+import re
+
+_NUMBERED = re.compile(r"(?P<name>.*?)(?P<number>[0-9]+)", re.ASCII)
+
+
+def can_count_on(first: str) -> bool:
+    """Whether an id ends in a number, so that others can follow it."""
+    return _NUMBERED.fullmatch(first) is not None
+
+
+def device_ids(first: str, count: int) -> list[str]:
+    """`count` ids that count on from the number at the end of `first`, which keeps its width.
+
+    Raises:
+        ValueError: More than one id is asked for and `first` does not end in a number.
+    """
+    numbered = _NUMBERED.fullmatch(first)
+    if numbered is None:
+        if count > 1:
+            raise ValueError(f"{first!r} does not end in a number")
+        return [first][:count]
+    name, number = numbered["name"], numbered["number"]
+    return [f"{name}{int(number) + offset:0{len(number)}d}" for offset in range(count)]

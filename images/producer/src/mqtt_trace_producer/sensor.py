@@ -1,0 +1,58 @@
+"""A simulated temperature sensor."""
+
+import json
+import random
+import time
+import uuid
+from dataclasses import dataclass
+
+LOWEST_CEL = 18.0
+HIGHEST_CEL = 26.0
+
+_COMFORT_CEL = 22.0
+_STEP_CEL = 0.15
+_PULL = 0.02
+"""Share of the distance to the comfortable temperature that heating or cooling makes up for between two readings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One measurement.
+
+    Attributes:
+        device_id: The device that took it.
+        celsius: The temperature.
+        message_id: UUID version 4 of the message that carries it.
+        taken_at: Seconds since the epoch.
+    """
+
+    device_id: str
+    celsius: float
+    message_id: str
+    taken_at: float
+
+    def payload(self) -> bytes:
+        """The JSON object that is published."""
+        return json.dumps(
+            {
+                "device_id": self.device_id,
+                "reading": self.celsius,
+                "message_id": self.message_id,
+                "ts": self.taken_at,
+            }
+        ).encode()
+
+
+class Sensor:
+    """Takes readings whose temperature wanders within bounds, as that of a heated room does."""
+
+    def __init__(self, device_id: str, rng: random.Random) -> None:
+        self._device_id = device_id
+        self._rng = rng
+        self._celsius = rng.uniform(LOWEST_CEL, HIGHEST_CEL)
+
+    def read(self) -> Reading:
+        """Take the next reading."""
+        step = self._rng.gauss(0.0, _STEP_CEL) + (_COMFORT_CEL - self._celsius) * _PULL
+        self._celsius = min(HIGHEST_CEL, max(LOWEST_CEL, self._celsius + step))
+        return Reading(self._device_id, round(self._celsius, 2), str(uuid.uuid4()), round(time.time(), 3))

@@ -1,0 +1,57 @@
+"""The producer's settings."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from mqtt_trace import ConfigurationError
+from mqtt_trace.service import BrokerSettings
+from mqtt_trace.telemetry import FleetPriority
+from mqtt_trace_producer.ids import can_count_on
+
+Seconds = Annotated[float, Field(allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class ProducerSettings(BrokerSettings):
+    """Environment variables of the producer."""
+
+    # A device's id is a level of its topic and its client id: no separators, wildcards or spaces.
+    device_id: str = Field(
+        default="sensor-001",
+        max_length=255,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$",
+        description="Id of the first device, also its MQTT client id; further ones count on from its last digits.",
+    )
+    device_count: int = Field(default=1, ge=1, le=20_000, description="How many devices this process simulates.")
+    device_firmware_version: Name = Field(default="1.4.2", description="`device.firmware.version` of every device.")
+    device_firmware_channel: Name = Field(default="stable", description="`device.firmware.channel` of every device.")
+    device_battery_level: float = Field(
+        default=100, ge=0, le=100, description="`device.battery.level` of every device, in percent."
+    )
+    device_buffer_readings: int = Field(
+        default=300,
+        ge=1,
+        le=1_000_000,
+        description="Readings that each device keeps while the broker is away; beyond that the oldest are dropped.",
+    )
+    fleet_id: Name = Field(default="fleet-demo", description="`fleet.id`.")
+    fleet_priority: FleetPriority = Field(default="normal", description="`fleet.priority`.")
+    fleet_tenant: Name = Field(default="acme", description="`fleet.tenant`.")
+    site_id: Name = Field(default="site-hq", description="`site.id`.")
+    publish_interval_s: Seconds = Field(
+        default=2, ge=0.01, le=86_400, description="Seconds between two readings of a device."
+    )
+    publish_qos: int = Field(default=1, ge=0, le=2, description="QoS of each PUBLISH; only 1 and 2 are acknowledged.")
+    drain_timeout_s: Seconds = Field(
+        default=10, ge=0, le=600, description="Seconds that SIGTERM leaves for readings not acknowledged yet."
+    )
+
+    @model_validator(mode="after")
+    def _devices_can_be_counted(self) -> Self:
+        if self.device_count > 1 and not can_count_on(self.device_id):
+            raise ConfigurationError(
+                variable="DEVICE_ID",
+                problem=f"must end in a number when DEVICE_COUNT is more than 1 (got {self.device_id!r})",
+            )
+        return self
