@@ -23,7 +23,6 @@ PRODUCER = "mqtt-trace-producer"
 CONSUMER = "mqtt-trace-consumer"
 
 _INTERVAL_S = 0.5
-_PATIENCE_S = 30.0
 _LEGACY_MESSAGES = 2
 
 _HELP = """\
@@ -51,13 +50,18 @@ def main() -> int:
     stay = sys.stdin.isatty() and sys.stdout.isatty()
     console = Console(highlight=False) if stay else Console(highlight=False, force_terminal=False, width=140)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops like Ctrl-C
+    stack = Stack(interval_s=_INTERVAL_S, on_start=lambda name: console.print(f"starting {name}"))
+    if not stack.has_collector:
+        console.print(f"no {COLLECTOR} on PATH: the services export straight to scout-sim")
     try:
-        return Demo(console, readings, stay=stay).run()
+        Demo(stack, console, readings=readings, stay=stay).run()
     except (ProcessError, NotConnectedError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+    console.print("stopped")
+    return 0
 
 
 def readings_from(env: Mapping[str, str]) -> int:
@@ -73,20 +77,35 @@ def readings_from(env: Mapping[str, str]) -> int:
 
 
 class Demo:
-    """One run: the stack, what was seen of it so far, and where it is shown."""
+    """One run of a stack, and what was seen of it so far.
 
-    def __init__(self, console: Console, readings: int, *, stay: bool) -> None:
+    Args:
+        stack: What to start.
+        console: Where to show it.
+        readings: How many traces have to be connected unless it is to stay.
+        stay: Whether it goes on until Ctrl-C.
+        patience_s: How long nothing may come of what it waits for.
+    """
+
+    def __init__(
+        self, stack: Stack, console: Console, *, readings: int, stay: bool = False, patience_s: float = 30
+    ) -> None:
+        self._stack = stack
+        self._scout = Scout(stack.scout_url)
         self._console = console
         self._readings = readings
         self._stay = stay
+        self._patience_s = patience_s
         self._lacking: dict[str, str | None] = {}
 
-    def run(self) -> int:
-        """Start everything, show what there is to see, stop everything."""
-        self._stack = Stack(interval_s=_INTERVAL_S, on_start=lambda name: self._console.print(f"starting {name}"))
-        if not self._stack.has_collector:
-            self._console.print(f"no {COLLECTOR} on PATH: the services export straight to scout-sim")
-        with self._stack, Scout(self._stack.scout_url) as self._scout:
+    def run(self) -> None:
+        """Start everything, show what there is to see, stop everything.
+
+        Raises:
+            ProcessError: a part did not start, or ended by itself.
+            NotConnectedError: a trace is not what it has to be.
+        """
+        with self._stack, self._scout:
             send_without_context(self._stack)
             self._show_first_trace()
             self._show_missing_context()
@@ -94,8 +113,6 @@ class Demo:
                 self._show_live()
             else:
                 self._show_result()
-        self._console.print("stopped")
-        return 0
 
     def _show_first_trace(self) -> None:
         self._wait(lambda: self._connected() > 0, "no connected trace")
@@ -166,7 +183,7 @@ class Demo:
         )
 
     def _wait(self, condition: Callable[[], bool], otherwise: str, *, fail: bool = True) -> None:
-        deadline = time.monotonic() + _PATIENCE_S + self._readings * _INTERVAL_S
+        deadline = time.monotonic() + self._patience_s + self._readings * self._stack.interval_s
         while not condition():
             self._stack.check()
             if time.monotonic() > deadline:
