@@ -1,0 +1,42 @@
+"""`mqtt-trace-consumer`: start, run until SIGTERM, flush telemetry."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mqtt_trace import telemetry
+from mqtt_trace.service import HealthServer, load, run
+from mqtt_trace_consumer.echo import Echo
+from mqtt_trace_consumer.service import Service
+from mqtt_trace_consumer.settings import Settings
+from mqtt_trace_consumer.tolerant import read_properties_tolerantly
+
+PROGRAM = "mqtt-trace-consumer"
+
+
+def main() -> None:
+    """Run the consumer; its settings are environment variables."""
+    settings = load(Settings, PROGRAM)
+    read_properties_tolerantly()
+
+    async def consume(stop: asyncio.Event) -> None:
+        device = telemetry.Device(id=settings.mqtt_client_id, kind="gateway")
+        providers = telemetry.setup(PROGRAM, attributes=device.attributes(), log_level=settings.log_level)
+        try:
+            await _consume(settings, stop)
+        finally:
+            await asyncio.to_thread(providers.shutdown)
+
+    run(consume, PROGRAM)
+
+
+async def _consume(settings: Settings, stop: asyncio.Event) -> None:
+    url, concurrency = str(settings.echo_url), settings.echo_concurrency
+    async with Echo(url, timeout=settings.echo_timeout_s, connections=concurrency) as echo:
+        service = Service(settings, echo)
+        async with service.workers, HealthServer(settings.health_host, settings.health_port, service.status):
+            await service.run(stop)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Dead letters: what cannot be processed goes to a topic of its own, or, if nobody takes it there, into the log."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import Callable
+
+from paho.mqtt.client import MQTTMessage
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from mqtt_trace import PublishOutcome, TracedPublisher
+from mqtt_trace_consumer.metrics import Metrics
+
+ERROR_TYPE = "error.type"
+ERROR_MESSAGE = "error.message"
+ORIGINAL_TOPIC = "original.topic"
+
+_OURS = frozenset({ERROR_TYPE, ERROR_MESSAGE, ORIGINAL_TOPIC})
+_KEPT = ("PayloadFormatIndicator", "ContentType", "ResponseTopic", "CorrelationData")
+_LONGEST_MESSAGE = 1_000
+_NO_SUBSCRIBERS = 0x10
+_OVERHEAD = 1_000
+"""Bytes of a packet beside topic, properties and payload: its header, and the trace context."""
+
+_log = logging.getLogger(__name__)
+"""Whoever alarms on lost readings watches its ERROR lines."""
+
+
+class DeadLetters:
+    """Publishes dead letters with QoS 1 under `<prefix>/`.
+
+    Args:
+        publisher: Its client is the one that received the message.
+        prefix: First levels of the topic; the original topic follows.
+        topic_filter: The filter of the readings, for `messaging.destination.template`.
+        maximum_packet_size: Bytes that the broker takes at the moment, None without limit. It ends the connection over
+            a longer packet, and paho would send it again on the next, for ever.
+        metrics: Where they are counted.
+    """
+
+    def __init__(
+        self,
+        publisher: TracedPublisher,
+        *,
+        prefix: str,
+        topic_filter: str,
+        maximum_packet_size: Callable[[], int | None],
+        metrics: Metrics,
+    ) -> None:
+        self._publisher = publisher
+        self._prefix = prefix
+        self._template = f"{prefix}/{topic_filter}"
+        self._maximum_packet_size = maximum_packet_size
+        self._metrics = metrics
+        self._loop = asyncio.get_running_loop()
+
+    async def publish(self, message: MQTTMessage, error: Exception, message_id: str | None) -> None:
+        """Return when a dead letter has been acknowledged, or else the message stands whole in the log."""
+        outcome = await self._publish(message, error, message_id)
+        problem = _problem(outcome)
+        self._metrics.dead_lettered(type(error).__name__, published=problem is None)
+        if problem is None:
+            _log.warning("dead-lettered message on %s: %s", message.topic, error)
+        else:
+            _log.error("a dead letter %s, so here it is: %s", problem, in_words(message, error))
+
+    async def _publish(self, message: MQTTMessage, error: Exception, message_id: str | None) -> PublishOutcome:
+        topic = f"{self._prefix}/{message.topic}"
+        properties = dead_letter_properties(message, error)
+        limit = self._maximum_packet_size()
+        size = len(topic.encode()) + len(properties.pack()) + len(message.payload) + _OVERHEAD
+        if limit is not None and size > limit:
+            return PublishOutcome(0, 0, "too_large", f"the broker takes {limit} bytes")
+        ended: asyncio.Future[PublishOutcome] = self._loop.create_future()
+
+        def end(outcome: PublishOutcome) -> None:
+            if not ended.done():
+                ended.set_result(outcome)
+
+        def end_soon(outcome: PublishOutcome) -> None:
+            self._loop.call_soon_threadsafe(end, outcome)  # a time-out is found by another thread
+
+        try:
+            self._publisher.publish(
+                topic,
+                message.payload,
+                qos=1,
+                properties=properties,
+                message_id=message_id,
+                template=self._template,
+                on_outcome=end_soon,
+            )
+        except ValueError as refused:  # such as a topic that the prefix has made too long
+            return PublishOutcome(0, 0, type(refused).__name__, str(refused))
+        return await ended
+
+
+def dead_letter_properties(message: MQTTMessage, error: Exception) -> Properties:
+    """Those of the message and what went wrong.
+
+    Its expiry is left out: who looks for lost readings looks later.
+    """
+    properties = Properties(PacketTypes.PUBLISH)
+    original = vars(message.properties) if message.properties is not None else {}
+    for name in _KEPT:
+        if name in original:
+            setattr(properties, name, original[name])
+    properties.UserProperty = [
+        *(pair for pair in original.get("UserProperty", ()) if pair[0] not in _OURS),
+        (ERROR_TYPE, type(error).__name__),
+        (ERROR_MESSAGE, str(error)[:_LONGEST_MESSAGE]),
+        (ORIGINAL_TOPIC, message.topic),
+    ]
+    return properties
+
+
+def in_words(message: MQTTMessage, error: Exception) -> str:
+    """The whole message as JSON; what is not UTF-8 in base64."""
+    document: dict[str, object] = {
+        "topic": message.topic,
+        "error": {"type": type(error).__name__, "message": str(error)},
+        "qos": message.qos,
+        "retain": message.retain,
+        "properties": message.properties.json() if message.properties is not None else {},
+    }
+    try:
+        document["payload"] = message.payload.decode()
+    except UnicodeDecodeError:
+        document["payload_base64"] = base64.b64encode(message.payload).decode()
+    return json.dumps(document, default=_binary)
+
+
+def _binary(value: object) -> str:
+    return bytes(value).hex() if isinstance(value, bytes | bytearray) else str(value)
+
+
+def _problem(outcome: PublishOutcome) -> str | None:
+    if outcome.error_type is not None:
+        return f"could not be published ({outcome.error_type}: {outcome.description})"
+    return "has no subscriber" if outcome.reason_code == _NO_SUBSCRIBERS else None

@@ -1,0 +1,40 @@
+"""What the consumer counts, for its metrics and for `GET /ready`."""
+
+from __future__ import annotations
+
+from opentelemetry.metrics import MeterProvider, get_meter
+
+
+class Metrics:
+    """Counters of readings.
+
+    Attributes:
+        processed_total: How many echo has accepted.
+        dead_lettered_total: How many were given up.
+    """
+
+    def __init__(self, meter_provider: MeterProvider | None = None) -> None:
+        meter = get_meter("mqtt_trace_consumer", "", meter_provider)
+        self._processed = meter.create_counter("iot.readings.processed", "{reading}", "Readings that echo accepted.")
+        self._dead_lettered = meter.create_counter(
+            "iot.readings.dead_lettered", "{reading}", "Readings given up, as a dead letter or in the log."
+        )
+        self._dropped = meter.create_counter(
+            "iot.readings.dropped", "{reading}", "Readings of QoS 0 that came faster than they could be processed."
+        )
+        self.processed_total = 0
+        self.dead_lettered_total = 0
+
+    def processed(self) -> None:
+        """Echo has accepted a reading."""
+        self.processed_total += 1
+        self._processed.add(1)
+
+    def dead_lettered(self, error_type: str, *, published: bool) -> None:
+        """A reading was given up; if it was not published as a dead letter, it stands in the log."""
+        self.dead_lettered_total += 1
+        self._dead_lettered.add(1, {"error.type": error_type, "iot.dead_letter.published": published})
+
+    def dropped(self) -> None:
+        """A reading of QoS 0 had to go."""
+        self._dropped.add(1)

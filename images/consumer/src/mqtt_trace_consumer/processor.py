@@ -1,0 +1,110 @@
+"""What happens to one delivery."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from mqtt_trace import TracedConsumer
+from mqtt_trace.aio import Backoff
+from mqtt_trace_consumer.acknowledger import Acknowledger, Delivery
+from mqtt_trace_consumer.dead_letter import DeadLetters
+from mqtt_trace_consumer.echo import Echo, EchoRefusedError
+from mqtt_trace_consumer.gate import Gate
+from mqtt_trace_consumer.metrics import Metrics
+from mqtt_trace_consumer.reading import PoisonPayloadError, read_message_id
+
+_BETWEEN_TRIES = Backoff(0.2, 2.0)
+
+_log = logging.getLogger(__name__)
+
+
+class StaleDeliveryError(Exception):
+    """The connection that brought it is gone: the broker delivers it again."""
+
+
+class Processor:
+    """Processes deliveries: a process span, the call to echo in it, then the PUBACK.
+
+    Args:
+        consumer: Opens the process spans.
+        echo: Where the payloads go.
+        gate: Shared by all deliveries.
+        dead_letters: Where a reading goes that echo refused `max_tries` times.
+        acknowledger: Knows which deliveries are ours to process.
+        metrics: Where they are counted.
+        max_tries: Tries before a reading is given up; those while echo is unavailable do not count.
+    """
+
+    def __init__(
+        self,
+        *,
+        consumer: TracedConsumer,
+        echo: Echo,
+        gate: Gate,
+        dead_letters: DeadLetters,
+        acknowledger: Acknowledger,
+        metrics: Metrics,
+        max_tries: int,
+    ) -> None:
+        self._consumer = consumer
+        self._echo = echo
+        self._gate = gate
+        self._dead_letters = dead_letters
+        self._acknowledger = acknowledger
+        self._metrics = metrics
+        self._max_tries = max_tries
+
+    async def process(self, delivery: Delivery) -> None:
+        """Process one delivery; whatever happens is recorded in its span, and nothing is raised."""
+        await self._gate.wait_open()
+        if not self._acknowledger.is_current(delivery):
+            return
+        try:
+            await self._process(delivery)
+        except StaleDeliveryError:
+            return
+        except (PoisonPayloadError, EchoRefusedError):
+            pass  # dead-lettered
+        except Exception:  # noqa: BLE001 - whatever it is, the worker must go on
+            _log.exception("processing a message on %s failed", delivery.message.topic)
+        self._acknowledger.settle(delivery)
+
+    async def _process(self, delivery: Delivery) -> None:
+        message = delivery.message
+        message_id, poison = _inspect(message.payload)
+        with self._consumer.process(message, message_id=message_id):
+            try:
+                await self._post(delivery, poison)
+            except StaleDeliveryError:
+                raise
+            except Exception as error:
+                await self._dead_letters.publish(message, error, message_id)
+                raise
+            self._metrics.processed()
+            _log.info("processed message on %s", message.topic)
+
+    async def _post(self, delivery: Delivery, poison: PoisonPayloadError | None) -> None:
+        if poison is not None:
+            raise poison
+
+        async def attempt() -> None:
+            if not self._acknowledger.is_current(delivery):
+                raise StaleDeliveryError("the connection was lost; the broker delivers the message again")
+            await self._echo.post(delivery.message.payload)
+
+        for tries in range(1, self._max_tries + 1):
+            try:
+                return await self._gate.call(attempt)
+            except EchoRefusedError:
+                if tries == self._max_tries:
+                    raise
+                await asyncio.sleep(_BETWEEN_TRIES.delay(tries))
+        return None
+
+
+def _inspect(payload: bytes | bytearray) -> tuple[str | None, PoisonPayloadError | None]:
+    try:
+        return read_message_id(payload), None
+    except PoisonPayloadError as error:
+        return None, error

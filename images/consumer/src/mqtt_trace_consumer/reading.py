@@ -1,0 +1,56 @@
+"""What a payload must be to be processed."""
+
+from __future__ import annotations
+
+import json
+from typing import NoReturn
+
+
+class PoisonPayloadError(Exception):
+    """A payload that cannot be processed however often it is tried; the text says why."""
+
+
+def read_message_id(payload: bytes | bytearray) -> str | None:
+    """Check that a payload is one JSON object in UTF-8, and return its `message_id`, a string, if it has one.
+
+    What the object means is echo's business. Anything else gets no better by trying again, so it is poison at once.
+
+    Raises:
+        PoisonPayloadError: It is anything else.
+    """
+    try:
+        document = json.loads(payload.decode("utf-8"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise PoisonPayloadError(f"the payload is not UTF-8: {error.reason} at byte {error.start}") from error
+    except RecursionError as error:
+        raise PoisonPayloadError("the payload is nested too deeply") from error
+    except ValueError as error:
+        raise PoisonPayloadError(f"the payload is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise PoisonPayloadError(f"the payload is not a JSON object but {_kind(document)}")
+    message_id = document.get("message_id")
+    if message_id is None:
+        return None
+    if not isinstance(message_id, str):
+        raise PoisonPayloadError(f"message_id is not a string but {_kind(message_id)}")
+    if not message_id.isascii() and any("\ud800" <= character <= "\udfff" for character in message_id):
+        # An escaped half of a surrogate pair: no span with it could be exported.
+        raise PoisonPayloadError("message_id is not valid Unicode")
+    return message_id
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    """`NaN` and `Infinity` are JavaScript, which Python reads and JSON (RFC 8259, section 6) does not know."""
+    raise ValueError(f"{name} is not JSON")
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "a string"
+    return "an array" if isinstance(value, list) else "an object"

@@ -1,0 +1,206 @@
+"""The consumer as a whole: one MQTT connection, its workers, and what happens at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from mqtt_trace import TracedConsumer, TracedPublisher
+from mqtt_trace.aio import Connection
+from mqtt_trace_consumer.acknowledger import Acknowledger
+from mqtt_trace_consumer.dead_letter import DeadLetters
+from mqtt_trace_consumer.echo import Echo
+from mqtt_trace_consumer.gate import Gate
+from mqtt_trace_consumer.metrics import Metrics
+from mqtt_trace_consumer.probe import probe_nonce
+from mqtt_trace_consumer.processor import Processor
+from mqtt_trace_consumer.settings import Settings
+from mqtt_trace_consumer.subscription import Names, Subscription
+from mqtt_trace_consumer.tolerant import topic_of
+from mqtt_trace_consumer.workers import Workers
+
+_SESSION_TAKEN_OVER = 0x8E
+
+_log = logging.getLogger(__name__)
+
+
+class Service:
+    """Receives readings, hands them to the workers and acknowledges them.
+
+    To be made on the event loop, once telemetry is set up.
+    """
+
+    def __init__(self, settings: Settings, echo: Echo) -> None:
+        self._settings = settings
+        self._broker = f"{settings.mqtt_broker_host}:{settings.mqtt_broker_port}"
+        self._names = Names(settings.mqtt_topic_filter, settings.mqtt_share_group, settings.mqtt_client_id)
+        self._client = _client(settings)
+        self._connection = Connection(self._client, on_up=self._connected, on_down=self._disconnected)
+        self._subscription = Subscription(self._client, self._names)
+        self._publisher = TracedPublisher(self._client)
+        self._metrics = Metrics()
+        self._gate = Gate()
+        self._acknowledger = Acknowledger(self._acknowledge)
+        self.workers = Workers(settings.echo_concurrency, self._processor(echo).process)
+        self._client.on_message = self._received
+        self._had_session = False
+        self._taking = True
+        self._dropping = False
+        self._said = ""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until `stop` is set; then finish what is in progress, and disconnect."""
+        connection = asyncio.create_task(self._connection.run())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({connection, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not connection.done():
+            await self._disconnect(session_ends=await self._finish())
+        await connection
+
+    def status(self) -> tuple[bool, Mapping[str, object]]:
+        """Whether readings can arrive, and figures, for `GET /ready`."""
+        return self._connection.is_up and self._subscription.delivers, {
+            "subscribed": self._subscription.subscribed,
+            "paused": not self._gate.is_open,
+            "processed": self._metrics.processed_total,
+            "dead_lettered": self._metrics.dead_lettered_total,
+            "in_flight": self._acknowledger.in_flight,
+        }
+
+    def _processor(self, echo: Echo) -> Processor:
+        return Processor(
+            consumer=TracedConsumer(self._client, [self._names.subscription]),
+            echo=echo,
+            gate=self._gate,
+            dead_letters=DeadLetters(
+                self._publisher,
+                prefix=self._settings.dead_letter_topic_prefix,
+                topic_filter=self._settings.mqtt_topic_filter,
+                maximum_packet_size=lambda: self._connection.maximum_packet_size,
+                metrics=self._metrics,
+            ),
+            acknowledger=self._acknowledger,
+            metrics=self._metrics,
+            max_tries=self._settings.echo_max_tries,
+        )
+
+    def _connected(self, session_present: bool) -> None:
+        self._said = ""
+        _log.info("connected to %s as %s", self._broker, self._settings.mqtt_client_id)
+        if self._had_session and not session_present:
+            _log.warning("the broker has forgotten our session: it keeps no readings of the time without connection")
+        self._had_session = True
+        self._subscription.connected()
+
+    def _disconnected(self, cause: str) -> None:
+        self._acknowledger.connection_lost()
+        self.workers.discard_unacknowledged()
+        self._subscription.disconnected()
+        if self._connection.reason_code == _SESSION_TAKEN_OVER:
+            cause = (
+                f"another client has connected with our client id {self._settings.mqtt_client_id!r}: "
+                "give each replica an MQTT_CLIENT_ID of its own"
+            )
+        if cause != self._said:
+            self._said = cause
+            _log.warning("not connected to %s: %s; trying again", self._broker, cause)
+
+    def _received(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
+        del client, userdata
+        topic_of(message)
+        delivery = self._acknowledger.receive(message)
+        nonce = probe_nonce(message)
+        if nonce is not None:
+            self._subscription.probe_arrived(nonce)
+            self._acknowledger.settle(delivery)
+            return
+        self._subscription.reading_arrived()
+        if self._taking:
+            self._note_drop(dropped=not self.workers.put(delivery))
+
+    def _acknowledge(self, message: MQTTMessage) -> None:
+        self._client.ack(message.mid, message.qos)
+
+    def _note_drop(self, *, dropped: bool) -> None:
+        if dropped:
+            self._metrics.dropped()
+            if not self._dropping:
+                _log.warning(
+                    "dropping readings of QoS 0: they come faster than they are processed; QoS 1 waits instead"
+                )
+            self._dropping = True
+        elif self._dropping and self.workers.is_relieved:
+            self._dropping = False
+            _log.info("no longer dropping readings of QoS 0")
+
+    async def _finish(self) -> bool:
+        """Finish readings, for a bounded time, and return whether the session may end: nothing is left in it."""
+        try:
+            async with asyncio.timeout(self._settings.drain_timeout_s):
+                if self._settings.leaves_for_good:
+                    await self._subscription.leave()
+                    await self.workers.wait_idle()
+                    return self._acknowledger.in_flight == 0
+                await self._finish_begun()
+        except (TimeoutError, ConnectionError) as error:
+            _log.warning(
+                "stopping with %d readings not acknowledged (%s); the session of %s keeps them for %d s",
+                self._acknowledger.in_flight,
+                error or f"not done within {self._settings.drain_timeout_s:g} s",
+                self._settings.mqtt_client_id,
+                self._settings.mqtt_session_expiry_s,
+            )
+        return False
+
+    async def _finish_begun(self) -> None:
+        """Finish what is in progress; at a closed gate nothing is. The session keeps the rest."""
+        self._taking = False
+        self.workers.discard_unacknowledged()
+        waits = {asyncio.create_task(self.workers.wait_idle()), asyncio.create_task(self._gate.wait_closed())}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _disconnect(self, *, session_ends: bool) -> None:
+        properties = None
+        if session_ends:
+            properties = Properties(PacketTypes.DISCONNECT)
+            properties.SessionExpiryInterval = 0
+        await self._connection.close(properties)
+        self._publisher.close()
+
+
+def _client(settings: Settings) -> Client:
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        settings.mqtt_client_id,
+        protocol=MQTTProtocolVersion.MQTTv5,
+        manual_ack=True,
+    )
+    if settings.mqtt_username is not None:
+        password = settings.mqtt_password
+        client.username_pw_set(settings.mqtt_username, password.get_secret_value() if password else None)
+    context = settings.tls_context()
+    if context is not None:
+        client.tls_set_context(context)
+    properties = Properties(PacketTypes.CONNECT)
+    properties.SessionExpiryInterval = settings.mqtt_session_expiry_s
+    properties.ReceiveMaximum = settings.receive_maximum
+    client.connect_async(
+        settings.mqtt_broker_host,
+        settings.mqtt_broker_port,
+        settings.mqtt_keepalive_s,
+        clean_start=False,
+        properties=properties,
+    )
+    return client

@@ -1,0 +1,221 @@
+"""The subscription: asked for on every connection, checked by SUBACK, proven by a probe."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from mqtt_trace.aio import Backoff
+from mqtt_trace_consumer.probe import probe_properties, probe_topic
+
+_ANSWER_TIMEOUT_S = 10.0
+_PROBE_INTERVAL_S = 5.0
+_RECENT_S = 10.0
+_ERROR = 0x80
+_RETAINED_IF_NEW = 1
+"""Retain Handling (MQTT 5, section 3.8.3.1): a reconnect to the same session must not bring retained messages again."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What to subscribe to.
+
+    Attributes:
+        topic_filter: The filter of the readings.
+        group: Of a shared subscription (MQTT 5, section 4.8.2), or None.
+        client_id: Our own.
+    """
+
+    topic_filter: str
+    group: str | None
+    client_id: str
+
+    @property
+    def subscription(self) -> str:
+        """The filter as it stands in SUBSCRIBE."""
+        return self.topic_filter if self.group is None else f"$share/{self.group}/{self.topic_filter}"
+
+    @property
+    def probe_topic(self) -> str:
+        """Where our probes go."""
+        return probe_topic(self.topic_filter, self.client_id)
+
+    @property
+    def all_filters(self) -> list[str]:
+        """Another replica may be given what matches a shared subscription, so ours for the probes is not shared."""
+        return [self.subscription] if self.group is None else [self.subscription, self.probe_topic]
+
+
+class Subscription:
+    """Keeps the subscription on one client; `connected` and `disconnected` tell it where the connection stands.
+
+    It takes the client's `on_subscribe`, `on_unsubscribe` and `on_publish`; a `TracedPublisher` comes after it.
+    """
+
+    def __init__(self, client: Client, names: Names, *, probe_interval: float = _PROBE_INTERVAL_S) -> None:
+        self._client = client
+        self._names = names
+        self._probe_interval = probe_interval
+        self._backoff = Backoff(1.0, 30.0)
+        self._loop = asyncio.get_running_loop()
+        self._answers: dict[int, asyncio.Future[list[ReasonCode]]] = {}
+        self._probes: dict[str, asyncio.Event] = {}
+        self._refusals: dict[int, ReasonCode] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._said = ""
+        self._leaving = False
+        self._proven = False
+        self._last_reading = float("-inf")
+        self.subscribed = False
+        client.on_subscribe = self._answered
+        client.on_unsubscribe = self._answered
+        client.on_publish = self._published
+
+    @property
+    def delivers(self) -> bool:
+        """Whether messages arrive on this connection: a probe did, or readings do.
+
+        Behind a backlog of readings a probe expires before its turn comes, so a reading of the last seconds counts too.
+        """
+        return self.subscribed and (self._proven or self._loop.time() - self._last_reading < _RECENT_S)
+
+    def connected(self) -> None:
+        """Subscribe and probe, on a new connection."""
+        if self._leaving:
+            return
+        self._task = self._loop.create_task(self._establish())
+
+    def disconnected(self) -> None:
+        """Nothing is known any more."""
+        self.subscribed = self._proven = False
+        self._last_reading = float("-inf")
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(ConnectionError("the connection was lost"))
+
+    def probe_arrived(self, nonce: str) -> None:
+        """A probe has arrived; that of another replica, or of an earlier connection, proves nothing."""
+        if (probe := self._probes.get(nonce)) is not None:
+            probe.set()
+
+    def reading_arrived(self) -> None:
+        """A reading has arrived."""
+        self._last_reading = self._loop.time()
+
+    async def leave(self) -> None:
+        """Unsubscribe, and return when everything that the broker had queued for us until then has arrived.
+
+        A probe tells: the broker keeps one queue for a session.
+
+        Raises:
+            TimeoutError: The broker does not answer.
+            ConnectionError: The connection was lost.
+        """
+        self._leaving = True
+        await self._answer(self._client.unsubscribe(self._names.subscription))
+        nonce = secrets.token_hex(8)
+        probe = self._probes[nonce] = asyncio.Event()
+        self._publish_probe(nonce, expiry_s=60)
+        await probe.wait()
+
+    async def _establish(self) -> None:
+        failures = 0
+        while (problem := await self._subscribe()) is not None:
+            failures += 1
+            self._say(problem)
+            await asyncio.sleep(self._backoff.delay(failures))
+        self.subscribed = True
+        _log.info("subscribed to %s", self._names.subscription)
+        while (problem := await self._probe()) is not None:
+            if not self.delivers:
+                self._say(problem)
+        self._proven = True
+        self._said = ""
+        _log.info("ready: a probe on %s came back", self._names.probe_topic)
+
+    async def _subscribe(self) -> str | None:
+        """Ask for every filter, and return what is wrong with the answer."""
+        filters = self._names.all_filters
+        options = SubscribeOptions(qos=1, retainHandling=_RETAINED_IF_NEW)
+        try:
+            codes = await self._answer(self._client.subscribe([(name, options) for name in filters]))
+        except TimeoutError:
+            return f"no SUBACK for {filters[0]} within {_ANSWER_TIMEOUT_S:g} s"
+        refused = [
+            f"{name} ({code}, 0x{code.value:02x})"
+            for name, code in zip(filters, codes, strict=False)
+            if code.value >= _ERROR
+        ]
+        return f"the broker refused to subscribe us to {' and '.join(refused)}" if refused else None
+
+    async def _probe(self) -> str | None:
+        """Send a probe, wait for it, and return what is wrong when it does not come."""
+        topic = self._names.probe_topic
+        nonce = secrets.token_hex(8)
+        probe = self._probes[nonce] = asyncio.Event()
+        packet_id = self._publish_probe(nonce, expiry_s=max(1, round(self._probe_interval)))
+        try:
+            async with asyncio.timeout(self._probe_interval):
+                await probe.wait()
+        except TimeoutError:
+            refusal = self._refusals.pop(packet_id, None)
+            if refusal is not None and refusal.value >= _ERROR:
+                return f"not ready: the broker refused a probe on {topic} ({refusal}): allow us to publish there"
+            return (
+                f"not ready: subscribed to {self._names.subscription}, but a probe on {topic} did not come back; "
+                f"check that the broker's ACL lets us read what matches {self._names.topic_filter}"
+            )
+        finally:
+            del self._probes[nonce]
+        return None
+
+    def _publish_probe(self, nonce: str, *, expiry_s: int) -> int:
+        properties = probe_properties(nonce, expiry_s)
+        return self._client.publish(self._names.probe_topic, b"", 1, properties=properties).mid
+
+    async def _answer(self, sent: tuple[MQTTErrorCode, int | None]) -> list[ReasonCode]:
+        error, packet_id = sent
+        if error != MQTTErrorCode.MQTT_ERR_SUCCESS or packet_id is None:
+            raise TimeoutError(f"not sent: {error.name}")
+        answer: asyncio.Future[list[ReasonCode]] = self._loop.create_future()
+        self._answers[packet_id] = answer
+        try:
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                return await answer
+        finally:
+            self._answers.pop(packet_id, None)
+
+    def _answered(
+        self, client: Client, userdata: Any, packet_id: int, codes: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        del client, userdata, properties
+        answer = self._answers.get(packet_id)
+        if answer is not None and not answer.done():
+            answer.set_result(codes)
+
+    def _published(
+        self, client: Client, userdata: Any, packet_id: int, code: ReasonCode, properties: Properties | None
+    ) -> None:
+        del client, userdata, properties
+        if self._probes and code.value >= _ERROR:
+            self._refusals[packet_id] = code
+
+    def _say(self, problem: str) -> None:
+        """One line per change: the next try finds the same."""
+        if problem != self._said:
+            self._said = problem
+            _log.warning("%s", problem)
