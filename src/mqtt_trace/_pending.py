@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from opentelemetry.trace import Span
 
@@ -19,8 +19,7 @@ from mqtt_trace.attributes import Attributes
 _SWEEP_INTERVAL_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class PublishOutcome:
+class PublishOutcome(NamedTuple):
     """How a publish ended.
 
     Attributes:
@@ -37,8 +36,7 @@ class PublishOutcome:
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PendingSpan:
+class PendingSpan(NamedTuple):
     """A publish that is under way."""
 
     span: Span

@@ -1,0 +1,59 @@
+"""Run every measurement, show the tables, and write them to docs/performance.md.
+
+Usage: python -m bench [--help]
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.markdown import Markdown
+
+from bench import comparisons, footprint, page
+from bench.bed import Bed, bed
+
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+LATENCY_MESSAGES = 1_000
+
+
+def main() -> None:
+    """Measure everything; some minutes."""
+    argparse.ArgumentParser(prog="make bench", description=main.__doc__).parse_args()
+    console = Console()
+    sections: list[str] = []
+    with bed() as test_bed:
+        measurements: dict[str, Callable[[], str]] = {
+            "publishing": lambda: page.publishing(comparisons.publishing(test_bed)),
+            "consuming": lambda: page.consuming(comparisons.consuming(test_bed)),
+            "echo": lambda: page.echoing(comparisons.echoing(test_bed)),
+            "latency": lambda: page.latency(latencies(test_bed)),
+            "memory": lambda: page.memory(
+                footprint.memory_by_devices(test_bed), footprint.memory_by_readings(test_bed)
+            ),
+            "services": lambda: page.services(footprint.cpu_by_service()),
+        }
+        for name, measure in measurements.items():
+            with console.status(f"measuring: {name}"):
+                sections.append(measure())
+            console.print(Markdown(sections[-1]))
+    PAGE.write_text(page.page(sections), encoding="utf-8")
+    console.print(f"written: {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}")
+
+
+def latencies(test_bed: Bed) -> dict[str, list[float]]:
+    """Seconds from publish to receive, by whether they were traced."""
+    return {name: _latency(test_bed, name) for name in ("untraced", "traced")}
+
+
+def _latency(test_bed: Bed, name: str) -> list[float]:
+    arguments = [test_bed.broker.host, str(test_bed.broker.port), str(LATENCY_MESSAGES), name]
+    command = [sys.executable, "-m", "bench.latency", *arguments]
+    done = subprocess.run(command, env=test_bed.env, check=True, capture_output=True, text=True)
+    return [float(value) for value in done.stdout.strip().splitlines()[-1].strip("[]").split(",")]
+
+
+if __name__ == "__main__":
+    main()

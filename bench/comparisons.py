@@ -1,0 +1,147 @@
+"""The straightforward way and ours, in turn, so that a noisy moment meets both."""
+
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from bench.bed import Bed, cpu_seconds, get_json
+from bench.figures import Figures
+from bench.reading import TOPIC_FILTER
+from local.ports import HOST, free_port
+from local.processes import answers_http
+
+ROUNDS = 3
+PUBLISHES = 20_000
+READINGS = 3_000
+LOAD_S = 5
+
+Results = dict[str, Figures]
+Measurement = Callable[[], Figures]
+
+
+def script(name: str) -> str:
+    """The path of a command of this environment."""
+    return str(Path(sysconfig.get_path("scripts")) / name)
+
+
+def in_turn(measurements: Mapping[str, Measurement]) -> Results:
+    """The median of each, by messages per second, over some rounds."""
+    found: dict[str, list[Figures]] = {name: [] for name in measurements}
+    for _ in range(ROUNDS):
+        for name, measure in measurements.items():
+            found[name].append(measure())
+    return {name: sorted(figures, key=lambda one: one.per_second)[ROUNDS // 2] for name, figures in found.items()}
+
+
+def publishing(bed: Bed) -> Results:
+    """QoS 1 publishes per second, until the last PUBACK; dropped is counted at the receiver."""
+    arguments = (bed.broker.host, bed.broker.port, PUBLISHES)
+
+    def traced(module: str) -> Figures:
+        bed.spans_received()
+        figures = bed.run(module, *arguments)
+        return replace(figures, dropped=PUBLISHES - bed.spans_received())
+
+    return in_turn(
+        {
+            "untraced": lambda: bed.run("straightforward.producer", *arguments, "untraced"),
+            "straightforward": lambda: traced("straightforward.producer"),
+            "ours": lambda: traced("producer"),
+        }
+    )
+
+
+def consuming(bed: Bed) -> Results:
+    """Readings that wait in a session, consumed through the same echo service."""
+    port = free_port()
+    url = f"http://{HOST}:{port}"
+    env = {"ECHO_HOST": HOST, "ECHO_PORT": str(port)}
+    with bed.service("echo", [script("mqtt-trace-echo")], answers_http(f"{url}/health"), env):
+        return in_turn(
+            {
+                "straightforward": lambda: _straightforward_consumer(bed, f"{url}/echo"),
+                "ours": lambda: _our_consumer(bed, f"{url}/echo"),
+            }
+        )
+
+
+def echoing(bed: Bed) -> Results:
+    """Requests per second of the echo service, with its own processor time."""
+    straightforward, ours = free_port(), free_port()
+    env = {"ECHO_HOST": HOST, "ECHO_PORT": str(ours)}
+    return in_turn(
+        {
+            "straightforward": lambda: _echo(
+                bed, [sys.executable, "-m", "bench.straightforward.echo", str(straightforward)], straightforward, {}
+            ),
+            "ours": lambda: _echo(bed, [script("mqtt-trace-echo")], ours, env),
+        }
+    )
+
+
+def _echo(bed: Bed, command: list[str], port: int, env: Mapping[str, str]) -> Figures:
+    url = f"http://{HOST}:{port}"
+    with bed.service("echo", command, answers_http(f"{url}/health"), env) as process:
+        before = cpu_seconds(process)
+        figures = bed.run("load", f"{url}/echo", LOAD_S)
+        return replace(figures, cpu_seconds=cpu_seconds(process) - before)
+
+
+def _straightforward_consumer(bed: Bed, echo_url: str) -> Figures:
+    _fill_session(bed, "bench-straightforward")
+    arguments = (bed.broker.host, bed.broker.port, TOPIC_FILTER, "bench-straightforward", echo_url, READINGS)
+    return bed.run("straightforward.consumer", *arguments)
+
+
+def _our_consumer(bed: Bed, echo_url: str) -> Figures:
+    _fill_session(bed, "bench-ours")
+    port = free_port()
+    ready = f"http://{HOST}:{port}/ready"
+    env = {
+        "MQTT_BROKER_HOST": bed.broker.host,
+        "MQTT_BROKER_PORT": str(bed.broker.port),
+        "MQTT_TOPIC_FILTER": TOPIC_FILTER,
+        "MQTT_CLIENT_ID": "bench-ours",
+        "ECHO_URL": echo_url,
+        "HEALTH_HOST": HOST,
+        "HEALTH_PORT": str(port),
+    }
+    health = answers_http(f"http://{HOST}:{port}/health")
+    with bed.service("consumer", [script("mqtt-trace-consumer")], health, env) as process:
+        first, seen = time.perf_counter(), _processed(ready)
+        while (processed := _processed(ready)) < READINGS:
+            time.sleep(0.02)
+        seconds = time.perf_counter() - first
+        return Figures(processed - seen, seconds, cpu_seconds(process) * (processed - seen) / processed)
+
+
+def _processed(ready: str) -> int:
+    return int(get_json(ready)["processed"])
+
+
+def _fill_session(bed: Bed, client_id: str) -> None:
+    """Leave readings with context in the session of a client that is away."""
+    client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
+    properties = Properties(PacketTypes.CONNECT)
+    properties.SessionExpiryInterval = 600
+    subscribed: list[int] = []
+    client.on_subscribe = lambda *_: subscribed.append(1)
+    client.connect(bed.broker.host, bed.broker.port, clean_start=True, properties=properties)
+    client.subscribe(TOPIC_FILTER, 1)
+    while not subscribed:
+        client.loop(0.1)
+    client.disconnect()
+    bed.run("producer", bed.broker.host, bed.broker.port, READINGS)
+
+
+def ratio(results: Results, one: str, other: str) -> float:
+    """How many times as many messages per second one is of the other."""
+    return results[one].per_second / results[other].per_second

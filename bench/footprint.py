@@ -1,0 +1,73 @@
+"""What the services cost while they run: memory by devices and by readings, processor time by reading."""
+
+import time
+from dataclasses import dataclass
+
+import psutil
+
+from bench.bed import Bed, cpu_seconds, get_json
+from bench.comparisons import script
+from local.ports import HOST, free_port
+from local.processes import answers_http
+from local.stack import Service, Stack
+
+DEVICES = (1, 500, 2_000)
+STACK_DEVICES = 200
+STACK_SECONDS = 20
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident memory of a producer, in MiB, when it has published so many readings."""
+
+    devices: int
+    readings: int
+    mib: float
+
+
+def memory_by_devices(bed: Bed) -> list[Memory]:
+    """Each producer is measured when every device has had at least two readings acknowledged."""
+    return [_memory(bed, devices, interval_s=2, readings=[devices * 2])[0] for devices in DEVICES]
+
+
+def memory_by_readings(bed: Bed) -> list[Memory]:
+    """One producer, measured again and again: what grows with readings would show here."""
+    return _memory(bed, 20, interval_s=0.02, readings=[5_000, 10_000, 15_000, 20_000])
+
+
+def cpu_by_service() -> dict[str, float]:
+    """Microseconds of processor time per reading in each service of the running stack."""
+    with Stack(devices=STACK_DEVICES, interval_s=1) as stack:
+        services = {name: stack.parts[name] for name in ("producer", "consumer", "echo")}
+        processes = {name: psutil.Process(part.pid) for name, part in services.items() if isinstance(part, Service)}
+        before = {name: cpu_seconds(process) for name, process in processes.items()}
+        first = _published(stack.producer_url)
+        time.sleep(STACK_SECONDS)
+        readings = _published(stack.producer_url) - first
+        return {name: (cpu_seconds(p) - before[name]) / readings * 1e6 for name, p in processes.items()}
+
+
+def _memory(bed: Bed, devices: int, *, interval_s: float, readings: list[int]) -> list[Memory]:
+    port = free_port()
+    env = {
+        "MQTT_BROKER_HOST": bed.broker.host,
+        "MQTT_BROKER_PORT": str(bed.broker.port),
+        "HEALTH_HOST": HOST,
+        "HEALTH_PORT": str(port),
+        "DEVICE_COUNT": str(devices),
+        "PUBLISH_INTERVAL_S": str(interval_s),
+    }
+    ready = f"http://{HOST}:{port}/ready"
+    with bed.service("producer", [script("mqtt-trace-producer")], answers_http(ready), env) as process:
+        return [_at(process, ready, devices, wanted) for wanted in readings]
+
+
+def _at(process: psutil.Process, ready: str, devices: int, wanted: int) -> Memory:
+    while (published := _published(ready)) < wanted:
+        time.sleep(0.1)
+    return Memory(devices, published, process.memory_info().rss / _MIB)
+
+
+def _published(ready: str) -> int:
+    return int(get_json(ready)["published"])

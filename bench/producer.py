@@ -1,0 +1,58 @@
+"""A producer on our library: one asyncio loop, `TracedPublisher`, the services' telemetry.
+
+Usage: python -m bench.producer HOST PORT COUNT
+"""
+
+import asyncio
+import sys
+import uuid
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from bench.figures import WINDOW, Stopwatch
+from bench.reading import TOPIC, TOPIC_FILTER, payload_of
+from mqtt_trace import PublishOutcome, TracedPublisher
+from mqtt_trace.aio import Connection
+from mqtt_trace.telemetry import setup
+
+
+async def publish_all(host: str, port: int, count: int) -> Stopwatch:
+    """Publish `count` readings as fast as they are acknowledged."""
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    client.max_inflight_messages_set(0)  # the window is ours
+    client.connect_async(host, port)
+    connection = Connection(client)
+    running = asyncio.create_task(connection.run())
+    await connection.wait_up()
+    publisher = TracedPublisher(client)
+    window = asyncio.Semaphore(WINDOW)
+
+    def acknowledged(_: PublishOutcome) -> None:
+        window.release()
+
+    stopwatch = Stopwatch()
+    for _ in range(count):
+        await window.acquire()
+        message_id = str(uuid.uuid4())
+        publisher.publish(
+            TOPIC, payload_of(message_id), 1, message_id=message_id, template=TOPIC_FILTER, on_outcome=acknowledged
+        )
+    for _ in range(WINDOW):
+        await window.acquire()
+    stopwatch.stop()
+    await connection.close()
+    await running
+    return stopwatch
+
+
+def main(host: str, port: int, count: int) -> None:
+    """Publish, flush and report."""
+    telemetry = setup("bench-producer")
+    stopwatch = asyncio.run(publish_all(host, port, count))
+    telemetry.shutdown(timeout=60)
+    stopwatch.report(count, sum(telemetry.dropped().values()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,13 @@
+"""The reading that is published over and over."""
+
+import json
+import time
+
+TOPIC = "bench/sensor-001/reading"
+TOPIC_FILTER = "bench/+/reading"
+
+
+def payload_of(message_id: str) -> bytes:
+    """A reading's payload."""
+    document = {"device_id": "sensor-001", "reading": 21.5, "message_id": message_id, "ts": time.time()}
+    return json.dumps(document).encode()

@@ -1,0 +1,33 @@
+"""An echo service with FastAPI's default instrumentation.
+
+Usage: python -m bench.straightforward.echo PORT
+"""
+
+import sys
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+
+from bench.straightforward.telemetry import set_up
+
+app = FastAPI()
+
+
+@app.get("/health")
+async def health() -> dict[str, str]:
+    """Say that the service is there."""
+    return {"status": "ok"}
+
+
+@app.post("/echo")
+async def echo(body: dict[str, Any]) -> dict[str, Any]:
+    """Answer with what was sent."""
+    return {"echoed": body}
+
+
+if __name__ == "__main__":
+    set_up("straightforward-echo")
+    FastAPIInstrumentor.instrument_app(app)
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
