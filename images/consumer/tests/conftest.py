@@ -16,7 +16,9 @@ from local.mosquitto import Mosquitto
 class MakeConsumer(Protocol):
     """Makes a consumer that the test starts, and that ends with it."""
 
-    def __call__(self, broker: Mosquitto, client_id: str = ..., **env: str) -> Consumer: ...
+    def __call__(self, broker: Mosquitto, client_id: str = ..., **env: str) -> Consumer:
+        """Its settings beside those of `harness.Consumer` are `env`."""
+        ...
 
 
 @pytest.fixture

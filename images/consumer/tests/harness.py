@@ -55,7 +55,7 @@ class HttpServer:
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
-            def do_POST(self) -> None:  # noqa: N802 - http.server's naming
+            def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 status, headers, content = answer(self.headers.get("content-encoding", ""), body)
                 self.send_response(status)

@@ -1,0 +1,57 @@
+"""Which payloads are processed, and which are poison."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mqtt_trace_consumer.reading import PoisonPayloadError, read_message_id
+
+
+@pytest.mark.parametrize(
+    ("payload", "message_id"),
+    [(b"{}", None), (b'{"message_id": null}', None), (b'{"message_id": "a-1"}', "a-1"), (b' {"x": [1e300]} ', None)],
+)
+def test_an_object_is_a_reading(payload: bytes, message_id: str | None) -> None:
+    """Any JSON object will do; its message id is optional."""
+    assert read_message_id(payload) == message_id
+
+
+@pytest.mark.parametrize(
+    ("payload", "problem"),
+    [
+        (b"", "is not JSON"),
+        (b"not JSON", "is not JSON"),
+        (b'{"a": 1', "is not JSON"),
+        (b'{"a": NaN}', "NaN is not JSON"),
+        (b'{"a": -Infinity}', "-Infinity is not JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "is not JSON"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"\xff\xfe", "not UTF-8: invalid start byte at byte 0"),
+        ('{"a": 1}'.encode("utf-16"), "not UTF-8"),
+        (b"5", "not a JSON object but a number"),
+        (b"true", "not a JSON object but a boolean"),
+        (b"[1]", "not a JSON object but an array"),
+        (b"null", "not a JSON object but null"),
+        (b'"x"', "not a JSON object but a string"),
+        (b'{"message_id": 5}', "message_id is not a string but a number"),
+        (b'{"message_id": {}}', "message_id is not a string but an object"),
+        (b'{"message_id": "\\ud800"}', "message_id is not valid Unicode"),
+    ],
+)
+def test_anything_else_is_poison(payload: bytes, problem: str) -> None:
+    """The error says what is wrong with it."""
+    with pytest.raises(PoisonPayloadError, match=problem):
+        read_message_id(payload)
+
+
+@given(st.binary() | st.text().map(str.encode) | st.from_type(int).map(str).map(str.encode))
+def test_no_payload_raises_anything_else(payload: bytes) -> None:
+    """Whatever arrives is a reading or poison."""
+    try:
+        read_message_id(payload)
+    except PoisonPayloadError:
+        return
+    assert isinstance(json.loads(payload), dict)
