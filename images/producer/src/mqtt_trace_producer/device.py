@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,6 @@ from typing import Any
 
 from opentelemetry import trace
 from paho.mqtt.client import Client
-from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -21,6 +21,7 @@ from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.pace import Pace
 from mqtt_trace_producer.sensor import Reading, Sensor
 from mqtt_trace_producer.tally import Tally
+from mqtt_trace_producer.turns import Turns
 
 _logger = logging.getLogger(__name__)
 
@@ -31,18 +32,26 @@ _WINDOW = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What all devices of a fleet do.
+class Shared:
+    """What all devices of a fleet have in common.
 
     Attributes:
-        interval: Seconds between two readings.
+        interval: Seconds between two readings of a device.
         qos: Of each PUBLISH.
-        buffer_readings: How many readings may wait to be sent.
+        buffer_readings: How many readings of a device may wait to be sent.
+        tally: Told what becomes of readings.
+        connectivity: Told what becomes of connections.
+        turns: Says who may send.
+        executor: Where the blocking part of connecting runs.
     """
 
     interval: float
     qos: int
     buffer_readings: int
+    tally: Tally
+    connectivity: Connectivity
+    turns: Turns
+    executor: Executor
 
 
 class Device:
@@ -51,41 +60,31 @@ class Device:
     Args:
         device_id: Its id, also the client's.
         client: Its own paho client, after `connect_async`.
-        publisher: Makes the client's traced publisher.
-        plan: What it does.
-        tally: Told what becomes of its readings.
-        connectivity: Told what becomes of its connection.
-        executor: Where the blocking part of connecting runs.
+        make_publisher: Makes the client's traced publisher.
+        shared: What it has in common with the others.
     """
 
     def __init__(
-        self,
-        device_id: str,
-        client: Client,
-        publisher: "partial[TracedPublisher]",
-        *,
-        plan: Plan,
-        tally: Tally,
-        connectivity: Connectivity,
-        executor: Executor,
+        self, device_id: str, client: Client, make_publisher: Callable[[Client], TracedPublisher], shared: Shared
     ) -> None:
         self.id = device_id
         self._topic = TOPIC_TEMPLATE.format(device_id=device_id)
-        self._plan = plan
-        self._tally = tally
-        self._connectivity = connectivity
+        self._shared = shared
+        self._tally = shared.tally
         self._sensor = Sensor(device_id, random.Random())  # noqa: S311 - weather, not secrets
         self._waiting: deque[Reading] = deque()
         self._under_way: set[int] = set()
+        self._in_turn = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._loop = asyncio.get_running_loop()
-        self._pace = Pace(self._loop.time() + random.uniform(0, plan.interval), plan.interval)  # noqa: S311 - as above
-        self._timer = self._loop.call_at(self._pace.due, self._on_time)
         client.on_publish = self._acknowledged  # before the publisher, which calls it after its own
-        self._publisher = publisher(client)
-        self._connection = Connection(client, on_up=self._up, on_down=self._down, executor=executor)
-        connectivity.expect()
+        self._publisher = make_publisher(client)
+        self._connection = Connection(client, on_up=self._up, on_down=self._down, executor=shared.executor)
+        shared.connectivity.expect()
+        self._loop = asyncio.get_running_loop()
+        start = self._loop.time() + random.uniform(0, shared.interval)  # noqa: S311 - spreads load
+        self._pace = Pace(start, shared.interval)
+        self._timer = self._loop.call_at(self._pace.due, self._on_time)
 
     @property
     def unacknowledged(self) -> int:
@@ -128,38 +127,43 @@ class Device:
             self._tally.skipped(skipped)
         reading = self._sensor.read()
         self._tally.took(reading.celsius)
-        if len(self._waiting) == self._plan.buffer_readings:
+        if len(self._waiting) == self._shared.buffer_readings:
             self._waiting.popleft()
             self._tally.overflowed(self.id)
         self._waiting.append(reading)
         self._idle.clear()
-        self._send()
+        self._ask_for_turn()
 
-    def _send(self) -> None:
+    def _ask_for_turn(self) -> None:
+        if self._can_send() and not self._in_turn:
+            self._in_turn = True
+            self._shared.turns.ask(self._take_turn)
+
+    def _take_turn(self) -> bool:
+        if self._can_send():
+            self._publish(self._waiting.popleft())
+            self._settle()
+        self._in_turn = self._can_send()
+        return self._in_turn
+
+    def _can_send(self) -> bool:
         window = min(_WINDOW, self._connection.receive_maximum)
-        while self._waiting and self._connection.is_up and len(self._under_way) < window:
-            if not self._publish(self._waiting[0]):
-                return
-            self._waiting.popleft()
-        self._settle()
+        return bool(self._waiting) and self._connection.is_up and len(self._under_way) < window
 
-    def _publish(self, reading: Reading) -> bool:
+    def _publish(self, reading: Reading) -> None:
         """Hand a reading to paho, which sends it again after a reconnect until it is acknowledged."""
         info = self._publisher.publish(
             self._topic,
             reading.payload(),
-            self._plan.qos,
+            self._shared.qos,
             message_id=reading.message_id,
             template=TOPIC_TEMPLATE,
             on_outcome=partial(self._log, reading),
         )
-        if self._plan.qos == 0:
-            if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                return False
-            self._tally.acknowledged(self.id)
-        else:
+        if self._shared.qos:
             self._under_way.add(info.mid)
-        return True
+        else:
+            self._tally.acknowledged(self.id)
 
     def _log(self, reading: Reading, outcome: PublishOutcome) -> None:
         """Called with the reading's span as the current one; errors are told once for all devices, by the tally."""
@@ -185,10 +189,8 @@ class Device:
             self._tally.refused(self.id, reason)
         else:
             self._tally.acknowledged(self.id)
-        if self._waiting:
-            self._loop.call_soon(self._send)  # not now: paho has not yet closed its books on this one
-        else:
-            self._settle()
+        self._settle()
+        self._ask_for_turn()
 
     def _settle(self) -> None:
         if not self._waiting:
@@ -198,8 +200,8 @@ class Device:
 
     def _up(self, session_present: bool) -> None:
         del session_present  # paho sends again what is not acknowledged, session or not
-        self._connectivity.up(self.id)
-        self._loop.call_soon(self._send)  # not now: what paho sends again goes first
+        self._shared.connectivity.up(self.id)
+        self._ask_for_turn()  # which comes after this callback, as does what paho sends again
 
     def _down(self, cause: str) -> None:
-        self._connectivity.down(self.id, cause)
+        self._shared.connectivity.down(self.id, cause)

@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 from paho.mqtt.client import Client, MQTTv5
@@ -11,9 +12,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from mqtt_trace import Options, TracedPublisher, telemetry
 from mqtt_trace_producer.connectivity import Connectivity
-from mqtt_trace_producer.device import Device, Plan
+from mqtt_trace_producer.device import Device, Shared
 from mqtt_trace_producer.settings import ProducerSettings
 from mqtt_trace_producer.tally import Tally
+from mqtt_trace_producer.turns import Turns
 
 _CONNECTING_THREADS = 32
 _CONNECTS_PER_S = 1000.0
@@ -45,14 +47,18 @@ class Fleet:
         self._options = options
         self._tasks = tasks
         self._tls = settings.tls_context()
-        self._plan = Plan(
-            interval=settings.publish_interval_s,
-            qos=settings.publish_qos,
-            buffer_readings=settings.device_buffer_readings,
-        )
         self._tally = Tally(providers.meter_provider)
         self._connectivity = Connectivity(f"{settings.mqtt_broker_host}:{settings.mqtt_broker_port}")
         self._executor = ThreadPoolExecutor(_CONNECTING_THREADS, thread_name_prefix="connect")
+        self._shared = Shared(
+            interval=settings.publish_interval_s,
+            qos=settings.publish_qos,
+            buffer_readings=settings.device_buffer_readings,
+            tally=self._tally,
+            connectivity=self._connectivity,
+            turns=Turns(),
+            executor=self._executor,
+        )
         self._devices: dict[str, Device] = {}
 
     def add(self, device_ids: list[str]) -> None:
@@ -66,7 +72,7 @@ class Fleet:
     def status(self) -> tuple[bool, Mapping[str, object]]:
         """Whether all devices are connected, and the figures of the readiness probe."""
         devices, connected = len(self._devices), self._connectivity.connected
-        return connected == devices, {
+        return 0 < devices == connected, {
             "devices": devices,
             "connected": connected,
             "published": self._tally.published,
@@ -78,10 +84,9 @@ class Fleet:
         """Take no more readings, wait for acknowledgements, give up what has none after `timeout` seconds."""
         for device in self._devices.values():
             device.stop_reading()
-        waits = [asyncio.ensure_future(device.wait_idle()) for device in self._devices.values()]
-        _, late = await asyncio.wait(waits, timeout=timeout)
-        for wait in late:
-            wait.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await asyncio.gather(*(device.wait_idle() for device in self._devices.values()))
         self._tally.stopped(sum(device.give_up() for device in self._devices.values()))
 
     async def close(self) -> None:
@@ -91,15 +96,7 @@ class Fleet:
         await asyncio.gather(*(device.close() for device in self._devices.values()))
 
     def _make_device(self, device_id: str) -> Device:
-        return Device(
-            device_id,
-            self._make_client(device_id),
-            self._make_publisher(device_id),
-            plan=self._plan,
-            tally=self._tally,
-            connectivity=self._connectivity,
-            executor=self._executor,
-        )
+        return Device(device_id, self._make_client(device_id), self._publisher_maker(device_id), self._shared)
 
     def _make_client(self, device_id: str) -> Client:
         settings = self._settings
@@ -114,7 +111,7 @@ class Fleet:
         client.connect_async(settings.mqtt_broker_host, settings.mqtt_broker_port, settings.mqtt_keepalive_s)
         return client
 
-    def _make_publisher(self, device_id: str) -> "partial[TracedPublisher]":
+    def _publisher_maker(self, device_id: str) -> Callable[[Client], TracedPublisher]:
         settings = self._settings
         device = telemetry.Device(
             id=device_id,

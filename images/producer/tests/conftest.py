@@ -1,0 +1,43 @@
+"""Fixtures for the producer's tests: processes that end with the test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from images.producer.tests.producer_harness import Backend, Producer
+
+
+class StartProducer(Protocol):
+    """Starts a producer against the broker at a port of 127.0.0.1."""
+
+    def __call__(self, port: int, **settings: object) -> Producer: ...
+
+
+@pytest.fixture
+def start_producer(tmp_path: Path) -> Iterator[StartProducer]:
+    """Start producers; they end with the test."""
+    with ExitStack() as running:
+
+        def start(port: int, **settings: object) -> Producer:
+            producer = Producer(tmp_path / f"producer-{port}.log", port=port, **settings)
+            running.callback(producer.stop)
+            producer.start()
+            return producer
+
+        yield start
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Iterator[Backend]:
+    """A running scout-sim."""
+    running = Backend(tmp_path / "scout-sim.log")
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()

@@ -1,0 +1,178 @@
+"""Real parts around a real producer process: the command itself, a listener at the broker, and scout-sim."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from paho.mqtt.client import Client, ConnectFlags, MQTTMessage, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from local.mosquitto import Mosquitto
+from local.ports import HOST, free_port
+from local.processes import Process, answers_http
+
+DEADLINE_S = 60.0
+
+_PUBLISHED = re.compile(r"^published reading .*: message (?P<message>[0-9a-f-]{36}), trace (?P<trace>[0-9a-f]{32})$")
+_NO_EXPORT = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    """Return when it is true, fail after the deadline."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_S:g} s: {what}"
+        time.sleep(0.02)
+
+
+def command(name: str) -> str:
+    """The path of one of our commands."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def environment(settings: Mapping[str, object]) -> dict[str, str]:
+    """An environment with nothing in it that a developer may have set, and no exports unless asked for."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return {**kept, **_NO_EXPORT, **{name: str(value) for name, value in settings.items()}}
+
+
+class Producer(Process):
+    """The command, with its settings as keyword arguments: readings come quickly unless they say otherwise."""
+
+    def __init__(self, log: Path, *, port: int, **settings: object) -> None:
+        self._health = f"http://{HOST}:{free_port()}"
+        defaults = {
+            "MQTT_BROKER_HOST": HOST,
+            "MQTT_BROKER_PORT": port,
+            "HEALTH_HOST": HOST,
+            "HEALTH_PORT": self._health.rpartition(":")[2],
+            "PUBLISH_INTERVAL_S": 0.05,
+        }
+        super().__init__(
+            "producer", [command("mqtt-trace-producer")], log=log, env=environment({**defaults, **settings})
+        )
+
+    def wait_ready(self) -> None:
+        """Return when `/ready` says that all devices are connected."""
+        self.wait_until(answers_http(f"{self._health}/ready"), timeout_s=DEADLINE_S)
+
+    def figures(self) -> dict[str, Any]:
+        """What `/ready` says, ready or not."""
+        answer: dict[str, Any] = httpx.get(f"{self._health}/ready", timeout=DEADLINE_S, trust_env=False).json()
+        return answer
+
+    def records(self) -> list[dict[str, Any]]:
+        """The lines of its log."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+    def lines(self, containing: str = "") -> list[str]:
+        """Its log messages that contain a text, without those about single readings."""
+        messages = [record["message"] for record in self.records()]
+        return [text for text in messages if containing in text and not text.startswith("published reading")]
+
+    def wait_line(self, containing: str) -> str:
+        """Return the first log message that contains a text, when there is one."""
+        wait_for(lambda: self.lines(containing), f"a line with {containing!r}")
+        return self.lines(containing)[0]
+
+    def published(self) -> dict[str, str]:
+        """Trace ids by message id of the readings that were logged as published."""
+        found = (_PUBLISHED.match(record["message"]) for record in self.records())
+        return {match["message"]: match["trace"] for match in found if match}
+
+
+class Listener:
+    """A subscriber with a persistent session, which misses nothing while it or the broker is away."""
+
+    def __init__(self, broker: Mosquitto, topic: str = "sensors/#", **credentials: str) -> None:
+        self.messages: list[MQTTMessage] = []
+        self._topic = topic
+        self._subscribed = False
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id=f"listener-{id(self)}", protocol=MQTTv5)
+        if credentials:
+            self._client.username_pw_set(credentials["username"], credentials["password"])
+        self._client.on_connect = self._connected
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_message = self._on_message
+        session = Properties(PacketTypes.CONNECT)
+        session.SessionExpiryInterval = 3600
+        self._client.connect(broker.host, broker.port, clean_start=False, properties=session)
+
+    def __enter__(self) -> Self:
+        self._client.loop_start()
+        wait_for(lambda: self._subscribed, "a SUBACK")
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def readings(self) -> list[dict[str, Any]]:
+        """The payloads so far."""
+        return [json.loads(message.payload) for message in self.messages.copy()]
+
+    def message_ids(self) -> set[str]:
+        """The ids of the readings so far."""
+        return {reading["message_id"] for reading in self.readings()}
+
+    def wait_message(self) -> MQTTMessage:
+        """Return the first message, when there is one."""
+        wait_for(lambda: self.messages, "a message")
+        return self.messages[0]
+
+    def _connected(
+        self, client: Client, userdata: Any, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        del userdata, flags, reason, properties
+        client.subscribe(self._topic, qos=2)
+
+    def _on_subscribe(
+        self, client: Client, userdata: Any, mid: int, reasons: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        del client, userdata, mid, reasons, properties
+        self._subscribed = True
+
+    def _on_message(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
+        del client, userdata
+        self.messages.append(message)
+
+
+class Backend(Process):
+    """scout-sim, which takes OTLP without a token and answers queries."""
+
+    def __init__(self, log: Path) -> None:
+        port = free_port()
+        self.url = f"http://{HOST}:{port}"
+        settings = {"SCOUT_SIM_HOST": HOST, "SCOUT_SIM_PORT": port, "SCOUT_SIM_REQUIRE_TOKEN": "false"}
+        super().__init__("scout-sim", [command("mqtt-trace-scout-sim")], log=log, env=environment(settings))
+
+    def start(self) -> None:
+        """Start it and return when it answers."""
+        super().start()
+        self.wait_until(answers_http(f"{self.url}/health"), timeout_s=DEADLINE_S)
+
+    def exports(self) -> dict[str, str]:
+        """The settings that make a service export to it."""
+        return {
+            **{name: "otlp" for name in _NO_EXPORT},
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.url,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        }
+
+    def ask(self, path: str, **parameters: str | int) -> Any:
+        """Ask its query API."""
+        return httpx.get(f"{self.url}/api/{path}", params=parameters, trust_env=False).raise_for_status().json()

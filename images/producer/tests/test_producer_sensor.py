@@ -1,0 +1,40 @@
+"""Simulated readings."""
+
+import itertools
+import json
+import random
+import uuid
+
+from mqtt_trace_producer.sensor import HIGHEST_CEL, LOWEST_CEL, Sensor
+
+COUNT = 5000
+
+
+def test_temperatures_wander_between_18_and_26() -> None:
+    """Two readings in a row are close to each other, and many of them use the range without leaving it."""
+    sensor = Sensor("sensor-001", random.Random(1))
+    celsius = [sensor.read().celsius for _ in range(COUNT)]
+    assert all(LOWEST_CEL <= value <= HIGHEST_CEL for value in celsius)
+    assert all(abs(after - before) < 1 for before, after in itertools.pairwise(celsius))
+    assert max(celsius) - min(celsius) > 2
+    assert len(set(celsius)) > 100
+
+
+def test_a_payload_has_exactly_the_four_keys() -> None:
+    """Device, reading, a UUID version 4 as message id, and the time in seconds since the epoch."""
+    reading = Sensor("sensor-007", random.Random(2)).read()
+    payload = json.loads(reading.payload())
+    assert payload == {
+        "device_id": "sensor-007",
+        "reading": reading.celsius,
+        "message_id": reading.message_id,
+        "ts": reading.taken_at,
+    }
+    assert uuid.UUID(payload["message_id"]).version == 4
+    assert payload["ts"] > 1_700_000_000
+
+
+def test_no_two_readings_share_a_message_id() -> None:
+    """Sensors that start alike still send different messages."""
+    ids = [Sensor("sensor-001", random.Random(3)).read().message_id for _ in range(100)]
+    assert len(set(ids)) == 100
