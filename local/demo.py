@@ -115,11 +115,11 @@ class Demo:
                 self._show_result()
 
     def _show_first_trace(self) -> None:
-        self._wait(lambda: self._connected() > 0, "no connected trace")
+        self._wait(lambda: self._connected() > 0, "no reading has a connected trace")
         trace_id = next(trace_id for trace_id, lacking in self._lacking.items() if lacking is None)
         self._console.print()
         self._console.print(trace_tree(trace_id, self._scout.spans(trace_id)))
-        self._console.print(f"\nits page: {self._stack.scout_url}/traces/{trace_id}")
+        self._console.print(f"\nits page, while this runs: {self._stack.scout_url}/traces/{trace_id}")
 
     def _show_missing_context(self) -> None:
         self._wait(
@@ -131,13 +131,15 @@ class Demo:
 
     def _show_live(self) -> None:
         self._console.print(f"\nall traces: {self._stack.scout_url}/   Ctrl-C stops")
+        live = Live(figures_table(self._figures()), console=self._console)
         try:
-            with Live(figures_table(self._figures()), console=self._console) as live:
+            with live:
                 while True:
                     self._stack.check()
                     live.update(figures_table(self._figures()))
                     time.sleep(1)
         except KeyboardInterrupt:
+            live.stop()  # Ctrl-C may have come while it started
             self._console.print("stopping")
 
     def _show_result(self) -> None:
@@ -184,13 +186,14 @@ class Demo:
 
     def _wait(self, condition: Callable[[], bool], otherwise: str, *, fail: bool = True) -> None:
         deadline = time.monotonic() + self._patience_s + self._readings * self._stack.interval_s
-        while not condition():
-            self._stack.check()
-            if time.monotonic() > deadline:
-                if fail:
-                    raise NotConnectedError(f"{otherwise}{self._first_lacking()} (logs: {self._stack.folder})")
-                return
-            time.sleep(0.2)
+        with self._console.status("waiting for traces"):
+            while not condition():
+                self._stack.check()
+                if time.monotonic() > deadline:
+                    if fail:
+                        raise NotConnectedError(f"{otherwise}{self._first_lacking()} (logs: {self._stack.folder})")
+                    return
+                time.sleep(0.2)
 
     def _first_lacking(self) -> str:
         lacking = [f": trace {trace_id} is not connected: {why}" for trace_id, why in self._lacking.items() if why]

@@ -1,0 +1,140 @@
+"""`make demo` from start to end."""
+
+import io
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from local.demo import Demo, NotConnectedError
+from local.processes import ProcessError
+from local.stack import Stack
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "local.demo"]
+
+TREE = re.compile(
+    r"""trace [0-9a-f]{32}
+└── publish sensors/sensor-001/reading      mqtt-trace-producer  PRODUCER  +[\d.]+ ms
+    └── process sensors/sensor-001/reading  mqtt-trace-consumer  CONSUMER  +[\d.]+ ms
+        └── POST                            mqtt-trace-consumer  CLIENT    +[\d.]+ ms
+            └── POST /echo                  mqtt-trace-echo      SERVER    +[\d.]+ ms
+"""
+)
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Return the commands of processes that still run with this temporary folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("TMPDIR") == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return found
+
+
+def run_stack(stack: Stack) -> str:
+    """Run the demo over a stack of the test's own; returns what it printed."""
+    output = io.StringIO()
+    Demo(stack, Console(file=output, width=140), readings=1, patience_s=10).run()
+    return output.getvalue()
+
+
+def test_without_a_terminal_it_shows_a_connected_trace_and_ends(tmp_path: Path) -> None:
+    """Exit code 0 after READINGS readings, a four-span tree, both orphans found, and nothing left over."""
+    done = subprocess.run(
+        COMMAND,
+        cwd=ROOT,
+        env={**os.environ, "READINGS": "3", "TMPDIR": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert TREE.search(done.stdout)
+    assert re.search(r"│ process sensors/legacy-001/reading │ absent    │", done.stdout)
+    assert re.search(r"│ process sensors/legacy-001/reading │ malformed │", done.stdout)
+    published, processed, connected, missing, dead = map(
+        int, re.findall(r"│ +(\d+)(?= )", done.stdout.splitlines()[-4])
+    )
+    assert published == connected >= 3
+    assert (processed, missing, dead) == (published + 2, 2, 0)
+    assert "\x1b" not in done.stdout
+    assert left_behind(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_in_a_terminal_it_stays_until_ctrl_c(tmp_path: Path) -> None:
+    """It goes on beyond READINGS, and Ctrl-C stops it cleanly with exit code 0."""
+    terminal, inside = pty.openpty()
+    demo = subprocess.Popen(
+        COMMAND,
+        cwd=ROOT,
+        env={**os.environ, "READINGS": "1", "TMPDIR": str(tmp_path), "TERM": "xterm", "COLUMNS": "120"},
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+    )
+    os.close(inside)
+    printed, deadline, interrupted = "", time.monotonic() + 100, False
+    with demo, open(terminal, "rb", buffering=0) as screen:  # noqa: PTH123 - a descriptor, not a path
+        try:
+            while part := screen.read(65536):
+                printed += part.decode(errors="replace")
+                assert time.monotonic() < deadline, printed
+                if not interrupted and re.search(r"│ +[3-9] │", printed):
+                    demo.send_signal(signal.SIGINT)
+                    interrupted = True
+        except OSError:
+            assert interrupted, printed  # Linux answers EIO when the other side has closed
+    assert demo.returncode == 0, printed
+    assert printed.rstrip().endswith("stopped")
+    assert left_behind(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_propagation_is_named(tmp_path: Path) -> None:
+    """Without a propagator in the producer no trace connects, and the error says which and what it lacks."""
+    stack = Stack(folder=tmp_path, env={"producer": {"OTEL_PROPAGATORS": "none"}})
+    with pytest.raises(NotConnectedError) as error:
+        run_stack(stack)
+    assert re.fullmatch(
+        r"no reading has a connected trace: trace [0-9a-f]{32} is not connected: "
+        r"no process span \(CONSUMER\) of mqtt-trace-consumer below publish \(logs: .*\)",
+        str(error.value),
+    )
+
+
+def test_a_part_that_does_not_start_is_named_in_one_line(tmp_path: Path) -> None:
+    """The line has the part, its own words for the cause, and its log, which is kept."""
+    stack = Stack(folder=tmp_path, env={"echo": {"ECHO_PORT": "nonsense"}})
+    with pytest.raises(ProcessError) as error:
+        run_stack(stack)
+    assert re.fullmatch(r"echo ended with 2 before it was ready: .*ECHO_PORT.*\(log: .*/echo\.log\)", str(error.value))
+    assert (tmp_path / "echo.log").exists()
+
+
+def test_a_part_that_ends_by_itself_is_noticed(tmp_path: Path) -> None:
+    """The demo does not wait out its patience for a stack of which a part is gone."""
+    stack = Stack(folder=tmp_path, producer=False)
+    with stack:
+        echo = psutil.Process(stack.parts["echo"].pid)
+        stack.check()
+        echo.kill()
+        deadline = time.monotonic() + 10
+        while stack.parts["echo"].running and time.monotonic() < deadline:
+            time.sleep(0.05)
+        with pytest.raises(ProcessError, match="echo ended with -9"):
+            stack.check()
