@@ -1,8 +1,9 @@
 """What our services share: settings, a runner that stops gracefully, and a health server."""
 
 from mqtt_trace.service._health import HealthServer, Status
+from mqtt_trace.service._listen import listen
 from mqtt_trace.service._load import load
 from mqtt_trace.service._run import run
 from mqtt_trace.service._settings import BrokerSettings, ServiceSettings
 
-__all__ = ["BrokerSettings", "HealthServer", "ServiceSettings", "Status", "load", "run"]
+__all__ = ["BrokerSettings", "HealthServer", "ServiceSettings", "Status", "listen", "load", "run"]

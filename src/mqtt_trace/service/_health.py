@@ -1,14 +1,12 @@
 """Liveness and readiness over HTTP."""
 
-import errno
-import socket
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Self
 
 from aiohttp import web
 
-from mqtt_trace._errors import ConfigurationError
+from mqtt_trace.service._listen import listen
 
 Status = Callable[[], tuple[bool, Mapping[str, object]]]
 """Says whether the service is ready, and why: details for the JSON object that `GET /ready` answers with."""
@@ -35,13 +33,10 @@ class HealthServer:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_PROBE_ENDS_WITHIN_S)
 
     async def __aenter__(self) -> Self:
+        listening = listen(self.host, self.port, prefix="HEALTH")
+        self.port = listening.getsockname()[1]
         await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self.host, self.port).start()
-        except OSError as error:
-            await self._runner.cleanup()
-            raise _unusable(self.host, self.port, error) from error
-        self.port = self._runner.addresses[0][1]
+        await web.SockSite(self._runner, listening).start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -54,12 +49,3 @@ class HealthServer:
         ready, details = self._status()
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
         return web.json_response({"ready": ready, **details}, status=status)
-
-
-def _unusable(host: str, port: int, error: OSError) -> ConfigurationError:
-    wrong_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
-    reason = error.strerror or str(error)
-    return ConfigurationError(
-        variable="HEALTH_HOST" if wrong_host else "HEALTH_PORT",
-        problem=f"cannot listen on {host}:{port}: {reason}",
-    )

@@ -1,1 +1,1 @@
-"""See the package's pyproject.toml."""
+"""The HTTP service at the end of the trace: answers with what it was sent."""

@@ -1,0 +1,80 @@
+"""What is accepted as a body, and what it is answered with."""
+
+import json
+from http import HTTPStatus
+from typing import NoReturn
+
+from starlette.requests import Request
+
+
+class Refused(Exception):  # noqa: N818 - it is an answer, no error of ours
+    """A body that is not echoed.
+
+    Attributes:
+        status: The 4xx status to answer with.
+        reason: Why, for whoever sent it.
+    """
+
+    def __init__(self, status: HTTPStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+async def read(request: Request, max_bytes: int) -> bytes:
+    """The whole body of a request that claims to be JSON; never more than `max_bytes` are held.
+
+    Raises:
+        Refused: 415 for another content type, 413 for a longer body, announced or not.
+    """
+    content_type = request.headers.get("content-type", "application/json")
+    if not _is_json(content_type):
+        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send application/json, not {content_type}")
+    # The server checks that Content-Length is a number.
+    if int(request.headers.get("content-length", 0)) > max_bytes:
+        raise _too_long(max_bytes)
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise _too_long(max_bytes)
+    return body
+
+
+def echoed(body: bytes) -> bytes:
+    """`{"echoed": <body>}` for a JSON text; the body is not written anew, so every digit of it stays.
+
+    Raises:
+        Refused: 400 for what is no JSON text in UTF-8 (RFC 8259).
+    """
+    try:
+        _DECODER.decode(body.decode())
+    except UnicodeDecodeError as error:
+        raise _not_json(f"not UTF-8 at byte {error.start}") from error
+    except json.JSONDecodeError as error:
+        raise _not_json(f"{error.msg} at line {error.lineno} column {error.colno}") from error
+    except RecursionError as error:
+        raise _not_json("nested too deeply") from error
+    except ValueError as error:  # a number with thousands of digits, or NaN
+        raise _not_json(str(error)) from error
+    return b'{"echoed": %b}' % body
+
+
+def _is_json(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
+
+
+def _not_json(reason: str) -> Refused:
+    return Refused(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {reason}")
+
+
+def _too_long(max_bytes: int) -> Refused:
+    return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is longer than {max_bytes} bytes")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
