@@ -76,6 +76,13 @@ def test_without_a_terminal_it_shows_a_connected_trace_and_ends(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_a_collector_the_services_export_to_scout_sim(tmp_path: Path) -> None:
+    """Where no Collector is installed the trace is as connected, without tokens."""
+    stack = Stack(folder=tmp_path, collector=False)
+    assert TREE.search(run_stack(stack))
+    assert set(stack.parts) == {"mosquitto", "scout-sim", "echo", "consumer", "producer"}
+
+
 def test_in_a_terminal_it_stays_until_ctrl_c(tmp_path: Path) -> None:
     """It goes on beyond READINGS, and Ctrl-C stops it cleanly with exit code 0."""
     terminal, inside = pty.openpty()
