@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import socket
 import sqlite3
 import sys
 from types import FrameType
@@ -18,30 +19,33 @@ _SHUTDOWN_S = 3  # for requests that are being answered; idle connections are cl
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT, then exit 0; exit 2 for a wrong setting."""
+    """Serve until SIGTERM or SIGINT, then exit 0; exit 2 for a setting that is wrong or cannot be used."""
     _parser().parse_args()
-    signal.signal(signal.SIGTERM, _exit)
-    signal.signal(signal.SIGINT, _exit)
     try:
         settings = Settings()
     except ValidationError as error:
         _refuse(*complaints(error))
+    listening = _listen(settings)
     retention = Retention(spans=settings.max_spans, metric_points=settings.max_metric_points, logs=settings.max_logs)
     try:
         store = Store.open(settings.database, retention)
     except sqlite3.Error as error:
         _refuse(f"SCOUT_SIM_DATABASE: {settings.database}: {error}")
-    app = create_app(settings, store)
+    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGINT, _exit)
     config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=_SHUTDOWN_S,
+        create_app(settings, store), log_level="warning", access_log=False, timeout_graceful_shutdown=_SHUTDOWN_S
     )
     print(f"scout-sim: serving tenant {settings.tenant} on {settings.host}:{settings.port}", flush=True)  # noqa: T201 - the one line a person at a terminal looks for
-    uvicorn.Server(config).run()
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        _refuse(f"SCOUT_SIM_PORT: cannot listen on {settings.host}:{settings.port}: {error.strerror}")
 
 
 def _parser() -> argparse.ArgumentParser:

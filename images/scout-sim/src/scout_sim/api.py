@@ -47,7 +47,8 @@ def logs(wanted: Annotated[LogFilter, Query()], context: InContext) -> JSONRespo
 
 
 async def refuse(_: Request, error: Exception) -> JSONResponse:
-    """The answer to a wrong parameter: one line that names it."""
+    """The answer to a wrong parameter: one line that names it; in a path it makes an address that is not here."""
     if not isinstance(error, RequestValidationError):
         raise error
-    return JSONResponse({"error": complaint(error.errors()[0])}, status_code=422)
+    problem = error.errors()[0]
+    return JSONResponse({"error": complaint(problem)}, status_code=404 if problem["loc"][0] == "path" else 422)

@@ -13,7 +13,7 @@ from scout_sim import queries
 from scout_sim.context import InContext
 from scout_sim.filters import LogFilter, TraceFilter, complaint
 from scout_sim.notices import notices
-from scout_sim.values import JsonValue, to_json
+from scout_sim.values import as_text
 from scout_sim.waterfall import colours_of, duration, lay_out
 
 router = APIRouter(default_response_class=HTMLResponse)
@@ -92,11 +92,6 @@ def _utc(time_ns: int) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}.{time_ns // 1_000_000 % 1000:03d}"
 
 
-def _shown(value: JsonValue) -> str:
-    """An attribute's value: text as it is, all else as JSON."""
-    return value if isinstance(value, str) else to_json(value)
-
-
 def _environment(filters: Mapping[str, object]) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -109,4 +104,4 @@ def _environment(filters: Mapping[str, object]) -> Environment:
     return environment
 
 
-_templates = _environment({"duration": duration, "utc": _utc, "shown": _shown})
+_templates = _environment({"duration": duration, "utc": _utc, "shown": as_text})

@@ -20,11 +20,9 @@ WHERE start_ns >= :since_ns
        EXISTS (SELECT 1 FROM spans AS s WHERE s.trace_id = t.trace_id AND s.missing_context))
   AND NOT EXISTS (
       SELECT 1 FROM json_each(:attributes) AS wanted WHERE NOT EXISTS (
-          SELECT 1 FROM spans AS s, json_each(json_array(json(s.attributes), json(s.resource))) AS source,
-                        json_each(source.value) AS held
-          WHERE s.trace_id = t.trace_id AND held.key = wanted.value ->> 0
-            AND wanted.value ->> 1 = CASE held.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false'
-                                     ELSE CAST(held.value AS TEXT) END))
+          SELECT 1 FROM spans AS s WHERE s.trace_id = t.trace_id
+            AND (holds(s.attributes, wanted.value ->> 0, wanted.value ->> 1)
+                 OR holds(s.resource, wanted.value ->> 0, wanted.value ->> 1))))
 ORDER BY start_ns DESC LIMIT :limit
 """
 _OUTLINES = """

@@ -28,7 +28,9 @@ class Settings(BaseSettings):
         default=True, description="false: take OTLP without a token, and at /v1/{traces,metrics,logs} as well"
     )
     database: str = Field(default=":memory:", min_length=1, description="path of the SQLite file, or :memory:")
-    max_spans: PositiveInt = Field(default=200_000, description="spans kept; the oldest traces go first, as a whole")
+    max_spans: PositiveInt = Field(
+        default=200_000, description="spans kept, at some 2 kB each; the oldest traces go first, as a whole"
+    )
     max_metric_points: PositiveInt = Field(default=50_000, description="metric points kept: the latest of each series")
     max_logs: PositiveInt = Field(default=100_000, description="log records kept; the oldest go first")
 

@@ -9,8 +9,11 @@ from typing import Self
 
 from scout_sim.points import PointRow
 from scout_sim.records import LogRow, SpanRow
+from scout_sim.values import holds
 
 SCHEMA_VERSION = 1
+
+_BUSY_S = 1  # only another program can hold the file: senders try again, and all wait for this one connection
 
 _SCHEMA = """
 CREATE TABLE spans (
@@ -20,7 +23,7 @@ CREATE TABLE spans (
     links TEXT NOT NULL, events TEXT NOT NULL, scope TEXT NOT NULL,
     UNIQUE (trace_id, span_id)
 );
-CREATE INDEX spans_by_service ON spans (service);
+CREATE INDEX spans_by_service ON spans (service, trace_id);
 CREATE TABLE traces (
     trace_id TEXT PRIMARY KEY, start_ns INTEGER NOT NULL, span_count INTEGER NOT NULL, updated_ns INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -91,7 +94,7 @@ class Store:
         Raises:
             sqlite3.Error: the file cannot be opened, is no database, or is of another version of this program.
         """
-        connection = sqlite3.connect(database, check_same_thread=False)
+        connection = sqlite3.connect(database, timeout=_BUSY_S, check_same_thread=False)
         try:
             _prepare(connection)
             return cls(connection, retention)
@@ -123,7 +126,7 @@ class Store:
             connection.execute(_EVICT_LOGS, [self._retention.logs])
 
     def select(self, query: str, parameters: Mapping[str, int | float | str | None]) -> list[sqlite3.Row]:
-        """The rows of a SELECT with named parameters."""
+        """The rows of a SELECT with named parameters; SQL's `holds` is `values.holds`."""
         with self._lock:
             return self._connection.execute(query, parameters).fetchall()
 
@@ -135,6 +138,7 @@ class Store:
 
 def _prepare(connection: sqlite3.Connection) -> None:
     connection.row_factory = sqlite3.Row
+    connection.create_function("holds", 3, holds, deterministic=True)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]

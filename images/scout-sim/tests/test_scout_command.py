@@ -1,0 +1,117 @@
+"""The command: its settings, its exit codes, what survives a restart."""
+
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from scout_harness import COMMAND, ScoutSim, environment, span, trace_id
+from scout_sim.__main__ import main
+from scout_sim.settings import variables
+
+
+def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        [COMMAND, *arguments], env=environment(**settings), capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_help_names_every_variable() -> None:
+    """A person finds each variable, its default and its meaning in --help."""
+    answer = run("--help")
+    assert answer.returncode == 0
+    for name, default, meaning in variables():
+        assert f"{name}={default}\n      {meaning}" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", "http"),
+        ("port", "0"),
+        ("port", "65536"),
+        ("tenant", "a/b"),
+        ("tenant", ""),
+        ("client_id", ""),
+        ("client_secret", ""),
+        ("audience", ""),
+        ("token_lifetime_s", "0"),
+        ("require_token", "perhaps"),
+        ("max_spans", "0"),
+        ("max_metric_points", "-1"),
+        ("max_logs", "many"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_exit_2(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong value stops the command with one line that names its variable."""
+    monkeypatch.setattr("sys.argv", [COMMAND])
+    monkeypatch.setenv(f"SCOUT_SIM_{name.upper()}", value)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    [line] = output.err.splitlines()
+    assert line.startswith(f"scout-sim: SCOUT_SIM_{name.upper()}: ")
+    assert not line.endswith(": ")
+
+
+def test_no_wrong_value_is_repeated() -> None:
+    """Each of several wrong values has its line, and none shows the value: it may be a secret."""
+    answer = run(port="s3cr3t", tenant="s3cr3t/")
+    assert answer.returncode == 2
+    assert [line.split(":")[1].strip() for line in answer.stderr.splitlines()] == ["SCOUT_SIM_PORT", "SCOUT_SIM_TENANT"]
+    assert "s3cr3t" not in answer.stderr
+
+
+def test_a_database_that_cannot_be_opened_is_a_wrong_setting(tmp_path: Path) -> None:
+    """A path that leads nowhere, a file of another kind and one of another version are each refused in one line."""
+    other_kind = tmp_path / "text"
+    other_kind.write_text("this is no database, " * 100)
+    other_version = tmp_path / "other.db"
+    connection = sqlite3.connect(other_version)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    for path in (tmp_path / "missing" / "scout.db", other_kind, other_version):
+        answer = run(database=path)
+        assert answer.returncode == 2
+        [line] = answer.stderr.splitlines()
+        assert line.startswith(f"scout-sim: SCOUT_SIM_DATABASE: {path}: ")
+
+
+def test_an_address_that_cannot_be_used_is_a_wrong_setting(scout: ScoutSim) -> None:
+    """When another program listens on the port, or the host is not this one, one line says so."""
+    port = scout.url.rpartition(":")[2]
+    for host in ("127.0.0.1", "192.0.2.1"):
+        answer = run(host=host, port=port)
+        assert answer.returncode == 2
+        [line] = answer.stderr.splitlines()
+        assert line.startswith(f"scout-sim: SCOUT_SIM_PORT: cannot listen on {host}:{port}: ")
+
+
+def test_sigterm_ends_it_with_exit_0(make_scout: Callable[..., ScoutSim]) -> None:
+    """SIGTERM ends it, a client that keeps its connection open notwithstanding, and nothing is logged on the way."""
+    running = make_scout()
+    assert running.client.get("/health").json() == {"status": "ready"}
+    assert running.process.stop(timeout_s=10) == 0
+    assert running.process.output().splitlines() == [f"scout-sim: serving tenant demo on {running.url[7:]}"]
+
+
+def test_a_file_keeps_what_was_received(make_scout: Callable[..., ScoutSim], tmp_path: Path) -> None:
+    """With a database file, traces and the tokens that were issued outlive a restart."""
+    settings = {"database": tmp_path / "scout.db"}
+    before = make_scout(**settings)
+    authorization = {"Authorization": f"Bearer {before.token()}"}
+    before.client.headers.update(authorization)
+    kept = trace_id()
+    before.send_spans(span(kept))
+    assert before.process.stop() == 0
+    after = make_scout(**settings)
+    assert after.trace_ids() == [kept]
+    after.client.headers.update(authorization)
+    after.send_spans(span(kept))
+    assert after.summary(kept)["span_count"] == 2

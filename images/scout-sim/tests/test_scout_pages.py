@@ -1,0 +1,167 @@
+"""The pages: what they say, and that nothing a sender writes becomes markup."""
+
+import re
+from collections.abc import Callable
+from html import unescape
+
+import httpx
+import pytest
+from scout_harness import ScoutSim, attributes, logs, span, trace_id, traces
+
+HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>{{ 7 * 7 }}"""
+ELSEWHERE = re.compile(r"""(?:src|href|action|url\()\s*=?\s*["']?(?:https?:)?//""")
+
+
+def page(scout: ScoutSim, path: str, status: int = 200, **parameters: str) -> str:
+    """A page's markup; its headers are checked on the way."""
+    answer = scout.client.get(path, params=parameters)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert_nothing_else_is_loaded(answer)
+    return answer.text
+
+
+def assert_nothing_else_is_loaded(answer: httpx.Response) -> None:
+    """The policy forbids scripts and other hosts, and the page asks for neither."""
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'")
+    assert "unsafe" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert not ELSEWHERE.search(answer.text)
+    assert "<script" not in answer.text
+    assert " style=" not in answer.text
+
+
+def test_hostile_values_are_escaped(scout: ScoutSim) -> None:
+    """Names, attributes, resources, events, links, logs and statuses are text on every page, whatever they hold."""
+    trace = trace_id()
+    hostile = attributes({HOSTILE: HOSTILE})
+    evil = span(
+        trace,
+        HOSTILE,
+        attributes=hostile,
+        status={"code": 2, "message": HOSTILE},
+        links=[{"traceId": "ab", "spanId": "", "attributes": hostile}],
+        events=[{"name": HOSTILE, "timeUnixNano": "1", "attributes": hostile}],
+    )
+    request = traces(evil, service_name=HOSTILE)
+    request["resourceSpans"][0]["scopeSpans"][0]["scope"]["name"] = HOSTILE
+    assert scout.send(request) == {}
+    record = {"body": {"stringValue": HOSTILE}, "severityText": HOSTILE, "traceId": trace, "spanId": evil["spanId"]}
+    scout.send(logs({**record, "timeUnixNano": "1"}), "logs")
+    shown = page(scout, f"/traces/{trace}")
+    listed = page(scout, "/", service=HOSTILE)
+    refused = page(scout, "/", 422, name=HOSTILE, attribute=HOSTILE.replace("=", ""), since=HOSTILE)
+    for markup, least in ((shown, 12), (listed, 3), (refused, 1)):
+        assert unescape(markup).count(HOSTILE) >= least
+        assert "<img src=x" not in markup
+        assert "{{ 7 * 7 }}" in markup
+
+
+def test_the_waterfall_shows_spans_and_one_in_detail(scout: ScoutSim) -> None:
+    """A trace's page shows each span, and of the selected one attributes, resource, links, events, status and logs."""
+    trace, other = trace_id(), trace_id()
+    root = span(trace, "publish p/1", kind=4, took_ms=4, attributes=attributes({"mqtt.qos": 1}))
+    child = span(
+        trace,
+        "process p/1",
+        kind=5,
+        at_ms=1,
+        parentSpanId=root["spanId"],
+        attributes=attributes({"messaging.system": "mqtt"}),
+        links=[{"traceId": other, "spanId": "cd" * 8}],
+        events=[{"name": "retried", "timeUnixNano": root["startTimeUnixNano"]}],
+        status={"code": 2, "message": "echo is away"},
+    )
+    scout.send_spans(root, service_name="p-producer", device_id="sensor-p")
+    scout.send_spans(child, service_name="p-consumer", site_id="site-p")
+    inside = {"traceId": trace, "spanId": child["spanId"], "timeUnixNano": child["startTimeUnixNano"]}
+    scout.send(logs({"body": {"stringValue": "processed message on p/1"}, **inside}), "logs")
+
+    at_first = page(scout, f"/traces/{trace}")
+    assert at_first.count('class="row"') == 2
+    for text in ("p-producer", "p-consumer", "PRODUCER", "CONSUMER", "connected", "mqtt.qos", "sensor-p"):
+        assert text in at_first
+    assert "site-p" not in at_first
+    selected = page(scout, f"/traces/{trace}", span=child["spanId"])
+    for text in ("messaging.system", "site-p", "retried", "status ERROR: echo is away", "processed message on p/1"):
+        assert text in selected
+    assert f'href="/traces/{other}?span={"cd" * 8}"' in selected
+    assert "sensor-p" not in selected
+
+
+@pytest.mark.parametrize(
+    ("reason", "explained"),
+    [
+        ("absent", "the message carried no traceparent"),
+        ("malformed", "is not valid W3C Trace Context"),
+        ("duplicate", "more than one traceparent"),
+        ("mqtt311", "connected with MQTT 3.1.1"),
+        ("other", "no usable trace context"),
+    ],
+)
+def test_missing_context_is_explained(scout: ScoutSim, reason: str, explained: str) -> None:
+    """A trace that a reading without context started says so, and why."""
+    trace = trace_id()
+    missing = attributes({"mqtt.missing_context": True, "mqtt.missing_context_reason": reason})
+    scout.send_spans(span(trace, "process m/1", attributes=missing))
+    markup = page(scout, f"/traces/{trace}")
+    assert f"Missing context: {reason}" in markup
+    assert "process m/1 started a new trace: " in markup
+    assert explained in markup
+    assert ">connected<" not in markup
+
+
+def test_a_trace_that_is_not_connected_says_why(scout: ScoutSim) -> None:
+    """The page of a broken trace names the parents that are not there, several roots, and circles."""
+    first, second = "a" * 16, "b" * 16
+    broken: dict[str, list[tuple[str, str]]] = {
+        "1 span has a parent that is not here (bbbbbbbbbbbbbbbb)": [(first, second)],
+        "2 spans are roots: work.": [(first, ""), (second, "")],
+        "No span is the root. 2 spans are their own ancestors.": [(first, second), (second, first)],
+    }
+    for why, spans in broken.items():
+        trace = trace_id()
+        scout.send_spans(*[span(trace, spanId=own, parentSpanId=parent) for own, parent in spans])
+        markup = page(scout, f"/traces/{trace}")
+        assert "Not connected" in markup
+        assert why in unescape(markup)
+
+
+def test_the_list_filters_as_the_api_does(scout: ScoutSim) -> None:
+    """The form's fields filter the list, keep what was entered, and empty ones filter nothing."""
+    found, hidden = trace_id(), trace_id()
+    scout.send_spans(span(found, "list a", attributes=attributes({"list.key": "a"})), service_name="p-list")
+    scout.send_spans(span(hidden, "list b"), service_name="p-list")
+    both = page(scout, "/", service="p-list", name="", attribute="", since="")
+    assert f"/traces/{found}" in both
+    assert f"/traces/{hidden}" in both
+    assert "<option selected>p-list</option>" in both
+    one = page(scout, "/", attribute="list.key=a", since="17m")
+    assert f"/traces/{found}" in one
+    assert f"/traces/{hidden}" not in one
+    assert 'value="list.key=a"' in one
+    assert "<option selected>17m</option>" in one
+
+
+def test_nothing_found_says_what_to_do(scout: ScoutSim, make_scout: Callable[..., ScoutSim]) -> None:
+    """An empty list tells how to send a trace, an empty result how to see all, an unknown trace that it may come."""
+    assert "No trace matches this filter" in page(scout, "/", service="p-none")
+    assert "This trace is not here" in page(scout, f"/traces/{trace_id()}", 404)
+    assert "limit: Input should be greater" in page(scout, "/", 422, limit="0")
+    empty = make_scout()
+    welcome = page(empty, "/")
+    assert "No traces yet" in welcome
+    assert f"endpoint: {empty.url}/demo/otlp" in welcome
+    assert f"token_url: {empty.url}/realms/demo/protocol/openid-connect/token" in welcome
+    assert "scout-sim-secret" not in welcome
+
+
+def test_the_style_sheet_loads_nothing(scout: ScoutSim) -> None:
+    """The style sheet and the icon are served here, and ask for nothing from elsewhere."""
+    for path, media_type in (("/static/style.css", "text/css"), ("/static/icon.svg", "image/svg+xml")):
+        answer = scout.client.get(path)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith(media_type)
+        assert "url(" not in answer.text
+        assert "@import" not in answer.text

@@ -1,0 +1,288 @@
+"""The query API: each filter, the shape of traces, and wrong parameters."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from scout_harness import ScoutSim, attributes, logs, metrics, span, trace_id
+
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture(scope="module")
+def reading(scout: ScoutSim) -> str:
+    """The id of a connected trace of a reading, through three services of this module's own."""
+    trace = trace_id()
+    message = attributes({"messaging.message.id": "q-1"})
+    values = attributes({"q.qos": 1, "q.retain": False, "q.ratio": 21.5, "q.tags": ["a", "b"], 'quo"te': "ä=b"})
+    publish = span(trace, "publish q/1", kind=4, at_ms=0, took_ms=4, attributes=message)
+    process = span(trace, "process q/1", kind=5, at_ms=2, took_ms=8, parentSpanId=publish["spanId"], attributes=values)
+    post = span(trace, "POST", kind=3, at_ms=3, took_ms=6, parentSpanId=process["spanId"])
+    echo = span(trace, "POST /echo", kind=2, at_ms=4, took_ms=4, parentSpanId=post["spanId"], status={"code": 2})
+    scout.send_spans(echo, service_name="q-echo")
+    scout.send_spans(process, post, service_name="q-consumer")
+    scout.send_spans(publish, service_name="q-producer", device_id="sensor-q")
+    return trace
+
+
+@pytest.fixture(scope="module")
+def orphan(scout: ScoutSim) -> str:
+    """The id of a trace, an hour old, that a reading without context started."""
+    trace = trace_id()
+    missing = attributes({"mqtt.missing_context": True, "mqtt.missing_context_reason": "absent"})
+    scout.send_spans(span(trace, "process q/2", at_ms=-HOUR_MS, attributes=missing), service_name="q-consumer")
+    return trace
+
+
+def test_a_trace_is_summed_up(scout: ScoutSim, reading: str) -> None:
+    """The summary of a trace names its root and services in order of time, and says how long it took."""
+    summary = scout.summary(reading)
+    assert summary.pop("start") == pytest.approx(time.time(), abs=120)
+    assert summary == {
+        "trace_id": reading,
+        "root_name": "publish q/1",
+        "services": ["q-producer", "q-consumer", "q-echo"],
+        "span_count": 4,
+        "duration_ms": 10.0,
+        "connected": True,
+        "missing_context": False,
+        "error": True,
+    }
+
+
+def test_spans_are_sorted_by_start(scout: ScoutSim, reading: str) -> None:
+    """A trace's spans come in the order in which they started, whatever order they arrived in."""
+    spans = scout.ask(f"/api/traces/{reading}")["spans"]
+    assert [of_trace["kind"] for of_trace in spans] == ["PRODUCER", "CONSUMER", "CLIENT", "SERVER"]
+
+
+@pytest.mark.parametrize(
+    "matching",
+    [
+        {"service": "q-echo"},
+        {"name": "process q/1"},
+        {"attribute": "messaging.message.id=q-1"},
+        {"attribute": "device.id=sensor-q"},
+        {"attribute": "q.qos=1"},
+        {"attribute": "q.retain=false"},
+        {"attribute": "q.ratio=21.5"},
+        {"attribute": 'q.tags=["a","b"]'},
+        {"attribute": 'quo"te=ä=b'},
+        {"attribute": ["device.id=sensor-q", "q.qos=1"], "service": "q-echo", "name": "POST"},
+        {"service": "q-producer", "missing_context": "false", "since": "1h", "name": "", "attribute": "", "limit": 1},
+    ],
+)
+def test_a_filter_finds_what_matches(scout: ScoutSim, reading: str, orphan: str, matching: dict[str, Any]) -> None:
+    """Each condition that some span of a trace meets finds the trace, and no other."""
+    assert orphan != reading
+    assert scout.trace_ids(**matching) == [reading]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"service": "q-ech"},
+        {"name": "process"},
+        {"attribute": "messaging.message.id=q"},
+        {"attribute": "q.retain=true"},
+        {"attribute": "device=sensor-q"},
+        {"attribute": "sensor-q=device.id"},
+        {"attribute": ["device.id=sensor-q", "q.qos=2"]},
+        {"service": "q-echo", "missing_context": "true"},
+        {"service": "q-echo", "since": "4102444800"},
+    ],
+)
+def test_a_filter_leaves_out_what_does_not_match(scout: ScoutSim, reading: str, other: dict[str, Any]) -> None:
+    """A trace of which no span meets a condition is not found, whatever other conditions it meets."""
+    assert reading not in scout.trace_ids(**other)
+
+
+def test_missing_context_is_found(scout: ScoutSim, reading: str, orphan: str) -> None:
+    """`missing_context=true` finds the traces of readings without context, and those alone."""
+    found = scout.trace_ids(missing_context="true", service="q-consumer")
+    assert found == [orphan]
+    assert scout.trace_ids(missing_context="false", service="q-consumer") == [reading]
+    assert scout.summary(orphan)["missing_context"] is True
+
+
+def half_an_hour_ago() -> Iterator[str]:
+    """The ways to write the same time."""
+    moment = datetime.now(UTC) - timedelta(minutes=30)
+    yield f"{moment.timestamp():.3f}"
+    yield f"{moment:%Y-%m-%dT%H:%M:%S}"
+    yield f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    yield moment.astimezone(timezone(timedelta(hours=2))).isoformat()
+    yield "30m"
+    yield "1800s"
+
+
+def test_since_may_be_written_in_several_ways(scout: ScoutSim, reading: str, orphan: str) -> None:
+    """Epoch seconds, ISO 8601 with and without a zone, and an age all leave out what is older."""
+    assert scout.trace_ids(service="q-consumer") == [reading, orphan]
+    for since in half_an_hour_ago():
+        assert scout.trace_ids(service="q-consumer", since=since) == [reading], since
+
+
+def test_the_newest_come_first_and_limit_bounds_them(scout: ScoutSim) -> None:
+    """Traces are sorted by their start, newest first, and `limit` cuts the older ones."""
+    ids = [trace_id() for _ in range(4)]
+    for place in (2, 0, 3, 1):
+        scout.send_spans(span(ids[place], at_ms=place), service_name="q-order")
+    assert scout.trace_ids(service="q-order") == ids[::-1]
+    assert scout.trace_ids(service="q-order", limit=2) == [ids[3], ids[2]]
+
+
+def connected(scout: ScoutSim, *parents: str | None) -> bool:
+    """Whether a trace is connected whose spans are numbered from 1 and have these parents."""
+    trace = trace_id()
+    spans = [
+        span(trace, spanId=f"{number:016x}", parentSpanId=parent or "")
+        for number, parent in enumerate(parents, start=1)
+    ]
+    scout.send_spans(*spans)
+    is_connected: bool = scout.summary(trace)["connected"]
+    return is_connected
+
+
+def test_connected_means_one_root_above_all(scout: ScoutSim) -> None:
+    """A trace is connected when one span is the root, and every other one's parent is in the trace."""
+    first, second, third, absent = (f"{number:016x}" for number in (1, 2, 3, 99))
+    assert connected(scout, None)
+    assert connected(scout, None, first, first, second)
+    assert connected(scout, second, None, "0" * 16) is False
+    assert connected(scout, absent) is False
+    assert connected(scout, None, absent) is False
+    assert connected(scout, None, None) is False
+    assert connected(scout, None, third, second) is False
+    assert connected(scout, first) is False
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter", "value"),
+    [
+        ("/api/traces", "limit", "0"),
+        ("/api/traces", "limit", "many"),
+        ("/api/traces", "limit", "100001"),
+        ("/api/traces", "since", "yesterday"),
+        ("/api/traces", "since", "-1"),
+        ("/api/traces", "since", "nan"),
+        ("/api/traces", "since", "1e300"),
+        ("/api/traces", "attribute", "device.id"),
+        ("/api/traces", "attribute", "=x"),
+        ("/api/traces", "missing_context", "perhaps"),
+        ("/api/traces", "servce", "typo"),
+        ("/api/metrics", "limit", "5"),
+        ("/api/logs", "trace_id", "xyz"),
+        ("/api/logs", "span_id", "ab" * 16),
+        ("/api/logs", "limit", "-5"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_in_one_line(scout: ScoutSim, path: str, parameter: str, value: str) -> None:
+    """A parameter that is unknown or has a wrong value is 422, and one line names it."""
+    answer = scout.client.get(path, params={parameter: value})
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith(f"{parameter}: ")
+    assert "\n" not in answer.json()["error"]
+
+
+def test_an_unknown_trace_is_404(scout: ScoutSim) -> None:
+    """A trace that is not here is 404 with a JSON body."""
+    for unknown in (trace_id(), "nonsense"):
+        answer = scout.client.get(f"/api/traces/{unknown}")
+        assert (answer.status_code, answer.json()) == (404, {"error": f"no trace has the id {unknown}"})
+
+
+def test_logs_are_found_by_each_filter(scout: ScoutSim) -> None:
+    """Trace, span, service, text and severity each find the right log records, newest first."""
+    trace, of_span = trace_id(), "ab" * 8
+    inside = {"traceId": trace, "spanId": of_span}
+    scout.send(
+        logs(
+            {"timeUnixNano": "3", "severityNumber": 17, "body": {"stringValue": "echo is away"}, **inside},
+            {"timeUnixNano": "1", "severityNumber": 9, "body": {"stringValue": "published 100%"}, "traceId": trace},
+            {"timeUnixNano": "2", "severityText": "Notice", "body": {"kvlistValue": {}}},
+            {"observedTimeUnixNano": "4", "body": {"stringValue": "published"}, "traceId": "ab", "spanId": "cd"},
+            service_name="q-logs",
+        ),
+        "logs",
+    )
+
+    def found(**parameters: str | int) -> list[int]:
+        return [record["time_ns"] for record in scout.ask("/api/logs", **parameters)["logs"]]
+
+    assert found(service="q-logs") == [4, 3, 2, 1]
+    assert found(service="q-logs", limit=2) == [4, 3]
+    assert found(trace_id=trace.upper()) == [3, 1]
+    assert found(trace_id=trace, span_id=of_span) == [3]
+    assert found(service="q-logs", contains="published") == [4, 1]
+    assert found(service="q-logs", contains="100%") == [1]
+    assert found(service="q-logs", severity="error") == [3]
+    assert found(service="q-logs", severity="NOTICE") == [2]
+    last, _, structured, _ = scout.ask("/api/logs", service="q-logs")["logs"]
+    assert (last["trace_id"], last["span_id"], last["severity"]) == (None, None, "UNSPECIFIED")
+    assert structured["body"] == "{}"
+
+
+def test_only_the_latest_point_of_a_series_is_kept(scout: ScoutSim) -> None:
+    """Of each metric, resource and attributes the latest point counts, in whatever order points arrive."""
+
+    def gauge(time_ns: int, value: int, **of_point: object) -> dict[str, Any]:
+        point = {"timeUnixNano": str(time_ns), "asInt": str(value), "attributes": attributes(of_point)}
+        return {"name": "q.gauge", "gauge": {"dataPoints": [point]}}
+
+    for time_ns, value in ((5, 50), (7, 70), (6, 60)):
+        scout.send(metrics(gauge(time_ns, value, place="a"), service_name="q-metrics"), "metrics")
+    scout.send(metrics(gauge(1, 10, place="b"), service_name="q-metrics"), "metrics")
+    scout.send(metrics(gauge(2, 20, place="a"), service_name="q-metrics", service_instance_id="2"), "metrics")
+    points = scout.ask("/api/metrics", name="q.gauge", service="q-metrics")["metrics"]
+    assert [(point["attributes"]["place"], point["value"], point["time_ns"]) for point in points] == [
+        ("a", 20, 2),
+        ("a", 70, 7),
+        ("b", 10, 1),
+    ]
+    assert scout.ask("/api/metrics", name="q.none") == {"metrics": []}
+    assert scout.ask("/api/metrics", service="q-none") == {"metrics": []}
+
+
+def test_every_kind_of_point_is_understood(scout: ScoutSim) -> None:
+    """Exponential histograms, summaries, delta sums and points without a value come back as what they are."""
+    exponential = {
+        "timeUnixNano": "1",
+        "count": "3",
+        "sum": 6.5,
+        "scale": 2,
+        "zeroCount": "1",
+        "positive": {"offset": 4, "bucketCounts": ["1", "1"]},
+    }
+    summary = {"timeUnixNano": "1", "count": "2", "sum": 3, "quantileValues": [{"quantile": 0.5, "value": 1.5}]}
+    delta = {"timeUnixNano": "1", "asDouble": "NaN"}
+    scout.send(
+        metrics(
+            {"name": "a", "exponentialHistogram": {"aggregationTemporality": 2, "dataPoints": [exponential]}},
+            {"name": "b", "summary": {"dataPoints": [summary]}},
+            {"name": "c", "sum": {"aggregationTemporality": 1, "isMonotonic": False, "dataPoints": [delta]}},
+            {"name": "d", "gauge": {"dataPoints": [{"timeUnixNano": "1", "flags": 1}]}},
+            {"name": "e"},
+            service_name="q-kinds",
+        ),
+        "metrics",
+    )
+    kinds = scout.ask("/api/metrics", service="q-kinds")["metrics"]
+    described = {"name", "service", "unit", "attributes", "resource", "scope", "start_ns", "time_ns"}
+    assert [{key: value for key, value in kind.items() if key not in described} for kind in kinds] == [
+        {
+            "type": "exponential_histogram",
+            "temporality": "CUMULATIVE",
+            "count": 3,
+            "sum": 6.5,
+            "scale": 2,
+            "zero_count": 1,
+            "positive": {"offset": 4, "counts": [1, 1]},
+            "negative": {"offset": 0, "counts": []},
+        },
+        {"type": "summary", "temporality": None, "count": 2, "sum": 3.0, "quantiles": [[0.5, 1.5]]},
+        {"type": "sum", "temporality": "DELTA", "value": "NaN", "monotonic": False},
+        {"type": "gauge", "temporality": None},
+    ]
