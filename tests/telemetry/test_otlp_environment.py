@@ -1,0 +1,99 @@
+"""What the OTEL_* variables ask for."""
+
+from __future__ import annotations
+
+import pytest
+
+from mqtt_trace import ConfigurationError
+from mqtt_trace.telemetry._environment import Destination, batching, destination, plan, with_stable_http
+
+
+def test_without_any_variable_exports_go_to_the_collector_over_http() -> None:
+    """The default endpoint is that of the services' documentation, with the signal's path."""
+    assert destination("traces", {}) == Destination("traces", "http/protobuf", "http://otel-collector:4318/v1/traces")
+
+
+def test_over_grpc_the_endpoint_has_no_path() -> None:
+    """OTLP/gRPC has a default port of its own, and one address for all signals."""
+    environ = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    assert destination("logs", environ) == Destination("logs", "grpc", "http://otel-collector:4317")
+
+
+def test_the_variables_of_a_signal_win() -> None:
+    """A signal's own endpoint is taken as it is, and its own protocol before the common one."""
+    environ = {
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317",
+        "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/protobuf",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "https://elsewhere/otlp",
+    }
+    assert destination("metrics", environ) == Destination("metrics", "http/protobuf", "https://elsewhere/otlp")
+    assert destination("traces", environ) == Destination("traces", "grpc", "http://collector:4317")
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    """As the OpenTelemetry specification says."""
+    environ = {
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "",
+        "OTEL_TRACES_EXPORTER": "",
+        "OTEL_BSP_MAX_QUEUE_SIZE": "",
+    }
+    assert plan(environ) == plan({})
+
+
+def test_a_signal_can_be_turned_off() -> None:
+    """`none` as the exporter, and OTEL_SDK_DISABLED for all of them."""
+    assert destination("logs", {"OTEL_LOGS_EXPORTER": "none"}) is None
+    assert destination("traces", {"OTEL_LOGS_EXPORTER": "none"}) is not None
+    assert destination("metrics", {"OTEL_SDK_DISABLED": "TRUE"}) is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "problem"),
+    [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "must be http/protobuf or grpc (got 'http/json')"),
+        ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "tcp", "must be http/protobuf or grpc (got 'tcp')"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "must be an http(s):// address (got 'collector:4318')"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://:x", "must be an http(s):// address (got 'http://:x')"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:b", "must be an http(s):// address (got 'http://a:b')"),
+        ("OTEL_METRICS_EXPORTER", "prometheus", "must be otlp or none (got 'prometheus')"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "must be a positive number (got 'soon')"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "inf", "must be a positive number (got 'inf')"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "-1", "must be a positive number (got '-1')"),
+        ("OTEL_BLRP_SCHEDULE_DELAY", "0", "must be a positive number (got '0')"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_with_its_variable(variable: str, value: str, problem: str) -> None:
+    """The SDK would fall back in silence or raise a traceback."""
+    with pytest.raises(ConfigurationError) as raised:
+        plan({variable: value})
+    assert (raised.value.variable, raised.value.problem) == (variable, problem)
+
+
+def test_a_batch_fits_into_the_queue() -> None:
+    """A small queue shrinks the default batch; a batch that was asked for and does not fit is refused."""
+    assert batching("BSP", {"OTEL_BSP_MAX_QUEUE_SIZE": "100"}).batch_size == 100
+    with pytest.raises(ConfigurationError, match="OTEL_BSP_MAX_EXPORT_BATCH_SIZE: must not exceed"):
+        batching("BSP", {"OTEL_BSP_MAX_QUEUE_SIZE": "100", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "101"})
+
+
+def test_the_queue_sizes_of_the_user_win() -> None:
+    """Spans and log records have variables of their own."""
+    environ = {"OTEL_BSP_MAX_QUEUE_SIZE": "1000", "OTEL_BLRP_MAX_QUEUE_SIZE": "2000"}
+    assert (batching("BSP", environ).queue_size, batching("BLRP", environ).queue_size) == (1000, 2000)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "http"),
+        ("messaging", "messaging,http"),
+        ("http", "http"),
+        ("http/dup", "http/dup"),
+        ("database/dup, http/dup ,messaging/dup", "database/dup,http/dup,messaging/dup"),
+    ],
+)
+def test_the_stable_http_conventions_are_added_to_what_the_user_chose(before: str, after: str) -> None:
+    """`http/dup` stays, because it includes the stable ones."""
+    assert with_stable_http(before) == after
