@@ -106,7 +106,7 @@ class Process:
         if not self.running:
             raise self._error(f"ended with {self._returncode()}")
 
-    def stop(self, *, timeout_s: float = 15) -> int:
+    def stop(self, *, timeout_s: float = 30) -> int:
         """SIGTERM, and SIGKILL of its group when it is still there after `timeout_s`.
 
         Returns:
