@@ -1,0 +1,127 @@
+{{- define "mqtt-trace.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* Short enough for the longest suffix and the hash of a StatefulSet's revision within 63 characters. */}}
+{{- define "mqtt-trace.fullname" -}}
+{{- $name := include "mqtt-trace.name" . -}}
+{{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- default $full .Values.fullnameOverride | trunc 36 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The name of a component's objects: (list . "producer"). */}}
+{{- define "mqtt-trace.component" -}}
+{{- printf "%s-%s" (include "mqtt-trace.fullname" (first .)) (last .) -}}
+{{- end -}}
+
+{{/* Labels that never change, of all pods of the release. */}}
+{{- define "mqtt-trace.releaseLabels" -}}
+app.kubernetes.io/name: {{ include "mqtt-trace.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* Labels that never change, of a component's pods: (list . "producer"). */}}
+{{- define "mqtt-trace.selectorLabels" -}}
+{{ include "mqtt-trace.releaseLabels" (first .) }}
+app.kubernetes.io/component: {{ last . }}
+{{- end -}}
+
+{{/* Labels of a component's objects: (list . "producer"). */}}
+{{- define "mqtt-trace.labels" -}}
+{{- $root := first . -}}
+{{ include "mqtt-trace.selectorLabels" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: mqtt-trace
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* One of this project's own images: (list . .Values.producer.image). */}}
+{{- define "mqtt-trace.image" -}}
+{{- $root := first . -}}
+{{- $image := last . -}}
+{{- with $root.Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end -}}
+{{ $image.repository }}:{{ $image.tag | default $root.Chart.AppVersion }}
+{{- end -}}
+
+{{/* Whether Mosquitto, the Collector and scout-sim are the chart's own: "true" or nothing. */}}
+{{- define "mqtt-trace.hasBroker" -}}
+{{- if not .Values.broker.external.host }}true{{ end -}}
+{{- end -}}
+
+{{- define "mqtt-trace.hasCollector" -}}
+{{- if not .Values.collector.external.endpoint }}true{{ end -}}
+{{- end -}}
+
+{{- define "mqtt-trace.hasScoutSim" -}}
+{{- if and (include "mqtt-trace.hasCollector" .) (not .Values.scout.existingSecret) (not .Values.scout.credentials.clientId) }}true{{ end -}}
+{{- end -}}
+
+{{/* The Secret with the four keys of Scout. */}}
+{{- define "mqtt-trace.scoutSecret" -}}
+{{- if .Values.scout.existingSecret }}{{ .Values.scout.existingSecret }}
+{{- else if .Values.scout.credentials.clientId }}{{ include "mqtt-trace.component" (list . "scout") }}
+{{- else }}{{ include "mqtt-trace.component" (list . "scout-sim") }}
+{{- end -}}
+{{- end -}}
+
+{{/* The Secret with the broker's passwords. */}}
+{{- define "mqtt-trace.authSecret" -}}
+{{- .Values.auth.existingSecret | default (include "mqtt-trace.component" (list . "auth")) -}}
+{{- end -}}
+
+{{/* The Secret with Mosquitto's certificate. */}}
+{{- define "mqtt-trace.tlsSecret" -}}
+{{- .Values.broker.tls.existingSecret | default (include "mqtt-trace.component" (list . "mosquitto-tls")) -}}
+{{- end -}}
+
+{{/* The Secret whose ca.crt the broker's clients trust; nothing for the public authorities or without TLS. */}}
+{{- define "mqtt-trace.caSecret" -}}
+{{- if .Values.broker.external.host }}{{ .Values.broker.external.caSecret }}
+{{- else if .Values.broker.tls.enabled }}{{ include "mqtt-trace.tlsSecret" . }}
+{{- end -}}
+{{- end -}}
+
+{{- define "mqtt-trace.brokerPort" -}}
+{{- $external := .Values.broker.external -}}
+{{- if $external.host }}{{ $external.port | default (ternary 8883 1883 $external.tls) }}
+{{- else }}{{ ternary 8883 1883 .Values.broker.tls.enabled }}
+{{- end -}}
+{{- end -}}
+
+{{- define "mqtt-trace.scoutSimUrl" -}}
+http://{{ include "mqtt-trace.component" (list . "scout-sim") }}:4320
+{{- end -}}
+
+{{/*
+A value of a Secret that outlives upgrades, in base64: what is given, else what the cluster has, else a random one.
+(dict "root" . "secret" "name" "key" "producer-password" "given" "")
+*/}}
+{{- define "mqtt-trace.kept" -}}
+{{- $secret := lookup "v1" "Secret" .root.Release.Namespace .secret | default dict -}}
+{{- if .given }}{{ b64enc .given }}
+{{- else }}{{ dig "data" .key (randAlphaNum 32 | b64enc) $secret }}
+{{- end -}}
+{{- end -}}
+
+{{/* The components that these values ask for, as a YAML list. */}}
+{{- define "mqtt-trace.components" -}}
+{{- if include "mqtt-trace.hasBroker" . }}
+- mosquitto
+{{- end }}
+{{- if include "mqtt-trace.hasCollector" . }}
+- otel-collector
+{{- end }}
+{{- if include "mqtt-trace.hasScoutSim" . }}
+- scout-sim
+{{- end }}
+{{- if .Values.echo.enabled }}
+- echo
+{{- end }}
+{{- if .Values.consumer.enabled }}
+- consumer
+{{- end }}
+{{- if .Values.producer.enabled }}
+- producer
+{{- end }}
+{{- end -}}

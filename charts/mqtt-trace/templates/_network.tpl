@@ -1,0 +1,80 @@
+{{/* Rules of NetworkPolicies. */}}
+
+{{/* Ingress to a port from pods that carry an access label: (dict "access" "broker" "ports" (list "mqtt")). */}}
+{{- define "mqtt-trace.ingress" -}}
+- from:
+    - podSelector:
+        matchLabels:
+          mqtt-trace.io/access-{{ .access }}: "true"
+  ports:
+    {{- range .ports }}
+    - { port: {{ . }}, protocol: TCP }
+    {{- end }}
+{{- end -}}
+
+{{/* Egress to a component of the release: (dict "root" . "to" "echo" "port" 8000). */}}
+{{- define "mqtt-trace.egress" -}}
+- to:
+    - podSelector:
+        matchLabels: {{- include "mqtt-trace.selectorLabels" (list .root .to) | nindent 10 }}
+  ports:
+    - { port: {{ .port }}, protocol: TCP }
+{{- end -}}
+
+{{/* Egress to wherever it may be, by port: (list 443). */}}
+{{- define "mqtt-trace.egressByPort" -}}
+- ports:
+    {{- range . }}
+    - { port: {{ . }}, protocol: TCP }
+    {{- end }}
+{{- end -}}
+
+{{/* Not by pod: a cluster may resolve names on the node. */}}
+{{- define "mqtt-trace.egressToDns" -}}
+- ports:
+    - { port: 53, protocol: UDP }
+    - { port: 53, protocol: TCP }
+{{- end -}}
+
+{{- define "mqtt-trace.egressToBroker" -}}
+{{- if include "mqtt-trace.hasBroker" . }}
+{{- include "mqtt-trace.egress" (dict "root" . "to" "mosquitto" "port" (include "mqtt-trace.brokerPort" .)) }}
+{{- else }}
+{{- include "mqtt-trace.egressByPort" (list (include "mqtt-trace.brokerPort" .)) }}
+{{- end }}
+{{- end -}}
+
+{{- define "mqtt-trace.egressToCollector" -}}
+{{- if include "mqtt-trace.hasCollector" . }}
+{{- include "mqtt-trace.egress" (dict "root" . "to" "otel-collector" "port" 4318) }}
+{{- else }}
+{{- include "mqtt-trace.egressByPort" (list (include "mqtt-trace.urlPort" .Values.collector.external.endpoint)) }}
+{{- end }}
+{{- end -}}
+
+{{- define "mqtt-trace.egressToEcho" -}}
+{{- if .Values.consumer.echoUrl }}
+{{- include "mqtt-trace.egressByPort" (list (include "mqtt-trace.urlPort" .Values.consumer.echoUrl)) }}
+{{- else }}
+{{- include "mqtt-trace.egress" (dict "root" . "to" "echo" "port" 8000) }}
+{{- end }}
+{{- end -}}
+
+{{- define "mqtt-trace.urlPort" -}}
+{{- $url := urlParse . -}}
+{{- $default := eq $url.scheme "https" | ternary "443" "80" -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default $default -}}
+{{- end -}}
+
+{{/* The start of a component's policy, up to its rules: (list . "echo"). */}}
+{{- define "mqtt-trace.networkPolicy" -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ include "mqtt-trace.component" . }}
+  namespace: {{ (first .).Release.Namespace }}
+  labels: {{- include "mqtt-trace.labels" . | nindent 4 }}
+spec:
+  podSelector:
+    matchLabels: {{- include "mqtt-trace.selectorLabels" . | nindent 6 }}
+{{- end -}}

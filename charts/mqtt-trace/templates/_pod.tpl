@@ -1,0 +1,70 @@
+{{/* Parts of pods. */}}
+
+{{/* What every pod has: (dict "root" . "component" "producer" "user" 10001). */}}
+{{- define "mqtt-trace.pod" -}}
+{{- $values := .root.Values -}}
+serviceAccountName: {{ include "mqtt-trace.component" (list .root .component) }}
+automountServiceAccountToken: false
+# A Service called `echo` would set ECHO_PORT otherwise, and a service would take that for its own setting.
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: {{ .user }}
+  runAsGroup: {{ .user }}
+  fsGroup: {{ .user }}
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: { type: RuntimeDefault }
+{{- with $values.global.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "mqtt-trace.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: { drop: [ALL] }
+{{- end -}}
+
+{{/* Probes of a service of ours, once it has started: (dict "port" "health" "ready" "/ready"). */}}
+{{- define "mqtt-trace.probes" -}}
+startupProbe:
+  httpGet: { path: /health, port: {{ .port }} }
+  periodSeconds: 1
+  failureThreshold: 120
+readinessProbe:
+  httpGet: { path: {{ .ready }}, port: {{ .port }} }
+  periodSeconds: 2
+  timeoutSeconds: 3
+livenessProbe:
+  httpGet: { path: /health, port: {{ .port }} }
+  periodSeconds: 10
+  timeoutSeconds: 5
+{{- end -}}
+
+{{/* A claim of a StatefulSet: (dict "root" . "component" "mosquitto" "persistence" .Values.broker.persistence). */}}
+{{- define "mqtt-trace.claim" -}}
+persistentVolumeClaimRetentionPolicy:
+  whenDeleted: Delete
+  whenScaled: Retain
+volumeClaimTemplates:
+  - metadata:
+      name: data
+      labels: {{- include "mqtt-trace.selectorLabels" (list .root .component) | nindent 8 }}
+    spec:
+      accessModes: [ReadWriteOnce]
+      {{- with .persistence.storageClass }}
+      storageClassName: {{ . }}
+      {{- end }}
+      resources:
+        requests:
+          storage: {{ .persistence.size }}
+{{- end -}}
