@@ -31,14 +31,14 @@ class Received:
     """What arrived; each item with the attributes of its resource."""
 
     requests: list[str] = field(default_factory=list)
-    spans: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    spans: list[tuple[Any, dict[str, Any]]] = field(default_factory=list)
     logs: list[tuple[Any, dict[str, Any]]] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
     metric_resources: list[dict[str, Any]] = field(default_factory=list)
 
     def span_names(self) -> list[str]:
         """The names of the spans, sorted."""
-        return sorted(name for name, _ in self.spans)
+        return sorted(span.name for span, _ in self.spans)
 
     def log_bodies(self) -> list[str]:
         """The texts of the log records, in the order of arrival."""
@@ -48,7 +48,7 @@ class Received:
         """Keep the spans of a request."""
         for group in request.resource_spans:
             resource = attributes(group.resource.attributes)
-            self.spans += [(span.name, resource) for scope in group.scope_spans for span in scope.spans]
+            self.spans += [(span, resource) for scope in group.scope_spans for span in scope.spans]
 
     def take_logs(self, request: ExportLogsServiceRequest) -> None:
         """Keep the records of a request."""

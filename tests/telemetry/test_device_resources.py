@@ -26,7 +26,7 @@ def test_each_device_has_its_own_resource_and_all_share_one_export(
         provider.get_tracer("test").start_span(f"span-{number:03}").end()
     telemetry.shutdown()
     assert backend.received.requests.count("/v1/traces") == 1
-    assert {name: resource["device.id"] for name, resource in backend.received.spans} == {
+    assert {span.name: resource["device.id"] for span, resource in backend.received.spans} == {
         f"span-{number:03}": f"sensor-{number:03}" for number in range(200)
     }
     for _, resource in backend.received.spans:

@@ -1,0 +1,109 @@
+"""The spans, metrics and log lines of echo, as the backend receives them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from typing import Any
+
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from images.echo.tests.conftest import Echo
+from tests.telemetry.otlp_backend import attributes, wait_until
+
+_TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+_PARENT_ID = "b7ad6b7169203331"
+_TRACEPARENT = {"traceparent": f"00-{_TRACE_ID}-{_PARENT_ID}-01"}
+
+
+def test_an_echo_is_exactly_one_server_span_of_the_callers_trace(echo: Echo) -> None:
+    """Named by method and route, with the stable attributes, and no span for health probes or ASGI messages."""
+    assert echo.http.post("/echo", json={"reading": 21.5}, headers=_TRACEPARENT).json() == {"echoed": {"reading": 21.5}}
+    assert echo.http.get("/health").json() == {"status": "ok"}
+    assert echo.process.stop() == 0
+    ((span, resource),) = echo.backend.received.spans
+    assert resource["service.name"] == "mqtt-trace-echo"
+    assert (span.name, span.kind) == ("POST /echo", Span.SPAN_KIND_SERVER)
+    assert (span.trace_id.hex(), span.parent_span_id.hex()) == (_TRACE_ID, _PARENT_ID)
+    found = attributes(span.attributes)
+    assert isinstance(found.pop("client.port"), int)
+    assert found.pop("user_agent.original").startswith("python-httpx/")
+    port = int(echo.url.rpartition(":")[2])
+    assert found == {
+        "client.address": "127.0.0.1",
+        "http.request.method": "POST",
+        "http.response.status_code": 200,
+        "http.route": "/echo",
+        "network.protocol.version": "1.1",
+        "server.address": f"127.0.0.1:{port}",
+        "server.port": port,
+        "url.path": "/echo",
+        "url.scheme": "http",
+    }
+
+
+def test_a_refused_body_is_one_span_too(echo: Echo) -> None:
+    """4xx is the caller's fault: the status is on the span, which is no error of echo."""
+    assert echo.http.post("/echo", content=b"no", headers=_TRACEPARENT).status_code == 400
+    assert echo.process.stop() == 0
+    ((span, _),) = echo.backend.received.spans
+    assert attributes(span.attributes)["http.response.status_code"] == 400
+    assert not span.status.code
+
+
+def test_each_echo_is_a_log_line_with_the_trace_id(echo: Echo) -> None:
+    """On stdout as JSON and over OTLP, with the ids of the SERVER span."""
+    echo.http.post("/echo", content=b"[1, 2]", headers=_TRACEPARENT)
+    assert echo.process.stop() == 0
+    ((span, _),) = echo.backend.received.spans
+    line = _line("echoed 6 bytes", echo)
+    assert (line["level"], line["trace_id"], line["span_id"]) == ("INFO", _TRACE_ID, span.span_id.hex())
+    (record,) = [record for record, _ in echo.backend.received.logs if record.body.string_value == "echoed 6 bytes"]
+    assert (record.trace_id.hex(), record.span_id) == (_TRACE_ID, span.span_id)
+
+
+def test_metrics_follow_the_stable_conventions(echo: Echo) -> None:
+    """The duration in seconds by route; it is flushed at exit."""
+    echo.http.post("/echo", json=1)
+    assert echo.process.stop() == 0
+    duration = echo.backend.received.metrics["http.server.request.duration"]
+    assert duration.unit == "s"
+    (point,) = duration.histogram.data_points
+    assert attributes(point.attributes)["http.route"] == "/echo"
+
+
+def test_sigterm_finishes_what_is_running(echo: Echo) -> None:
+    """A request whose body is still on its way gets its answer and its span; new connections are refused; exit 0."""
+    host, port = "127.0.0.1", int(echo.url.rpartition(":")[2])
+    with socket.create_connection((host, port)) as slow:
+        slow.sendall(b"POST /echo HTTP/1.1\r\nHost: echo\r\nContent-Length: 6\r\n\r\n[1,")
+        # The next request is answered after the head of the slow one was read: echo has one loop.
+        echo.http.post("/echo", json=1)
+        os.kill(echo.process.pid, signal.SIGTERM)
+        wait_until(lambda: _refuses(host, port), "new connections are refused")
+        slow.sendall(b" 2]")
+        answer = b""
+        while chunk := slow.recv(4096):
+            answer += chunk
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(b'{"echoed": [1, 2]}')
+    wait_until(lambda: not echo.process.running, "it ended by itself")
+    assert echo.process.stop() == 0
+    assert echo.backend.received.span_names() == ["POST /echo", "POST /echo"]
+
+
+def _refuses(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def _line(message: str, echo: Echo) -> dict[str, Any]:
+    lines = [json.loads(line) for line in echo.process.output().splitlines()]
+    (found,) = [line for line in lines if line["message"] == message]
+    assert isinstance(found, dict)
+    return found

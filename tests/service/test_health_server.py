@@ -1,0 +1,92 @@
+"""Liveness and readiness over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping
+
+import aiohttp
+import pytest
+
+from mqtt_trace import ConfigurationError
+from mqtt_trace.service import HealthServer, listen
+
+
+async def _get(server: HealthServer, path: str) -> tuple[int, object]:
+    async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{server.port}{path}") as answer:
+        return answer.status, await answer.json()
+
+
+def test_ready_follows_the_status_of_the_service_and_health_does_not() -> None:
+    """A service that waits for its broker lives, but is not ready; the answer says why."""
+    status: tuple[bool, Mapping[str, object]] = (False, {"broker": "away"})
+
+    async def probe() -> None:
+        nonlocal status
+        async with HealthServer("127.0.0.1", 0, lambda: status) as server:
+            assert await _get(server, "/health") == (200, {"status": "ok"})
+            assert await _get(server, "/ready") == (503, {"ready": False, "broker": "away"})
+            status = (True, {"broker": "connected"})
+            assert await _get(server, "/ready") == (200, {"ready": True, "broker": "connected"})
+
+    asyncio.run(probe())
+
+
+def test_the_port_is_free_again_afterwards() -> None:
+    """A second server can take it, also when a probe still holds its connection."""
+
+    async def probe() -> None:
+        async with aiohttp.ClientSession() as http:
+            async with (
+                HealthServer("127.0.0.1", 0, lambda: (True, {})) as first,
+                http.get(f"http://127.0.0.1:{first.port}/health") as answer,
+            ):
+                await answer.read()
+            async with HealthServer("127.0.0.1", first.port, lambda: (True, {})) as second:
+                assert second.port == first.port
+
+    asyncio.run(probe())
+
+
+def test_a_port_in_use_is_named() -> None:
+    """With the address and the reason."""
+
+    async def start(port: int) -> None:
+        async with HealthServer("127.0.0.1", port, lambda: (True, {})):
+            """Not reached."""
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError) as raised:
+            asyncio.run(start(port))
+    assert raised.value.variable == "HEALTH_PORT"
+    assert raised.value.problem == f"cannot listen on 127.0.0.1:{port}: Address already in use"
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
+def test_a_host_that_is_not_ours_is_named(host: str) -> None:
+    """Unknown, or the address of another machine."""
+    with pytest.raises(ConfigurationError, match=r"^ECHO_HOST: cannot listen on"):
+        listen(host, 0, prefix="ECHO")
+
+
+def test_connections_answer_without_delay() -> None:
+    """Nagle's algorithm is off on what asyncio accepts: with it, an answer in two writes waits 40 ms."""
+    delays: list[int] = []
+
+    async def serve() -> None:
+        def on_connection(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = writer.get_extra_info("socket")
+            delays.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        listening = listen("127.0.0.1", 0, prefix="ECHO")
+        async with await asyncio.start_server(on_connection, sock=listening):
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
+
+    asyncio.run(serve())
+    assert delays == [1]

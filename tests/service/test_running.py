@@ -1,0 +1,90 @@
+"""A service as a process: signals, exit codes, and what stderr says."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+_PROGRAM = """
+import asyncio, sys, time
+from mqtt_trace import ConfigurationError
+from mqtt_trace.service import run
+
+async def main(stop):
+{body}
+
+run(main, "program")
+"""
+
+
+@contextmanager
+def _running(body: str) -> Iterator[subprocess.Popen[str]]:
+    """A program with this body of `main`, after its first line of output."""
+    indented = "\n".join(f"    {line}" for line in body.splitlines())
+    with subprocess.Popen(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", _PROGRAM.replace("{body}", indented)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout
+            process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_gracefully(number: signal.Signals) -> None:
+    """The service finishes what it does, and exits 0."""
+    with _running("print('up', flush=True)\nawait stop.wait()\nprint('flushed')") as process:
+        process.send_signal(number)
+        assert process.communicate(timeout=20) == ("flushed\n", "")
+        assert process.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(number: signal.Signals) -> None:
+    """Even while the loop is blocked; the exit code names the signal."""
+    with _running(
+        "print('up', flush=True)\nawait stop.wait()\nprint('stopping', flush=True)\ntime.sleep(60)"
+    ) as process:
+        process.send_signal(number)
+        assert process.stdout
+        assert process.stdout.readline() == "stopping\n"
+        process.send_signal(number)
+        assert process.wait(20) == 128 + number
+
+
+def test_a_main_that_returns_exits_0() -> None:
+    """Without any signal."""
+    with _running("print('done', flush=True)") as process:
+        assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "raise ConfigurationError(variable='QOS', problem='must be 0, 1 or 2')",
+        "async with asyncio.TaskGroup():\n    raise ConfigurationError(variable='QOS', problem='must be 0, 1 or 2')",
+    ],
+)
+def test_a_wrong_option_of_the_library_is_one_line(body: str) -> None:
+    """As those of `load`, and no traceback, wherever in main it was found."""
+    with _running(f"print('up', flush=True)\n{body}") as process:
+        assert process.communicate(timeout=20) == ("", "program: QOS: must be 0, 1 or 2\n")
+        assert process.returncode == 2
+
+
+def test_any_other_error_keeps_its_traceback() -> None:
+    """A fault of ours must be seen whole."""
+    with _running("print('up', flush=True)\nraise RuntimeError('a fault')") as process:
+        _, stderr = process.communicate(timeout=20)
+        assert "RuntimeError: a fault" in stderr
+        assert process.returncode == 1
