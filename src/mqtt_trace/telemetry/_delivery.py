@@ -131,6 +131,7 @@ class ReportingMetricExporter(MetricExporter):
         super().__init__(exporter._preferred_temporality, exporter._preferred_aggregation)  # noqa: SLF001 - as readers do
         self._exporter = exporter
         self._ledger = ledger
+        self._closed = False
         _, self._reason = _observe(exporter)
 
     def export(
@@ -146,7 +147,10 @@ class ReportingMetricExporter(MetricExporter):
         if failure is None:
             self._ledger.exported()
             return MetricExportResult.SUCCESS
-        self._ledger.retrying(failure.cause)
+        if self._closed:  # there is no next export
+            self._ledger.given_up(1, failure.cause)
+        else:
+            self._ledger.retrying(failure.cause)
         return MetricExportResult.FAILURE
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
@@ -155,6 +159,7 @@ class ReportingMetricExporter(MetricExporter):
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Give up what is under way."""
+        self._closed = True
         self._exporter.shutdown(timeout_millis, **kwargs)
 
 
