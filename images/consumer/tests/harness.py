@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import sys
@@ -57,7 +58,9 @@ class HttpServer:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                status, headers, content = answer(self.headers.get("content-encoding", ""), body)
+                if self.headers.get("content-encoding") == "gzip":
+                    body = gzip.decompress(body)
+                status, headers, content = answer(self.path, body)
                 self.send_response(status)
                 for name, value in {**headers, "content-length": str(len(content))}.items():
                     self.send_header(name, value)
@@ -152,23 +155,21 @@ class Backend(HttpServer):
         super().__init__(self._ingest)
         self.spans: list[Span] = []
 
+    @property
+    def endpoint(self) -> str:
+        """For `OTEL_EXPORTER_OTLP_ENDPOINT`."""
+        return f"http://{HOST}:{self.port}"
+
     def named(self, name: str) -> list[Span]:
         """The spans of that name that have arrived."""
         return [span for span in self.spans if span.name == name]
 
-    def _ingest(self, encoding: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
-        request = ExportTraceServiceRequest()
-        try:
-            if encoding == "gzip":
-                import gzip  # noqa: PLC0415 - seldom needed
-
-                body = gzip.decompress(body)
-            request.ParseFromString(body)
-        except Exception:  # noqa: BLE001 - metrics and logs come here too
-            return 200, {}, b""
-        for resource in request.resource_spans:
-            for scope in resource.scope_spans:
-                self.spans += [span for span in scope.spans if span.span_id]
+    def _ingest(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        if path == "/v1/traces":
+            request = ExportTraceServiceRequest.FromString(body)
+            self.spans += [
+                span for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans
+            ]
         return 200, {}, b""
 
 
@@ -250,11 +251,16 @@ def client_of(broker: Mosquitto, **hooks: Any) -> Iterator[Client]:
 
 
 def publish(
-    broker: Mosquitto, topic: str, *payloads: bytes, qos: int = 1, properties: Properties | None = None
+    broker: Mosquitto,
+    topic: str,
+    *payloads: bytes,
+    qos: int = 1,
+    retain: bool = False,
+    properties: Properties | None = None,
 ) -> None:
     """Publish and return when the broker has acknowledged everything."""
     with client_of(broker) as client:
-        sent = [client.publish(topic, payload, qos, properties=properties) for payload in payloads]
+        sent = [client.publish(topic, payload, qos, retain, properties=properties) for payload in payloads]
         for info in sent:
             info.wait_for_publish(DEADLINE_S)
             assert info.is_published()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from mqtt_trace_consumer.acknowledger import Acknowledger
 from mqtt_trace_consumer.dead_letter import DeadLetters
 from mqtt_trace_consumer.echo import Echo
 from mqtt_trace_consumer.gate import Gate
+from mqtt_trace_consumer.losses import Losses
 from mqtt_trace_consumer.metrics import Metrics
 from mqtt_trace_consumer.probe import probe_nonce
 from mqtt_trace_consumer.processor import Processor
@@ -25,8 +27,6 @@ from mqtt_trace_consumer.settings import Settings
 from mqtt_trace_consumer.subscription import Names, Subscription
 from mqtt_trace_consumer.tolerant import topic_of
 from mqtt_trace_consumer.workers import Workers
-
-_SESSION_TAKEN_OVER = 0x8E
 
 _log = logging.getLogger(__name__)
 
@@ -43,13 +43,14 @@ class Service:
         self._names = Names(settings.mqtt_topic_filter, settings.mqtt_share_group, settings.mqtt_client_id)
         self._client = _client(settings)
         self._connection = Connection(self._client, on_up=self._connected, on_down=self._disconnected)
-        self._subscription = Subscription(self._client, self._names)
+        self._acknowledger = Acknowledger(self._acknowledge)
+        self._subscription = Subscription(self._client, self._names, lambda: self._acknowledger.in_flight > 0)
         self._publisher = TracedPublisher(self._client)
         self._metrics = Metrics()
         self._gate = Gate()
-        self._acknowledger = Acknowledger(self._acknowledge)
         self.workers = Workers(settings.echo_concurrency, self._processor(echo).process)
         self._client.on_message = self._received
+        self._losses = Losses(settings.mqtt_client_id, time.monotonic)
         self._had_session = False
         self._taking = True
         self._dropping = False
@@ -61,6 +62,7 @@ class Service:
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({connection, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        _log.info("stopping: %d readings are not acknowledged yet", self._acknowledger.in_flight)
         if not connection.done():
             await self._disconnect(session_ends=await self._finish())
         await connection
@@ -94,35 +96,32 @@ class Service:
 
     def _connected(self, session_present: bool) -> None:
         self._said = ""
+        self._losses.up()
         _log.info("connected to %s as %s", self._broker, self._settings.mqtt_client_id)
         if self._had_session and not session_present:
             _log.warning("the broker has forgotten our session: it keeps no readings of the time without connection")
         self._had_session = True
-        self._subscription.connected()
+        self._subscription.connected(session_present)
 
     def _disconnected(self, cause: str) -> None:
         self._acknowledger.connection_lost()
         self.workers.discard_unacknowledged()
         self._subscription.disconnected()
-        if self._connection.reason_code == _SESSION_TAKEN_OVER:
-            cause = (
-                f"another client has connected with our client id {self._settings.mqtt_client_id!r}: "
-                "give each replica an MQTT_CLIENT_ID of its own"
-            )
-        if cause != self._said:
-            self._said = cause
-            _log.warning("not connected to %s: %s; trying again", self._broker, cause)
+        explanation = self._losses.explain(cause, self._connection.reason_code)
+        if explanation != self._said:
+            self._said = explanation
+            _log.warning("not connected to %s: %s; trying again", self._broker, explanation)
 
     def _received(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
         del client, userdata
-        topic_of(message)
+        topic = topic_of(message)
         delivery = self._acknowledger.receive(message)
         nonce = probe_nonce(message)
         if nonce is not None:
             self._subscription.probe_arrived(nonce)
             self._acknowledger.settle(delivery)
             return
-        self._subscription.reading_arrived()
+        self._subscription.reading_arrived(topic)
         if self._taking:
             self._note_drop(dropped=not self.workers.put(delivery))
 
@@ -152,7 +151,7 @@ class Service:
                 await self._finish_begun()
         except (TimeoutError, ConnectionError) as error:
             _log.warning(
-                "stopping with %d readings not acknowledged (%s); the session of %s keeps them for %d s",
+                "stopped with %d readings not acknowledged (%s): the session of %s keeps them for %d s",
                 self._acknowledger.in_flight,
                 error or f"not done within {self._settings.drain_timeout_s:g} s",
                 self._settings.mqtt_client_id,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from paho.mqtt.client import Client
+from paho.mqtt.client import Client, topic_matches_sub
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -23,6 +24,8 @@ _RECENT_S = 10.0
 _ERROR = 0x80
 _RETAINED_IF_NEW = 1
 """Retain Handling (MQTT 5, section 3.8.3.1): a reconnect to the same session must not bring retained messages again."""
+
+_NO_RETAINED = SubscribeOptions(qos=1, retainHandling=2)
 
 _log = logging.getLogger(__name__)
 
@@ -53,20 +56,31 @@ class Names:
 
     @property
     def all_filters(self) -> list[str]:
-        """Another replica may be given what matches a shared subscription, so ours for the probes is not shared."""
-        return [self.subscription] if self.group is None else [self.subscription, self.probe_topic]
+        """Another replica may be given what matches a shared subscription, so ours for the probes is not shared.
+
+        On the only topic of a filter without wildcards it would bring each reading twice. There a probe may well reach
+        another replica, until one comes back.
+        """
+        if self.group is None or self.probe_topic == self.topic_filter:
+            return [self.subscription]
+        return [self.subscription, self.probe_topic]
 
 
 class Subscription:
     """Keeps the subscription on one client; `connected` and `disconnected` tell it where the connection stands.
 
     It takes the client's `on_subscribe`, `on_unsubscribe` and `on_publish`; a `TracedPublisher` comes after it.
+
+    Args:
+        client: The client.
+        names: What to subscribe to.
+        holds_readings: Whether readings that came on this connection wait for their acknowledgement.
     """
 
-    def __init__(self, client: Client, names: Names, *, probe_interval: float = _PROBE_INTERVAL_S) -> None:
+    def __init__(self, client: Client, names: Names, holds_readings: Callable[[], bool]) -> None:
         self._client = client
         self._names = names
-        self._probe_interval = probe_interval
+        self._holds_readings = holds_readings
         self._backoff = Backoff(1.0, 30.0)
         self._loop = asyncio.get_running_loop()
         self._answers: dict[int, asyncio.Future[list[ReasonCode]]] = {}
@@ -75,6 +89,7 @@ class Subscription:
         self._task: asyncio.Task[None] | None = None
         self._said = ""
         self._leaving = False
+        self._told_of_earlier = False
         self._proven = False
         self._last_reading = float("-inf")
         self.subscribed = False
@@ -86,14 +101,20 @@ class Subscription:
     def delivers(self) -> bool:
         """Whether messages arrive on this connection: a probe did, or readings do.
 
-        Behind a backlog of readings a probe expires before its turn comes, so a reading of the last seconds counts too.
+        Behind a backlog, or while echo is away, a probe expires before its turn comes, so a reading that is held, or
+        came in the last seconds, will do.
         """
-        return self.subscribed and (self._proven or self._loop.time() - self._last_reading < _RECENT_S)
+        return self.subscribed and (
+            self._proven or self._holds_readings() or self._loop.time() - self._last_reading < _RECENT_S
+        )
 
-    def connected(self) -> None:
+    def connected(self, session_present: bool) -> None:
         """Subscribe and probe, on a new connection."""
         if self._leaving:
             return
+        if session_present and self._names.group is not None:
+            # What an earlier start without a group has left there would bring every reading a second time.
+            self._client.unsubscribe(self._names.topic_filter)
         self._task = self._loop.create_task(self._establish())
 
     def disconnected(self) -> None:
@@ -112,9 +133,17 @@ class Subscription:
         if (probe := self._probes.get(nonce)) is not None:
             probe.set()
 
-    def reading_arrived(self) -> None:
-        """A reading has arrived."""
+    def reading_arrived(self, topic: str) -> None:
+        """A reading has arrived; a session keeps its subscriptions when the filter changes, so it may be any topic."""
         self._last_reading = self._loop.time()
+        if not (self._told_of_earlier or topic_matches_sub(self._names.topic_filter, topic)):
+            self._told_of_earlier = True
+            _log.warning(
+                "a reading on %s does not match %s: our session still holds an earlier subscription, and its readings "
+                "are processed too; to be rid of it, choose another MQTT_CLIENT_ID",
+                topic,
+                self._names.topic_filter,
+            )
 
     async def leave(self) -> None:
         """Unsubscribe, and return when everything that the broker had queued for us until then has arrived.
@@ -127,6 +156,8 @@ class Subscription:
         """
         self._leaving = True
         await self._answer(self._client.unsubscribe(self._names.subscription))
+        if self._names.probe_topic not in self._names.all_filters:
+            await self._answer(self._client.subscribe(self._names.probe_topic, options=_NO_RETAINED))
         nonce = secrets.token_hex(8)
         probe = self._probes[nonce] = asyncio.Event()
         self._publish_probe(nonce, expiry_s=60)
@@ -167,9 +198,9 @@ class Subscription:
         topic = self._names.probe_topic
         nonce = secrets.token_hex(8)
         probe = self._probes[nonce] = asyncio.Event()
-        packet_id = self._publish_probe(nonce, expiry_s=max(1, round(self._probe_interval)))
+        packet_id = self._publish_probe(nonce, expiry_s=max(1, round(_PROBE_INTERVAL_S)))
         try:
-            async with asyncio.timeout(self._probe_interval):
+            async with asyncio.timeout(_PROBE_INTERVAL_S):
                 await probe.wait()
         except TimeoutError:
             refusal = self._refusals.pop(packet_id, None)

@@ -1,0 +1,45 @@
+"""What is said of a lost connection."""
+
+from __future__ import annotations
+
+from mqtt_trace_consumer.losses import Losses
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
+
+def test_a_session_taken_over_names_the_client_id() -> None:
+    """Reason code 0x8E is what a broker says to the older of two clients with one id."""
+    losses = Losses("twin", Clock())
+    losses.up()
+    assert losses.explain("the broker closed the connection", 0x8E) == (
+        "another client has connected with our client id 'twin': give each replica an MQTT_CLIENT_ID of its own"
+    )
+
+
+def test_several_short_connections_are_suspicious() -> None:
+    """One lost connection is ordinary; several that came up and were lost soon look like a twin."""
+    losses = Losses("twin", Clock())
+    losses.up()
+    assert losses.explain("connection lost", 0) == "connection lost"
+    losses.up()
+    assert "another client may have our client id 'twin'" in losses.explain("connection lost", 0)
+
+
+def test_failed_attempts_and_long_connections_are_not() -> None:
+    """A broker that is away refuses many attempts; a connection that lasted is no sign of a twin."""
+    clock = Clock()
+    losses = Losses("twin", clock)
+    for _ in range(5):
+        assert losses.explain("refused", 0) == "refused"
+    for _ in range(5):
+        losses.up()
+        clock.now += 60
+        assert losses.explain("connection lost", 0) == "connection lost"

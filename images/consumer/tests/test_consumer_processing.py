@@ -1,0 +1,241 @@
+"""Readings, poison and dead letters, through the whole consumer and a real broker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from images.consumer.tests.conftest import MakeConsumer
+from images.consumer.tests.harness import Backend, Echo, attributes_of, listening, publish, reading, wait_for
+from local.mosquitto import Mosquitto
+
+MakeBroker = Callable[..., Mosquitto]
+
+TOPIC = "sensors/sensor-001/reading"
+TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+TRACEPARENT = ("traceparent", f"00-{TRACE_ID}-{PARENT_ID}-01")
+POISON = [b"5", b"[1]", b"null", b'"x"', b"not JSON", b"\xff\xfe", b"", b'{"message_id": 5}', b"NaN", b"[" * 100_000]
+
+HOSTILE: dict[str, list[tuple[str, str]]] = {
+    "bom in name": [("\ufeffkey", "value")],
+    "bom in value": [("key", "\ufeff")],
+    "long": [("k", "v" * 60_000)],
+    "many": [("k", "v" * 10)] * 20_000,
+    "duplicate": [TRACEPARENT, TRACEPARENT],
+    "long traceparent": [("traceparent", "00-" + "f" * 60_000)],
+    "not W3C": [("traceparent", "\U0001f600"), ("tracestate", "=,=" * 5_000), ("baggage", "%" * 9_000)],
+    "our names": [("error.type", "mine"), ("mqtt-trace-probe", "mine"), ("", "")],
+}
+
+
+def properties(*user_properties: tuple[str, str]) -> Properties:
+    """PUBLISH properties with these user properties."""
+    made = Properties(PacketTypes.PUBLISH)
+    made.UserProperty = list(user_properties)
+    return made
+
+
+def telemetry_to(backend: Backend) -> dict[str, str]:
+    """Settings that send telemetry there."""
+    return {"OTEL_SDK_DISABLED": "", "OTEL_EXPORTER_OTLP_ENDPOINT": backend.endpoint}
+
+
+def test_readings_reach_echo(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
+    """Every reading is posted once, unchanged, and acknowledged; SIGTERM ends the process with 0."""
+    broker = make_broker()
+    consumer = make_consumer(broker).start_ready()
+    payloads = [reading(str(number)) for number in range(200)]
+    publish(broker, TOPIC, *payloads)
+    consumer.wait_status(processed=200, in_flight=0)
+    assert sorted(echo.accepted) == sorted(payloads)
+    assert len(consumer.said(f"processed message on {TOPIC}")) == 200
+    assert consumer.stop() == 0
+
+
+def test_poison_between_good_readings(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
+    """Poison goes to the dead letters at once, and the readings around it are processed."""
+    broker = make_broker()
+    consumer = make_consumer(broker).start_ready()
+    with listening(broker, "dead-letter/#") as dead_letters:
+        for number, poison in enumerate(POISON):
+            publish(broker, TOPIC, reading(f"before-{number}"), poison, reading(f"after-{number}"))
+        consumer.wait_status(processed=2 * len(POISON), dead_lettered=len(POISON), in_flight=0)
+        wait_for(lambda: len(dead_letters) == len(POISON))
+    assert sorted(letter.payload for letter in dead_letters) == sorted(POISON)
+    assert {letter.topic for letter in dead_letters} == {f"dead-letter/{TOPIC}"}
+    assert echo.calls == 2 * len(POISON)
+
+
+def test_what_echo_refuses_becomes_a_dead_letter(
+    make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
+) -> None:
+    """After three tries it arrives with its payload, its properties and the error, as part of the same trace."""
+    echo.answer = lambda _: (500, {})
+    broker = make_broker()
+    consumer = make_consumer(broker).start_ready()
+    sent = properties(("tenant", "acme"), TRACEPARENT)
+    sent.ContentType = "application/json"
+    sent.CorrelationData = b"c-1"
+    payload = reading("refused")
+    with listening(broker, "dead-letter/#") as dead_letters:
+        publish(broker, TOPIC, payload, properties=sent)
+        wait_for(lambda: bool(dead_letters))
+    consumer.wait_status(processed=0, dead_lettered=1, in_flight=0)
+    assert echo.calls == 3
+    assert dead_letters[0].payload == payload
+    assert dead_letters[0].properties is not None
+    received = dead_letters[0].properties.json()
+    *kept, trace_context = received.pop("UserProperty")
+    assert received == {"ContentType": "application/json", "CorrelationData": b"c-1".hex()}
+    assert kept == [
+        ("tenant", "acme"),
+        ("error.type", "EchoRefusedError"),
+        ("error.message", "echo answered 500"),
+        ("original.topic", TOPIC),
+    ]
+    assert trace_context == TRACEPARENT  # with the SDK switched off a span passes on the context of its parent
+
+
+def test_a_dead_letter_without_subscriber_is_logged_whole(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
+    """What nobody takes stands in the log with payload, properties and error, and the next reading is processed."""
+    broker = make_broker()
+    consumer = make_consumer(broker).start_ready()
+    publish(broker, TOPIC, b"\xff\x00", properties=properties(("tenant", "acme")))
+    publish(broker, TOPIC, reading("next"))
+    consumer.wait_status(processed=1, dead_lettered=1, in_flight=0)
+    (line,) = consumer.said("a dead letter has no subscriber")
+    record = json.loads(line)
+    assert record["level"] == "ERROR"
+    document = json.loads(record["message"].partition("here it is: ")[2])
+    assert document == {
+        "topic": TOPIC,
+        "error": {"type": "PoisonPayloadError", "message": "the payload is not UTF-8: invalid start byte at byte 0"},
+        "qos": 1,
+        "retain": False,
+        "properties": {"UserProperty": [["tenant", "acme"]]},
+        "payload_base64": "/wA=",
+    }
+
+
+def test_a_dead_letter_that_the_broker_refuses_is_logged_whole(
+    make_broker: MakeBroker, make_consumer: MakeConsumer
+) -> None:
+    """An ACL that forgets the dead letters costs no reading."""
+    broker = make_broker(acl=["topic readwrite sensors/#"])
+    consumer = make_consumer(broker).start_ready()
+    publish(broker, TOPIC, b"5", reading("next"))
+    consumer.wait_status(processed=1, dead_lettered=1, in_flight=0)
+    assert consumer.said("a dead letter could not be published (0x87")
+
+
+def test_a_dead_letter_that_is_too_long_for_the_broker(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
+    """It is logged whole; a broker ends the connection over a packet beyond its limit, and paho would send it again."""
+    broker = make_broker(config=["max_packet_size 3000"])
+    consumer = make_consumer(broker).start_ready()
+    publish(broker, TOPIC, b"x" * 2_800)
+    publish(broker, TOPIC, reading("next"))
+    consumer.wait_status(processed=1, dead_lettered=1, in_flight=0)
+    assert consumer.said("too_large")
+    assert not consumer.said("not connected")
+
+
+def test_hostile_user_properties(make_consumer: MakeConsumer, make_broker: MakeBroker, echo: Echo) -> None:
+    """Whatever a sender puts there, its reading and the next one are processed, on the same connection."""
+    broker = make_broker()
+    consumer = make_consumer(broker).start_ready()
+    for name, hostile in HOSTILE.items():
+        sent = Properties(PacketTypes.PUBLISH)
+        vars(sent)["UserProperty"] = hostile  # paho copies the list for each pair that is set
+        publish(broker, TOPIC, reading(name), properties=sent)
+        publish(broker, TOPIC, reading(f"after {name}"))
+    consumer.wait_status(processed=2 * len(HOSTILE), in_flight=0)
+    assert set(echo.ids) == {*HOSTILE, *(f"after {name}" for name in HOSTILE)}
+    assert len(consumer.said("connected to")) == 1
+
+
+def test_qos_0_beyond_the_bound_is_dropped_and_told_once(
+    make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
+) -> None:
+    """Nobody else bounds QoS 0; what does not fit is dropped, with one line, and the rest is processed."""
+    echo.stop()
+    broker = make_broker()
+    consumer = make_consumer(broker).start_ready()
+    publish(broker, TOPIC, *(reading(str(number)) for number in range(1_500)), qos=0)
+    consumer.wait_said("dropping readings of QoS 0")
+    echo.start()
+    publish(broker, TOPIC, reading("last"))
+    wait_for(lambda: "last" in echo.ids)
+    publish(broker, TOPIC, reading("after"), qos=0)
+    wait_for(lambda: "after" in echo.ids)
+    assert len(consumer.said("dropping readings of QoS 0")) == 2
+    assert len(consumer.said("no longer dropping")) == 1
+    assert 1_000 <= len(echo.accepted) <= 1_020
+
+
+def test_the_spans_of_one_reading(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
+    """One process span, child of the publish span and linked to it, and under it exactly one span for the call."""
+    with Backend() as backend:
+        broker = make_broker()
+        consumer = make_consumer(broker, **telemetry_to(backend)).start_ready()
+        payload = reading("m-1")
+        publish(broker, TOPIC, payload, properties=properties(TRACEPARENT))
+        consumer.wait_status(processed=1, in_flight=0)
+        assert consumer.stop() == 0  # which exports what is left
+    (process,), (call,) = backend.named(f"process {TOPIC}"), backend.named("POST")
+    assert process.kind == Span.SPAN_KIND_CONSUMER
+    assert process.trace_id.hex() == call.trace_id.hex() == TRACE_ID
+    assert process.parent_span_id.hex() == PARENT_ID
+    assert [link.span_id.hex() for link in process.links] == [PARENT_ID]
+    assert process.status.code == Status.STATUS_CODE_UNSET
+    assert attributes_of(process) == {
+        "messaging.system": "mqtt",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": TOPIC,
+        "messaging.destination.template": "sensors/+/reading",
+        "messaging.message.id": "m-1",
+        "messaging.message.body.size": len(payload),
+        "messaging.client.id": "consumer-0",
+        "server.address": broker.host,
+        "server.port": broker.port,
+        "network.protocol.version": "5.0",
+        "mqtt.qos": 1,
+        "mqtt.retain": False,
+        "mqtt.duplicate": False,
+    }
+    assert call.kind == Span.SPAN_KIND_CLIENT
+    assert call.parent_span_id == process.span_id
+    assert attributes_of(call) == {
+        "http.request.method": "POST",
+        "url.full": echo.url,
+        "server.address": broker.host,
+        "server.port": echo.port,
+        "http.response.status_code": 200,
+        "network.protocol.version": "1.1",
+        "network.peer.address": "127.0.0.1",
+        "network.peer.port": echo.port,
+    }
+
+
+def test_the_spans_of_a_dead_letter(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
+    """Each try is a span of its own, and the dead letter's publish span is a child of the failed process span."""
+    echo.answer = lambda _: (500, {})
+    with Backend() as backend:
+        broker = make_broker()
+        consumer = make_consumer(broker, **telemetry_to(backend)).start_ready()
+        publish(broker, TOPIC, reading("m-1"))
+        consumer.wait_status(dead_lettered=1, in_flight=0)
+        assert consumer.stop() == 0
+    (process,) = backend.named(f"process {TOPIC}")
+    (dead_letter,) = backend.named(f"publish dead-letter/{TOPIC}")
+    assert process.status.code == Status.STATUS_CODE_ERROR
+    assert attributes_of(process)["error.type"] == "EchoRefusedError"
+    assert attributes_of(process)["mqtt.missing_context_reason"] == "absent"
+    assert [event.name for event in process.events] == ["exception"]
+    assert dead_letter.parent_span_id == process.span_id
+    assert attributes_of(dead_letter)["messaging.destination.template"] == "dead-letter/sensors/+/reading"
+    assert [call.parent_span_id for call in backend.named("POST")] == [process.span_id] * 3

@@ -1,0 +1,188 @@
+"""Readiness: what the broker promises, and what a probe finds out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from images.consumer.tests.conftest import MakeConsumer
+from images.consumer.tests.harness import Echo, listening, publish, reading, wait_for
+from local.mosquitto import Mosquitto
+
+MakeBroker = Callable[..., Mosquitto]
+
+DYNAMIC_SECURITY = next(Path("/").glob("usr/lib/*/mosquitto_dynamic_security.so"), None)
+
+
+@pytest.mark.parametrize(
+    ("topic_filter", "group", "topic"),
+    [
+        ("test-filters/+/reading", "g", "test-filters/one/reading"),
+        ("test-filters/#", "", "test-filters"),
+        ("test-filters/#", "g", "test-filters/a/b"),
+        ("test-filters/one/reading", "", "test-filters/one/reading"),
+        ("test-filters/one/reading", "g", "test-filters/one/reading"),
+    ],
+)
+def test_every_kind_of_filter_becomes_ready(
+    make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo, topic_filter: str, group: str, topic: str
+) -> None:
+    """Probes come back and are no readings, and each reading comes once, whether the subscription is shared or not."""
+    broker = make_broker()
+    settings = {"MQTT_TOPIC_FILTER": topic_filter, "MQTT_SHARE_GROUP": group}
+    consumer = make_consumer(broker, "consumer-1", **settings).start_ready()
+    publish(broker, topic, reading("1"))
+    consumer.wait_status(processed=1, in_flight=0, dead_lettered=0)
+    assert consumer.stop() == 0
+    assert echo.calls == 1
+    assert not consumer.said("stopped with")
+
+
+def test_a_filter_that_the_acl_forbids_is_never_ready(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
+    """Mosquitto answers SUBSCRIBE with success; the probe that does not come back gives it away."""
+    broker = make_broker(acl=["topic write sensors/#"])
+    consumer = make_consumer(broker)
+    consumer.start()
+    consumer.wait_said("a probe on sensors/_probe-consumer-0/reading did not come back")
+    assert consumer.status.items() >= {"ready": False, "subscribed": True}.items()
+    assert "check that the broker's ACL lets us read what matches sensors/+/reading" in consumer.said("not ready")[0]
+
+
+def test_probes_that_the_acl_forbids_are_named(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
+    """A user that may read but not publish a probe is told which topic to allow."""
+    broker = make_broker(acl=["topic read sensors/#"])
+    consumer = make_consumer(broker)
+    consumer.start()
+    consumer.wait_said("the broker refused a probe on sensors/_probe-consumer-0/reading (Not authorized): allow us")
+    assert consumer.status["ready"] is False
+
+
+@pytest.mark.skipif(DYNAMIC_SECURITY is None, reason="Mosquitto's dynamic security plugin is not installed")
+def test_a_refused_suback_is_told_and_tried_again(
+    make_broker: MakeBroker, make_consumer: MakeConsumer, tmp_path: Path
+) -> None:
+    """One line with the reason code, and not ready, for as long as the broker refuses."""
+    rules = tmp_path / "rules.json"
+    access = {"publishClientSend": True, "publishClientReceive": True, "subscribe": False, "unsubscribe": True}
+    rules.write_text(json.dumps({"defaultACLAccess": access}))
+    config = ["per_listener_settings false", f"plugin {DYNAMIC_SECURITY}", f"plugin_opt_config_file {rules}"]
+    broker = make_broker(config=config)
+    consumer = make_consumer(broker)
+    consumer.start()
+    consumer.wait_said("the broker refused to subscribe us to sensors/+/reading (Not authorized, 0x87)")
+    assert consumer.status.items() >= {"ready": False, "subscribed": False}.items()
+
+
+def test_not_ready_after_a_disconnect_and_ready_again(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
+    """What was proven on one connection is proven anew on the next."""
+    broker = make_broker()
+    consumer = make_consumer(broker).start_ready()
+    broker.stop()
+    consumer.wait_status(ready=False, subscribed=False)
+    broker.start()
+    consumer.wait_status(ready=True, subscribed=True)
+    assert len(consumer.said("ready: a probe on")) == 2
+
+
+def test_ready_behind_a_backlog(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
+    """A consumer that starts with more readings than its window, while echo is away, is ready: readings do arrive."""
+    broker = make_broker()
+    consumer = make_consumer(broker, RECEIVE_MAXIMUM="8").start_ready()
+    consumer.stop()
+    publish(broker, "sensors/1/reading", *(reading(str(number)) for number in range(100)))
+    echo.stop()
+    consumer.start_ready()
+    consumer.wait_status(ready=True, paused=True, in_flight=8)
+    echo.start()
+    consumer.wait_status(processed=100, in_flight=0)
+
+
+def test_probes_of_other_replicas_are_no_readings(
+    make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
+) -> None:
+    """They arrive through the filter, are acknowledged, and reach neither echo nor the dead letters."""
+    broker = make_broker()
+    with listening(broker, "sensors/#") as seen:
+        first = make_consumer(broker, "a").start_ready()
+        make_consumer(broker, "b").start_ready()
+        wait_for(lambda: {"sensors/_probe-a/reading", "sensors/_probe-b/reading"} <= {m.topic for m in seen})
+    publish(broker, "sensors/1/reading", reading("1"))
+    first.wait_status(processed=1, in_flight=0, dead_lettered=0)
+    wait_for(lambda: echo.calls == 2)
+
+
+def test_probes_are_not_kept_for_later(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
+    """A probe is not retained."""
+    broker = make_broker()
+    make_consumer(broker).start_ready()
+    with listening(broker, "sensors/#") as seen:
+        publish(broker, "sensors/1/reading", reading("1"))
+        wait_for(lambda: bool(seen))
+    assert [message.topic for message in seen] == ["sensors/1/reading"]
+
+
+def test_retained_messages_do_not_come_again_with_each_reconnect(
+    make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
+) -> None:
+    """Subscribing again to the same session is not a new subscription."""
+    broker = make_broker()
+    publish(broker, "sensors/1/reading", reading("kept"), retain=True)
+    consumer = make_consumer(broker).start_ready()
+    wait_for(lambda: echo.ids == ["kept"])
+    broker.restart()
+    wait_for(lambda: len(consumer.said("ready: a probe")) == 2)
+    publish(broker, "sensors/1/reading", reading("last"))
+    wait_for(lambda: echo.ids[-1] == "last")
+    assert echo.ids == ["kept", "last"]
+
+
+def test_a_client_id_that_is_used_twice_is_named(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
+    """Whoever is evicted says which id and what to change."""
+    broker = make_broker()
+    first = make_consumer(broker, "twin").start_ready()
+    second = make_consumer(broker, "twin")
+    second.start()
+    first.wait_said("our client id 'twin': give each replica an MQTT_CLIENT_ID of its own", timeout_s=60)
+    first.stop()
+    second.wait_status(ready=True)
+
+
+def test_a_subscription_that_becomes_shared_does_not_double_the_readings(
+    make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
+) -> None:
+    """The session still has the one that was not shared, which must go."""
+    broker = make_broker()
+    make_consumer(broker).start_ready().stop()
+    consumer = make_consumer(broker, MQTT_SHARE_GROUP="g").start_ready()
+    publish(broker, "sensors/1/reading", reading("1"), reading("2"))
+    wait_for(lambda: {"1", "2"} <= set(echo.ids))
+    consumer.wait_status(in_flight=0)
+    assert sorted(echo.ids) == ["1", "2"]
+
+
+def test_readings_of_an_earlier_filter_are_processed_and_told(
+    make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
+) -> None:
+    """A session keeps its subscriptions when MQTT_TOPIC_FILTER changes; what still comes is not lost, nor silent."""
+    broker = make_broker()
+    make_consumer(broker, MQTT_TOPIC_FILTER="old/+/reading").start_ready().stop()
+    consumer = make_consumer(broker).start_ready()
+    publish(broker, "old/1/reading", reading("1"), reading("2"))
+    publish(broker, "sensors/1/reading", reading("3"))
+    wait_for(lambda: set(echo.ids) == {"1", "2", "3"})
+    (line,) = consumer.said("an earlier subscription")
+    assert "old/1/reading" in line
+    assert "MQTT_CLIENT_ID" in line
+
+
+def test_a_session_that_the_broker_forgot_is_told(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
+    """Readings of the time in between are lost then, and that is not to be silent."""
+    broker = make_broker(config=["autosave_interval 3600"])
+    consumer = make_consumer(broker).start_ready()
+    broker.kill()
+    broker.start()
+    consumer.wait_said("the broker has forgotten our session")
+    consumer.wait_status(ready=True)
