@@ -26,7 +26,7 @@ def make_broker() -> Iterator[Callable[..., Mosquitto]]:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole stack with two sensors, for the whole session: read from it, stop or restart nothing."""
-    with Stack(devices=2, interval_s=0.5, folder=tmp_path_factory.mktemp("stack")) as running:
+    with Stack(devices=2, interval_s=1.0, folder=tmp_path_factory.mktemp("stack")) as running:
         yield running
 
 
