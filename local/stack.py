@@ -98,6 +98,21 @@ class Stack:
         return self._url("otlp" if self.has_collector else "scout-sim")
 
     @property
+    def collector_metrics_url(self) -> str:
+        """The Collector's own metrics, as Prometheus reads them."""
+        return f"{self._url('metrics')}/metrics"
+
+    @property
+    def scout_credentials(self) -> Env:
+        """What the Collector reads from its Secret in production."""
+        return {
+            "SCOUT_CLIENT_ID": CLIENT_ID,
+            "SCOUT_CLIENT_SECRET": self._secret,
+            "SCOUT_TOKEN_URL": f"{self.scout_url}/realms/{TENANT}/protocol/openid-connect/token",
+            "SCOUT_OTLP_ENDPOINT": f"{self.scout_url}/{TENANT}/otlp",
+        }
+
+    @property
     def consumer_url(self) -> str:
         """The consumer's readiness, with its counts."""
         return f"{self._url('consumer')}/ready"
@@ -202,10 +217,7 @@ class Stack:
             "COLLECTOR_HEALTH_PORT": str(self._ports["health"]),
             "COLLECTOR_METRICS_PORT": str(self._ports["metrics"]),
             "COLLECTOR_STORAGE": str(self.folder / "collector"),
-            "SCOUT_CLIENT_ID": CLIENT_ID,
-            "SCOUT_CLIENT_SECRET": self._secret,
-            "SCOUT_TOKEN_URL": f"{self.scout_url}/realms/{TENANT}/protocol/openid-connect/token",
-            "SCOUT_OTLP_ENDPOINT": f"{self.scout_url}/{TENANT}/otlp",
+            **self.scout_credentials,
         }
         return self._service("collector", [COLLECTOR, "--config", str(_COLLECTOR_CONFIG)], env, self._url("health"))
 

@@ -1,0 +1,256 @@
+"""The command `mqtt-trace-check`: one reading with a fresh trace, and what has become of it, step by step."""
+
+import asyncio
+import logging
+import secrets
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+from opentelemetry import trace
+from paho.mqtt.client import Client, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+
+from mqtt_trace import ConfigurationError, PublishOutcome, TracedPublisher, telemetry
+from mqtt_trace.aio import Connection
+from mqtt_trace.service import load
+from mqtt_trace_producer.check_evidence import Culprit, SpanCounts, first_gap, span_counts
+from mqtt_trace_producer.check_settings import CheckSettings
+from mqtt_trace_producer.device import TOPIC_TEMPLATE
+from mqtt_trace_producer.sensor import Sensor
+
+PROGRAM = "mqtt-trace-check"
+
+_NO_MATCHING_SUBSCRIBERS = 0x10
+_PAUSE_S = 0.5
+_AUDIENCE = "b14collector"
+
+
+class StepFailedError(Exception):
+    """A step of the check did not succeed; the message says why.
+
+    Attributes:
+        step: Its name.
+        culprit: Whom to look at next.
+    """
+
+    def __init__(self, step: str, problem: str, culprit: Culprit) -> None:
+        super().__init__(problem)
+        self.step = step
+        self.culprit = culprit
+
+
+def main() -> None:
+    """Run the check.
+
+    Raises:
+        SystemExit: 1 after the step that failed and what to do next, 2 for a wrong setting.
+    """
+    settings = load(CheckSettings, PROGRAM)
+    try:
+        asyncio.run(Check(settings).run())
+    except StepFailedError as failure:
+        _say(f"{failure.step}: FAILED: {failure}")
+        _say(f"next: {getattr(settings, failure.culprit.value)}")
+        sys.exit(1)
+    except ConfigurationError as error:
+        print(f"{PROGRAM}: {error.variable}: {error.problem}", file=sys.stderr)  # noqa: T201 - the check's output
+        sys.exit(2)
+    _say("passed")
+
+
+class Check:
+    """One reading on its way, followed through every step."""
+
+    def __init__(self, settings: CheckSettings) -> None:
+        self._settings = settings
+        self._device_id = f"check-{secrets.token_hex(4)}"
+        self._topic = TOPIC_TEMPLATE.format(device_id=self._device_id)
+        self._trace_id = ""
+
+    async def run(self) -> None:
+        """Run all steps.
+
+        Raises:
+            StepFailedError: One of them did not succeed.
+            mqtt_trace.ConfigurationError: The settings cannot be used.
+        """
+        settings = self._settings
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
+            if settings.scout_secret_name:
+                await self._credentials(http)
+            before = await self._counts(http) if settings.collector_metrics_url else None
+            providers = telemetry.setup(PROGRAM, log_level="WARNING")
+            try:
+                await self._publish(providers)
+            finally:
+                await asyncio.to_thread(providers.shutdown)
+            self._exported(providers)
+            if settings.scout_sim_url:
+                await self._connected(http, settings.scout_sim_url)
+            elif before is not None:
+                await self._sent(http, before)
+
+    async def _credentials(self, http: aiohttp.ClientSession) -> None:
+        """Ask for a token as the Collector does (RFC 6749, section 4.4), whose log would have to be read otherwise."""
+        settings, step = self._settings, "credentials"
+        if missing := settings.missing_keys():
+            keys = ", ".join(missing)
+            raise StepFailedError(step, f"Secret {settings.scout_secret_name} has no {keys}", Culprit.SECRET)
+        secret = settings.scout_client_secret
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": settings.scout_client_id or "",
+            "client_secret": secret.get_secret_value() if secret else "",
+            "audience": _AUDIENCE,
+        }
+        try:
+            async with http.post(settings.scout_token_url or "", data=form) as answer:
+                if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
+                    said = (await answer.text())[:200].strip()
+                    problem = f"{settings.scout_token_url} answered {answer.status}: {said}"
+                    raise StepFailedError(step, problem, Culprit.COLLECTOR)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            problem = f"{settings.scout_token_url} cannot be reached: {_cause(error)}"
+            raise StepFailedError(step, problem, Culprit.COLLECTOR) from error
+        _say(f"{step}: ok, {settings.scout_token_url} gives a token")
+
+    async def _publish(self, providers: telemetry.Telemetry) -> None:
+        """Publish the reading and wait for its PUBACK."""
+        broker = f"{self._settings.mqtt_broker_host}:{self._settings.mqtt_broker_port}"
+        async with self._publisher(providers, broker) as publisher:
+            _say(f"connect: ok, {broker}")
+            acknowledged: asyncio.Future[PublishOutcome] = asyncio.get_running_loop().create_future()
+
+            def on_outcome(outcome: PublishOutcome) -> None:
+                self._trace_id = trace.format_trace_id(trace.get_current_span().get_span_context().trace_id)
+                acknowledged.set_result(outcome)
+
+            reading = Sensor(self._device_id, secrets.SystemRandom()).read()
+            publisher.publish(
+                self._topic,
+                reading.payload(),
+                1,
+                message_id=reading.message_id,
+                template=TOPIC_TEMPLATE,
+                on_outcome=on_outcome,
+            )
+            try:
+                outcome = await asyncio.wait_for(asyncio.shield(acknowledged), self._settings.check_timeout_s)
+            except TimeoutError:
+                raise StepFailedError("publish", "no PUBACK in time", Culprit.BROKER) from None
+        if outcome.error_type is not None:
+            problem = f"the broker refused {self._topic}: {outcome.error_type} {outcome.description}"
+            raise StepFailedError("publish", problem, Culprit.BROKER)
+        if outcome.reason_code == _NO_MATCHING_SUBSCRIBERS:
+            raise StepFailedError("publish", f"nobody is subscribed to {self._topic}", Culprit.CONSUMER)
+        _say(f"publish: ok, PUBACK for {self._topic}, trace {self._trace_id}")
+
+    @asynccontextmanager
+    async def _publisher(self, providers: telemetry.Telemetry, broker: str) -> AsyncIterator[TracedPublisher]:
+        settings = self._settings
+        client = Client(CallbackAPIVersion.VERSION2, client_id=self._device_id, protocol=MQTTv5)
+        if settings.mqtt_username is not None:
+            password = settings.mqtt_password
+            client.username_pw_set(settings.mqtt_username, password.get_secret_value() if password else None)
+        if (tls := settings.tls_context()) is not None:
+            client.tls_set_context(tls)
+        client.connect_async(settings.mqtt_broker_host, settings.mqtt_broker_port, settings.mqtt_keepalive_s)
+        device = telemetry.Device(id=self._device_id, kind="sensor").attributes()
+        publisher = TracedPublisher(client, tracer_provider=providers.device_tracer_provider(device))
+        causes = ["no answer"]
+        connection = Connection(client, on_down=causes.append)
+        serving = asyncio.create_task(connection.run())
+        try:
+            try:
+                await asyncio.wait_for(connection.wait_up(), settings.check_timeout_s)
+            except TimeoutError:
+                raise StepFailedError("connect", f"{broker}: {causes[-1]}", Culprit.BROKER) from None
+            yield publisher
+        finally:
+            publisher.close()
+            await connection.close()
+            await serving
+
+    def _exported(self, providers: telemetry.Telemetry) -> None:
+        if providers.dropped()["traces"]:
+            raise StepFailedError("export", "the publish span did not reach the Collector", Culprit.COLLECTOR)
+        _say("export: ok, the Collector has the publish span")
+
+    async def _connected(self, http: aiohttp.ClientSession, scout_url: str) -> None:
+        """Wait until the four spans are in scout-sim."""
+        address = f"{scout_url}/api/traces/{self._trace_id}"
+        spans: list[dict[str, Any]] = []
+
+        async def complete() -> bool:
+            async with http.get(address) as answer:
+                spans[:] = (await answer.json()).get("spans", [])
+            return first_gap(spans, self._topic) is None
+
+        if not await self._until(complete):
+            gap = first_gap(spans, self._topic)
+            seen = ", ".join(span["name"] for span in spans) or "no span"
+            name, culprit = (gap.name, gap.culprit) if gap and spans else ("all four spans", Culprit.COLLECTOR)
+            raise StepFailedError("trace", f"{self._trace_id} has {seen}, and lacks {name}", culprit)
+        _say(f"trace: ok, {self._trace_id} has its four spans")
+
+    async def _sent(self, http: aiohttp.ClientSession, before: SpanCounts) -> None:
+        """Wait until the Collector has sent spans to Scout."""
+        now = before
+
+        async def more_sent() -> bool:
+            nonlocal now
+            now = await self._counts(http)
+            return now.sent > before.sent
+
+        sent = await self._until(more_sent)
+        if now.failed > before.failed:
+            problem = f"the Collector gave up {now.failed - before.failed:g} spans"
+            raise StepFailedError("delivery", problem, Culprit.COLLECTOR)
+        if not sent:
+            raise StepFailedError("delivery", "the Collector has the spans and sends none to Scout", Culprit.COLLECTOR)
+        _say(f"delivery: ok, {now.sent - before.sent:g} spans sent to Scout and none failed, trace {self._trace_id}")
+
+    async def _counts(self, http: aiohttp.ClientSession) -> SpanCounts:
+        """The counters of all Collectors together: the address's name stands for each of their pods."""
+        url = urlsplit(self._settings.collector_metrics_url or "")
+        counts = []
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(url.hostname, url.port, type=socket.SOCK_STREAM)
+            for host in sorted({address[0] for *_, address in found}):
+                netloc = f"[{host}]:{url.port}" if ":" in str(host) else f"{host}:{url.port}"
+                async with http.get(urlunsplit(url._replace(netloc=netloc))) as answer:
+                    counts.append(span_counts(await answer.text()))
+        except (OSError, aiohttp.ClientError, TimeoutError) as error:
+            problem = f"the Collector's metrics at {url.netloc} cannot be read: {_cause(error)}"
+            raise StepFailedError("delivery", problem, Culprit.COLLECTOR) from error
+        return SpanCounts(sum(count.sent for count in counts), sum(count.failed for count in counts))
+
+    async def _until(self, condition: Callable[[], Awaitable[bool]]) -> bool:
+        """Whether it comes true in time; a backend that does not answer has not done so yet."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.check_timeout_s
+        while loop.time() < deadline:
+            try:
+                if await condition():
+                    return True
+            except (aiohttp.ClientError, TimeoutError):
+                logging.getLogger(__name__).debug("asking again", exc_info=True)
+            await asyncio.sleep(_PAUSE_S)
+        return False
+
+
+def _cause(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _say(line: str) -> None:
+    print(f"{PROGRAM}: {line}", flush=True)  # noqa: T201 - the check's output
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""What the trace and the Collector's counters prove."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+EXPORTER = "otlp_http/b14"
+
+_SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?P<labels>.*)\})? (?P<value>\S+)", re.MULTILINE)
+
+
+class Culprit(Enum):
+    """Where to look next; the value is the setting that says how."""
+
+    BROKER = "next_broker"
+    CONSUMER = "next_consumer"
+    ECHO = "next_echo"
+    COLLECTOR = "next_collector"
+    SECRET = "next_secret"  # noqa: S105 - the name of a setting
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One of the four spans of a reading.
+
+    Attributes:
+        name: The span's name.
+        kind: Its kind.
+        culprit: Whom to look at when it is missing.
+    """
+
+    name: str
+    kind: str
+    culprit: Culprit
+
+
+def hops(topic: str) -> list[Hop]:
+    """The four spans of a reading, each the parent of the next."""
+    return [
+        Hop(f"publish {topic}", "PRODUCER", Culprit.COLLECTOR),
+        Hop(f"process {topic}", "CONSUMER", Culprit.CONSUMER),
+        Hop("POST", "CLIENT", Culprit.CONSUMER),
+        Hop("POST /echo", "SERVER", Culprit.ECHO),
+    ]
+
+
+def first_gap(spans: Sequence[Mapping[str, Any]], topic: str) -> Hop | None:
+    """The first of the four spans that is missing or not the child of the one before it; None when all are there.
+
+    Args:
+        spans: As scout-sim's `GET /api/traces/{trace_id}` gives them.
+        topic: Where the reading was published.
+    """
+    parent: str | None = None
+    for hop in hops(topic):
+        span = next((s for s in spans if s["name"] == hop.name and s["kind"] == hop.kind), None)
+        if span is None or span["parent_span_id"] != parent:
+            return hop
+        parent = span["span_id"]
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class SpanCounts:
+    """The Collector's own counters of spans for Scout.
+
+    Attributes:
+        sent: Spans that Scout has taken.
+        failed: Spans that were given up.
+    """
+
+    sent: float
+    failed: float
+
+
+def span_counts(metrics: str) -> SpanCounts:
+    """Read the counters from the text that the Collector exposes for Prometheus."""
+    return SpanCounts(
+        sent=_total(metrics, "otelcol_exporter_sent_spans"),
+        failed=_total(metrics, "otelcol_exporter_send_failed_spans"),
+    )
+
+
+def _total(metrics: str, name: str) -> float:
+    ours = f'exporter="{EXPORTER}"'
+    return sum(
+        float(sample["value"])
+        for sample in _SAMPLE.finditer(metrics)
+        if sample["name"].removesuffix("_total") == name and ours in (sample["labels"] or "")
+    )

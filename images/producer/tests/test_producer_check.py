@@ -1,0 +1,179 @@
+"""`mqtt-trace-check` against the real stack: it passes where a reading passes, and says where one does not."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from mqtt_trace_producer.check_evidence import Culprit, SpanCounts, first_gap, span_counts
+
+from images.producer.tests.producer_harness import command, environment
+from local.mosquitto import Mosquitto
+from local.ports import HOST, free_port
+from local.stack import COLLECTOR, Stack
+
+TOPIC = "sensors/check-1/reading"
+
+needs_collector = pytest.mark.skipif(shutil.which(COLLECTOR) is None, reason=f"{COLLECTOR} is not on PATH")
+
+
+def check(**settings: object) -> tuple[int, str]:
+    """Run the command; returns its exit code and what it printed."""
+    done = subprocess.run(
+        [command("mqtt-trace-check")],
+        env=environment({"MQTT_BROKER_HOST": HOST, "NO_PROXY": HOST, **settings}),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def of(stack: Stack) -> dict[str, object]:
+    """Settings for the broker and the telemetry of a stack."""
+    return {
+        "MQTT_BROKER_PORT": stack.mosquitto.port,
+        "OTEL_TRACES_EXPORTER": "otlp",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": stack.otlp_url,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    }
+
+
+def scout_of(stack: Stack, **other: str) -> dict[str, object]:
+    """The four values of the Collector of a stack, some of them changed."""
+    return {"SCOUT_SECRET_NAME": "demo-scout", **stack.scout_credentials, **other}
+
+
+def test_a_reading_that_passes_every_hop_passes(stack: Stack) -> None:
+    """It exits with 0 after naming a trace of which scout-sim has the four spans."""
+    code, printed = check(**of(stack), SCOUT_SIM_URL=stack.scout_url)
+    assert (code, printed.splitlines()[-1]) == (0, "mqtt-trace-check: passed"), printed
+    trace_id = printed.split("trace: ok, ")[1].split()[0]
+    spans = httpx.get(f"{stack.scout_url}/api/traces/{trace_id}", trust_env=False).json()["spans"]
+    assert len(spans) == 4
+
+
+def test_a_broker_that_is_away_fails_the_first_step() -> None:
+    """The step, the broker's address and the next command are named."""
+    port = free_port()
+    code, printed = check(MQTT_BROKER_PORT=port, CHECK_TIMEOUT_S=1, NEXT_BROKER="kubectl logs mosquitto-0")
+    assert code == 1
+    assert f"connect: FAILED: {HOST}:{port}: " in printed
+    assert printed.splitlines()[-1] == "mqtt-trace-check: next: kubectl logs mosquitto-0"
+
+
+def test_a_broker_that_nobody_listens_to_is_told(broker: Mosquitto) -> None:
+    """A PUBACK without a subscriber points at the consumer."""
+    code, printed = check(MQTT_BROKER_PORT=broker.port, NEXT_CONSUMER="kubectl logs consumer-0")
+    assert code == 1
+    assert "publish: FAILED: nobody is subscribed to sensors/check-" in printed
+    assert printed.splitlines()[-1] == "mqtt-trace-check: next: kubectl logs consumer-0"
+
+
+def test_a_refused_publish_is_told(make_broker: Callable[..., Mosquitto]) -> None:
+    """A PUBACK with 0x87 fails the publish step with that code."""
+    broker = make_broker(users={"producer": "secret"}, acl=["user producer", "topic read sensors/#"])
+    code, printed = check(MQTT_BROKER_PORT=broker.port, MQTT_USERNAME="producer", MQTT_PASSWORD="secret")  # noqa: S106 - of this test's own broker
+    assert code == 1
+    assert "publish: FAILED: the broker refused sensors/check-" in printed
+    assert "0x87" in printed
+
+
+@needs_collector
+def test_a_collector_that_is_away_fails_the_export(stack: Stack) -> None:
+    """The publish span has nowhere to go."""
+    nowhere = f"http://{HOST}:{free_port()}"
+    code, printed = check(**{**of(stack), "OTEL_EXPORTER_OTLP_ENDPOINT": nowhere}, SCOUT_SIM_URL=stack.scout_url)
+    assert code == 1
+    assert "export: FAILED: the publish span did not reach the Collector" in printed
+
+
+@needs_collector
+def test_the_collectors_counters_stand_for_the_real_scout(stack: Stack) -> None:
+    """Without scout-sim's queries, spans sent and none failed is what passes."""
+    code, printed = check(**of(stack), **scout_of(stack), COLLECTOR_METRICS_URL=stack.collector_metrics_url)
+    assert code == 0, printed
+    assert "credentials: ok" in printed
+    assert "delivery: ok" in printed
+
+
+@needs_collector
+def test_a_wrong_client_secret_is_told(stack: Stack) -> None:
+    """The answer of the token endpoint is shown."""
+    code, printed = check(**of(stack), **scout_of(stack, SCOUT_CLIENT_SECRET="wrong"))  # noqa: S106 - wrong on purpose
+    assert code == 1
+    assert "credentials: FAILED: " in printed
+    assert "answered 401" in printed
+
+
+@needs_collector
+def test_a_missing_key_of_the_secret_is_named(stack: Stack) -> None:
+    """The Secret and the key are named, and where to look."""
+    settings = {**of(stack), **scout_of(stack, SCOUT_TOKEN_URL=""), "NEXT_SECRET": "kubectl describe secret demo-scout"}
+    code, printed = check(**settings)
+    assert code == 1
+    assert "credentials: FAILED: Secret demo-scout has no token-url" in printed
+    assert printed.splitlines()[-1] == "mqtt-trace-check: next: kubectl describe secret demo-scout"
+
+
+@needs_collector
+def test_a_collector_that_sends_nothing_is_told(make_stack: Callable[..., Stack]) -> None:
+    """Spans that stay in the Collector's queue fail the delivery."""
+    stack = make_stack(producer=False)
+    stack.stop("scout-sim")
+    code, printed = check(**of(stack), COLLECTOR_METRICS_URL=stack.collector_metrics_url, CHECK_TIMEOUT_S=2)
+    assert code == 1
+    assert "delivery: FAILED: the Collector has the spans and sends none to Scout" in printed
+
+
+def spans_of(*names_and_kinds: tuple[str, str]) -> list[dict[str, Any]]:
+    """A chain of spans, each the parent of the next."""
+    return [
+        {"name": name, "kind": kind, "span_id": str(number), "parent_span_id": str(number - 1) if number else None}
+        for number, (name, kind) in enumerate(names_and_kinds)
+    ]
+
+
+ALL = [(f"publish {TOPIC}", "PRODUCER"), (f"process {TOPIC}", "CONSUMER"), ("POST", "CLIENT"), ("POST /echo", "SERVER")]
+
+
+def test_four_spans_in_a_chain_have_no_gap() -> None:
+    """Publish, process, POST and POST /echo, each the child of the one before."""
+    assert first_gap(spans_of(*ALL), TOPIC) is None
+
+
+@pytest.mark.parametrize(
+    ("missing", "culprit"),
+    [(0, Culprit.COLLECTOR), (1, Culprit.CONSUMER), (2, Culprit.CONSUMER), (3, Culprit.ECHO)],
+)
+def test_a_missing_span_points_at_who_should_have_sent_it(missing: int, culprit: Culprit) -> None:
+    """Each of the four spans has somebody to look at."""
+    gap = first_gap([span for number, span in enumerate(spans_of(*ALL)) if number != missing], TOPIC)
+    assert gap is not None
+    assert (gap.name, gap.culprit) == (ALL[missing][0], culprit)
+
+
+def test_a_span_with_another_parent_is_a_gap() -> None:
+    """A process span that is a root of its own is not connected."""
+    spans = spans_of(*ALL)
+    spans[1]["parent_span_id"] = None
+    gap = first_gap(spans, TOPIC)
+    assert gap is not None
+    assert gap.name == f"process {TOPIC}"
+
+
+def test_only_the_exporter_to_scout_is_counted() -> None:
+    """Debug's counters and those of other signals are left out, with or without the suffix of Prometheus."""
+    text = """# HELP otelcol_exporter_sent_spans Number of spans
+otelcol_exporter_sent_spans{exporter="debug"} 347
+otelcol_exporter_sent_spans{exporter="otlp_http/b14",url_path="/a"} 300
+otelcol_exporter_sent_spans_total{exporter="otlp_http/b14",url_path="/b"} 1.5e+01
+otelcol_exporter_sent_log_records{exporter="otlp_http/b14"} 9
+otelcol_exporter_send_failed_spans{exporter="otlp_http/b14"} 2
+"""
+    assert span_counts(text) == SpanCounts(sent=315, failed=2)
