@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,16 +16,18 @@ from images.producer.tests.producer_harness import Backend, Producer
 class StartProducer(Protocol):
     """Starts a producer against the broker at a port of 127.0.0.1."""
 
-    def __call__(self, port: int, **settings: object) -> Producer: ...
+    def __call__(self, port: int, **settings: object) -> Producer:
+        """Return when it answers probes."""
 
 
 @pytest.fixture
 def start_producer(tmp_path: Path) -> Iterator[StartProducer]:
     """Start producers; they end with the test."""
+    numbers = itertools.count()
     with ExitStack() as running:
 
         def start(port: int, **settings: object) -> Producer:
-            producer = Producer(tmp_path / f"producer-{port}.log", port=port, **settings)
+            producer = Producer(tmp_path / f"producer-{next(numbers)}.log", port=port, **settings)
             running.callback(producer.stop)
             producer.start()
             return producer

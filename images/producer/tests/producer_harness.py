@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import httpx
 from paho.mqtt.client import Client, ConnectFlags, MQTTMessage, MQTTv5
@@ -34,7 +34,7 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < deadline, f"not within {DEADLINE_S:g} s: {what}"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def command(name: str) -> str:
@@ -46,6 +46,14 @@ def environment(settings: Mapping[str, object]) -> dict[str, str]:
     """An environment with nothing in it that a developer may have set, and no exports unless asked for."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     return {**kept, **_NO_EXPORT, **{name: str(value) for name, value in settings.items()}}
+
+
+class Stopped(NamedTuple):
+    """The counts that a producer ends with."""
+
+    published: int
+    dropped: int
+    unacknowledged: int
 
 
 class Producer(Process):
@@ -63,6 +71,13 @@ class Producer(Process):
         super().__init__(
             "producer", [command("mqtt-trace-producer")], log=log, env=environment({**defaults, **settings})
         )
+        self._records: list[dict[str, Any]] = []
+        self._read = 0
+
+    def start(self) -> None:
+        """Start it and return when it answers probes: from then on it also minds SIGTERM."""
+        super().start()
+        self.wait_until(answers_http(f"{self._health}/health"), timeout_s=DEADLINE_S)
 
     def wait_ready(self) -> None:
         """Return when `/ready` says that all devices are connected."""
@@ -74,8 +89,13 @@ class Producer(Process):
         return answer
 
     def records(self) -> list[dict[str, Any]]:
-        """The lines of its log."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        """The lines of its log so far."""
+        with self.log.open("rb") as file:
+            file.seek(self._read)
+            complete, newline, _ = file.read().rpartition(b"\n")
+        self._read += len(complete + newline)
+        self._records += [json.loads(line) for line in complete.splitlines() if line.startswith(b"{")]
+        return self._records
 
     def lines(self, containing: str = "") -> list[str]:
         """Its log messages that contain a text, without those about single readings."""
@@ -92,12 +112,22 @@ class Producer(Process):
         found = (_PUBLISHED.match(record["message"]) for record in self.records())
         return {match["message"]: match["trace"] for match in found if match}
 
+    def stopped(self) -> Stopped:
+        """What its last line says."""
+        (line,) = self.lines("stopped: ")
+        match = re.fullmatch(
+            r"stopped: (\d+) readings published, (\d+) dropped, of which (\d+) were not acknowledged at the end", line
+        )
+        assert match is not None, line
+        return Stopped(*map(int, match.groups()))
+
 
 class Listener:
     """A subscriber with a persistent session, which misses nothing while it or the broker is away."""
 
     def __init__(self, broker: Mosquitto, topic: str = "sensors/#", **credentials: str) -> None:
         self.messages: list[MQTTMessage] = []
+        self.message_ids: set[str] = set()
         self._topic = topic
         self._subscribed = False
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=f"listener-{id(self)}", protocol=MQTTv5)
@@ -106,9 +136,9 @@ class Listener:
         self._client.on_connect = self._connected
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
-        session = Properties(PacketTypes.CONNECT)
-        session.SessionExpiryInterval = 3600
-        self._client.connect(broker.host, broker.port, clean_start=False, properties=session)
+        self._client.connect(
+            broker.host, broker.port, clean_start=False, properties=_session_of(3600, PacketTypes.CONNECT)
+        )
 
     def __enter__(self) -> Self:
         self._client.loop_start()
@@ -118,21 +148,12 @@ class Listener:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._client.disconnect()
+        self._client.disconnect(properties=_session_of(0))
         self._client.loop_stop()
 
     def readings(self) -> list[dict[str, Any]]:
         """The payloads so far."""
         return [json.loads(message.payload) for message in self.messages.copy()]
-
-    def message_ids(self) -> set[str]:
-        """The ids of the readings so far."""
-        return {reading["message_id"] for reading in self.readings()}
-
-    def wait_message(self) -> MQTTMessage:
-        """Return the first message, when there is one."""
-        wait_for(lambda: self.messages, "a message")
-        return self.messages[0]
 
     def _connected(
         self, client: Client, userdata: Any, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
@@ -149,6 +170,13 @@ class Listener:
     def _on_message(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
         del client, userdata
         self.messages.append(message)
+        self.message_ids.add(json.loads(message.payload)["message_id"])
+
+
+def _session_of(seconds: int, packet: int = PacketTypes.DISCONNECT) -> Properties:
+    properties = Properties(packet)
+    properties.SessionExpiryInterval = seconds
+    return properties
 
 
 class Backend(Process):
@@ -168,7 +196,7 @@ class Backend(Process):
     def exports(self) -> dict[str, str]:
         """The settings that make a service export to it."""
         return {
-            **{name: "otlp" for name in _NO_EXPORT},
+            **dict.fromkeys(_NO_EXPORT, "otlp"),
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.url,
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         }

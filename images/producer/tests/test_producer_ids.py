@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from mqtt_trace_producer.ids import can_count_on, device_ids
 
 

@@ -6,12 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from mqtt_trace_producer.__main__ import main
+from mqtt_trace_producer.settings import ProducerSettings
 
 from images.producer.tests.producer_harness import command, environment
 from local.mosquitto import Mosquitto
 from local.ports import HOST
-from mqtt_trace_producer.__main__ import main
-from mqtt_trace_producer.settings import ProducerSettings
 
 DOCUMENTED = {
     "device_id": "sensor-001",

@@ -40,6 +40,7 @@ class Connectivity:
         self._causes: dict[str, str] = {}
         self._said: tuple[State, int] | None = None
         self._look: asyncio.TimerHandle | None = None
+        self._untold = False
 
     @property
     def connected(self) -> int:
@@ -52,6 +53,8 @@ class Connectivity:
 
     def up(self, device_id: str) -> None:
         """A device is connected."""
+        if self._untold:  # or a short outage would be over before it was told
+            self._say()
         self._causes.pop(device_id, None)
         self._connected.add(device_id)
         if len(self._connected) == self._devices:
@@ -65,6 +68,7 @@ class Connectivity:
         self._connected.discard(device_id)
         self._causes[device_id] = cause
         if known is None or _is_refusal(known) != _is_refusal(cause):
+            self._untold = True
             self._say_in(_SETTLE_S)
 
     def close(self) -> None:
@@ -83,6 +87,7 @@ class Connectivity:
     def _say(self) -> None:
         self.close()
         self._look = None
+        self._untold = False
         state = self._state()
         if state is None or self._said == (state, self._devices):
             return

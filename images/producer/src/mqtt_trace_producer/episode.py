@@ -46,7 +46,8 @@ class Episode:
         self._in_it.discard(device)
         if not self._in_it:
             self.close()
-            self._logger.info("%s: %d readings of %s were dropped", self._relief, self._readings, self._devices())
+            readings = _counted(self._readings, "reading")
+            self._logger.info("%s; dropped meanwhile: %s of %s", self._relief, readings, self._devices())
 
     def close(self) -> None:
         """Say what was to be said, now."""
@@ -61,5 +62,8 @@ class Episode:
         )
 
     def _devices(self) -> str:
-        count = len(self._affected)
-        return "1 device" if count == 1 else f"{count} devices"
+        return _counted(len(self._affected), "device")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,167 @@
+"""A broker that is away, that refuses, or that is not let in."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from images.producer.tests.conftest import StartProducer
+from images.producer.tests.producer_harness import Listener, Producer, wait_for
+from local.mosquitto import Mosquitto
+from local.ports import HOST, free_port
+
+MakeBroker = Callable[..., Mosquitto]
+
+NOT_AUTHORIZED = "0x87 Not authorized"
+
+
+def has_published(producer: Producer, count: int) -> bool:
+    """Whether the broker has acknowledged at least so many readings."""
+    return bool(producer.figures()["published"] >= count)
+
+
+def has_connected(producer: Producer, times: int) -> bool:
+    """Whether the log says for the so-manieth time that all devices are connected."""
+    return len(producer.lines("20 of 20 devices connected")) == times
+
+
+def dropped(producer: Producer) -> int:
+    """How many readings were given up."""
+    count: int = producer.figures()["dropped"]
+    return count
+
+
+def test_nothing_is_lost_when_the_broker_restarts(make_broker: MakeBroker, start_producer: StartProducer) -> None:
+    """Every reading that was taken is published, and every published one arrives; each change of state is one line."""
+    broker = make_broker()
+    with Listener(broker) as listener:
+        producer = start_producer(broker.port, DEVICE_COUNT=20, PUBLISH_INTERVAL_S=0.1, DRAIN_TIMEOUT_S=60)
+        producer.wait_ready()
+        for restarts in (1, 2):
+            wait_for(partial(has_published, producer, restarts * 200), "readings")
+            broker.stop()
+            wait_for(lambda: producer.figures()["buffered"] >= 100, "readings that wait")
+            broker.start()
+            wait_for(partial(has_connected, producer, 1 + restarts), "all devices to be back")
+        assert producer.stop(timeout_s=90) == 0
+
+        ids = set(producer.published())
+        assert producer.stopped() == (len(ids), 0, 0)
+        wait_for(lambda: ids <= listener.message_ids, "every published reading")
+        assert listener.message_ids == ids
+    assert len(producer.lines("devices waiting; retrying")) == 2
+    assert len(producer.lines("broker ")) == 5
+
+
+def test_the_backlog_goes_out_before_new_readings(make_broker: MakeBroker, start_producer: StartProducer) -> None:
+    """A device's readings arrive in the order in which it took them, an outage in between or not."""
+    broker = make_broker()
+    with Listener(broker) as listener:
+        producer = start_producer(broker.port)
+        wait_for(lambda: len(listener.messages) >= 10, "readings")
+        broker.stop()
+        wait_for(lambda: producer.figures()["buffered"] >= 50, "readings that wait")
+        broker.start()
+        wait_for(lambda: len(listener.messages) >= 100, "the backlog and more")
+        first_arrivals = dict.fromkeys(reading["ts"] for reading in listener.readings())
+    assert list(first_arrivals) == sorted(first_arrivals)
+
+
+def test_a_full_buffer_drops_its_oldest_readings_and_says_so_once(
+    make_broker: MakeBroker, start_producer: StartProducer
+) -> None:
+    """Two lines tell of the outage, with totals; what arrives afterwards is what was taken last."""
+    broker = make_broker()
+    with Listener(broker) as listener:
+        producer = start_producer(broker.port, DEVICE_BUFFER_READINGS=5)
+        wait_for(lambda: len(listener.messages) >= 10, "readings")
+        broker.stop()
+        stopped = time.time()
+        wait_for(lambda: dropped(producer) >= 30, "readings that were dropped")
+        kept_from = time.time() - 30 * 0.05
+        wait_for(lambda: dropped(producer) >= 60, "more")
+        assert producer.figures()["buffered"] <= 5 + 10
+        broker.start()
+        line = producer.wait_line("backlog sent")
+        assert producer.stop() == 0
+        wait_for(lambda: set(producer.published()) <= listener.message_ids, "every published reading")
+        arrived = [reading["ts"] for reading in listener.readings()]
+    assert line == f"backlog sent; dropped meanwhile: {producer.stopped().dropped} readings of 1 device"
+    assert producer.lines("buffers are full") == ["buffers are full, the oldest readings are dropped: 1 device so far"]
+    # Of the first half of the outage at most one reading was kept: the one that was under way when it began.
+    assert len([moment for moment in arrived if stopped < moment < kept_from]) <= 1
+
+
+def test_a_broker_that_is_not_there_is_told_once_and_found_later(
+    make_broker: MakeBroker, start_producer: StartProducer
+) -> None:
+    """The producer starts without a broker, says so once, and delivers what it took in the meantime."""
+    port = free_port()
+    producer = start_producer(port, DEVICE_COUNT=3)
+    line = producer.wait_line("retrying")
+    assert line.startswith(f"broker {HOST}:{port}: ConnectionRefusedError: ")
+    assert line.endswith(", 3 of 3 devices waiting; retrying")
+    figures = producer.figures()
+    assert (figures["ready"], figures["devices"], figures["connected"]) == (False, 3, 0)
+    wait_for(lambda: producer.figures()["buffered"] >= 100, "readings that wait")
+
+    make_broker(port=port)
+    producer.wait_ready()
+    wait_for(lambda: has_published(producer, 150), "the backlog to be published")
+    assert producer.stop() == 0
+    assert producer.lines("broker ") == [line, f"broker {HOST}:{port}: 3 of 3 devices connected"]
+    assert producer.stopped().dropped == 0
+
+
+def test_a_wrong_password_is_told_with_the_brokers_reason(
+    make_broker: MakeBroker, start_producer: StartProducer
+) -> None:
+    """The CONNACK's reason is in the line."""
+    broker = make_broker(users={"producer": "right"})
+    producer = start_producer(broker.port, MQTT_USERNAME="producer", MQTT_PASSWORD="wrong", DRAIN_TIMEOUT_S=0)  # noqa: S106 - of this test
+    line = producer.wait_line("retrying")
+    assert line == (
+        f"broker {HOST}:{broker.port}: the broker refused the connection: Not authorized, "
+        "1 of 1 device waiting; retrying"
+    )
+    assert producer.stop() == 0
+    assert producer.lines("broker ") == [line]
+    assert "wrong" not in producer.output()
+
+
+def test_refused_readings_are_counted_and_told_once(
+    make_broker: MakeBroker, start_producer: StartProducer, tmp_path: Path
+) -> None:
+    """A PUBACK with an error ends the reading: it is neither published nor sent again, and the device goes on."""
+    broker = make_broker(acl=["topic read #"], folder=tmp_path)
+    producer = start_producer(broker.port, DEVICE_COUNT=2)
+    line = producer.wait_line("refuses")
+    assert line == f"the broker refuses readings ({NOT_AUTHORIZED}): 2 devices so far"
+    wait_for(lambda: dropped(producer) >= 50, "refused readings")
+    assert producer.figures()["published"] == 0
+
+    (tmp_path / "acl").write_text("topic readwrite #\n")
+    os.kill(broker.pid, signal.SIGHUP)
+    producer.wait_line("the broker accepts readings again; dropped meanwhile: ")
+    wait_for(lambda: has_published(producer, 10), "accepted readings")
+    assert producer.stop() == 0
+    assert producer.lines("refuses") == [line]
+    assert len(producer.published()) == producer.stopped().published
+
+
+def test_a_broker_that_takes_one_message_at_a_time_is_sent_no_more(
+    make_broker: MakeBroker, start_producer: StartProducer
+) -> None:
+    """The broker's Receive Maximum is kept (MQTT 5, section 3.3.4): it disconnects those who exceed it."""
+    broker = make_broker(config=["max_inflight_messages 1"])
+    broker.stop()
+    producer = start_producer(broker.port)
+    wait_for(lambda: producer.figures()["buffered"] >= 50, "readings that wait")
+    broker.start()
+    wait_for(lambda: has_published(producer, 60), "the backlog to be published")
+    assert len(producer.lines("connected")) == 1
+    assert len(producer.lines("retrying")) == 1

@@ -1,0 +1,155 @@
+"""What the producer sends, seen from the broker and from the telemetry backend."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+from images.producer.tests.conftest import StartProducer
+from images.producer.tests.producer_harness import Backend, Listener, Producer, wait_for
+from local.mosquitto import Mosquitto
+
+TRACEPARENT = re.compile(r"00-(?P<trace>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def has_published(producer: Producer, count: int) -> bool:
+    """Whether at least so many readings were logged as published."""
+    return len(producer.published()) >= count
+
+
+def all_arrived(producer: Producer, listener: Listener) -> bool:
+    """Whether every reading that was logged as published has arrived."""
+    return set(producer.published()) <= listener.message_ids
+
+
+def test_any_client_sees_the_context_in_user_properties(broker: Mosquitto, start_producer: StartProducer) -> None:
+    """mosquitto_sub prints the traceparent of the very trace that the producer logged for that message."""
+    producer = start_producer(broker.port, DEVICE_ID="props-1")
+    listening = [
+        "mosquitto_sub",
+        "-h",
+        broker.host,
+        "-p",
+        str(broker.port),
+        "-V",
+        "5",
+        "-q",
+        "1",
+        "-t",
+        "sensors/props-1/reading",
+    ]
+    shown = subprocess.run(
+        [*listening, "-F", "%t %q %P %p", "-C", "1", "-W", "30"], capture_output=True, text=True, check=True, timeout=40
+    ).stdout
+    match = re.fullmatch(
+        r'(\S+) 1 traceparent:(\S+) .*"reading": \d\d\.\d+, "message_id": "([0-9a-f-]{36})", "ts": \d+\.\d+}\n', shown
+    )
+    assert match is not None, shown
+    topic, traceparent, message_id = match.groups()
+    carried = TRACEPARENT.fullmatch(traceparent)
+    assert topic == "sensors/props-1/reading"
+    assert carried is not None
+    wait_for(lambda: message_id in producer.published(), "the reading to be logged as published")
+    assert producer.published()[message_id] == carried["trace"]
+
+
+def test_devices_take_equally_many_readings(broker: Mosquitto, start_producer: StartProducer) -> None:
+    """Each device keeps the pace of the others: after two hundred readings nobody is ahead by more than the jitter."""
+    with Listener(broker, "sensors/+/reading") as listener:
+        start_producer(broker.port, DEVICE_ID="pace-08", DEVICE_COUNT=5)
+        mine = Counter[str]()
+
+        def enough() -> bool:
+            devices = [reading["device_id"] for reading in listener.readings()]
+            mine.clear()
+            mine.update(device for device in devices if device.startswith("pace-"))
+            return mine.total() >= 200
+
+        wait_for(enough, "two hundred readings")
+    assert sorted(mine) == ["pace-08", "pace-09", "pace-10", "pace-11", "pace-12"]
+    assert max(mine.values()) - min(mine.values()) <= 3
+
+
+def test_every_device_is_a_resource_of_its_own_and_metrics_name_none(
+    make_broker: Callable[..., Mosquitto], backend: Backend, start_producer: StartProducer
+) -> None:
+    """Spans carry the device, logs the trace; metrics are those of the fleet."""
+    broker = make_broker()
+    settings = {
+        "FLEET_ID": "f1",
+        "FLEET_PRIORITY": "high",
+        "FLEET_TENANT": "t1",
+        "SITE_ID": "s1",
+        "DEVICE_BATTERY_LEVEL": 55,
+    }
+    producer = start_producer(broker.port, DEVICE_ID="own-1", DEVICE_COUNT=2, **settings, **backend.exports())
+    wait_for(lambda: len(producer.published()) >= 10, "ten readings")
+    assert producer.stop() == 0
+
+    published = producer.published()
+    message_id, trace_id = next(iter(published.items()))
+    (span,) = backend.ask(f"traces/{trace_id}")["spans"]
+    device_id = span["resource"]["device.id"]
+    assert span["name"] == f"publish sensors/{device_id}/reading"
+    assert span["kind"] == "PRODUCER"
+    assert span["parent_span_id"] is None
+    assert span["status"]["code"] == "UNSET"
+    size = span["attributes"].pop("messaging.message.body.size")
+    assert size > 100
+    assert span["attributes"] == {
+        "messaging.system": "mqtt",
+        "messaging.operation.name": "publish",
+        "messaging.operation.type": "publish",
+        "messaging.destination.name": f"sensors/{device_id}/reading",
+        "messaging.destination.template": "sensors/{device_id}/reading",
+        "messaging.message.id": message_id,
+        "messaging.client.id": device_id,
+        "server.address": broker.host,
+        "server.port": broker.port,
+        "network.protocol.version": "5.0",
+        "mqtt.qos": 1,
+        "mqtt.retain": False,
+        # Nobody subscribes here, which is no error.
+        "mqtt.reason_code": 0x10,
+    }
+    own = {name: value for name, value in span["resource"].items() if name.split(".")[0] in {"device", "fleet", "site"}}
+    assert own == {
+        "device.id": device_id,
+        "device.kind": "sensor",
+        "device.firmware.version": "1.4.2",
+        "device.firmware.channel": "stable",
+        "device.battery.level": 55,
+        "fleet.id": "f1",
+        "fleet.tenant": "t1",
+        "fleet.priority": "high",
+        "site.id": "s1",
+    }
+    for device in ("own-1", "own-2"):
+        assert backend.ask("traces", attribute=f"device.id={device}")["traces"]
+
+    metrics = {metric["name"]: metric for metric in backend.ask("metrics")["metrics"]}
+    assert metrics["iot.readings.published"]["value"] == len(published)
+    assert metrics["iot.readings.published"]["attributes"] == {}
+    assert metrics["iot.sensor.temperature"]["unit"] == "Cel"
+    assert metrics["messaging.client.sent.messages"]["value"] == len(published)
+    assert not any("device.id" in metric["resource"] for metric in metrics.values())
+
+    (log,) = backend.ask("logs", trace_id=trace_id)["logs"]
+    assert log["body"].startswith("published reading")
+    assert f"sensors/{device_id}/reading" in log["body"]
+    assert log["span_id"] == span["span_id"]
+
+
+def test_other_qualities_of_service_arrive_too(broker: Mosquitto, start_producer: StartProducer) -> None:
+    """With QoS 0 a reading counts as published when it is handed over, with QoS 2 when PUBCOMP came."""
+    with Listener(broker, "sensors/+/reading") as listener:
+        for qos in (0, 2):
+            producer = start_producer(broker.port, DEVICE_ID=f"qos-{qos}", PUBLISH_QOS=qos)
+            wait_for(partial(has_published, producer, 5), "five readings")
+            assert producer.stop() == 0
+            wait_for(partial(all_arrived, producer, listener), "them to arrive")
+            qualities = {message.qos for message in listener.messages if f"qos-{qos}" in message.topic}
+            assert qualities == {qos}
