@@ -65,6 +65,14 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
+{{/* The Collector's variables and the keys of that Secret which they come from. */}}
+{{- define "mqtt-trace.scoutKeys" -}}
+SCOUT_CLIENT_ID: client-id
+SCOUT_CLIENT_SECRET: client-secret
+SCOUT_TOKEN_URL: token-url
+SCOUT_OTLP_ENDPOINT: endpoint
+{{- end -}}
+
 {{/* The Secret with the broker's passwords. */}}
 {{- define "mqtt-trace.authSecret" -}}
 {{- .Values.auth.existingSecret | default (include "mqtt-trace.component" (list . "auth")) -}}
@@ -123,5 +131,22 @@ A value of a Secret that outlives upgrades, in base64: what is given, else what 
 {{- end }}
 {{- if .Values.producer.enabled }}
 - producer
+{{- end }}
+{{- if .Values.consumer.enabled }}
+- test
+{{- end }}
+{{- end -}}
+
+{{/* A command that shows events and logs of a component's pods: (list . "echo"). */}}
+{{- define "mqtt-trace.look" -}}
+{{- $namespace := (first .).Release.Namespace -}}
+{{- $pods := printf "app.kubernetes.io/instance=%s,app.kubernetes.io/component=%s" (first .).Release.Name (last .) -}}
+kubectl -n {{ $namespace }} describe pods -l {{ $pods }} | grep -A20 ^Events; kubectl -n {{ $namespace }} logs -l {{ $pods }} --prefix --tail=30
+{{- end -}}
+
+{{/* The workloads that these values ask for, as kubectl names them, as a YAML list. */}}
+{{- define "mqtt-trace.workloads" -}}
+{{- range without (include "mqtt-trace.components" . | fromYamlArray) "test" }}
+- {{ has . (list "echo" "producer") | ternary "deployment" "statefulset" }}/{{ include "mqtt-trace.component" (list $ .) }}
 {{- end }}
 {{- end -}}

@@ -52,6 +52,14 @@
 {{- end }}
 {{- end -}}
 
+{{- define "mqtt-trace.egressToScout" -}}
+{{- if include "mqtt-trace.hasScoutSim" . }}
+{{- include "mqtt-trace.egress" (dict "root" . "to" "scout-sim" "port" 4320) }}
+{{- else }}
+{{- include "mqtt-trace.egressByPort" .Values.networkPolicy.scoutPorts }}
+{{- end }}
+{{- end -}}
+
 {{- define "mqtt-trace.egressToEcho" -}}
 {{- if .Values.consumer.echoUrl }}
 {{- include "mqtt-trace.egressByPort" (list (include "mqtt-trace.urlPort" .Values.consumer.echoUrl)) }}
