@@ -209,3 +209,45 @@ def test_an_idle_connection_stays_up(make_broker: Any) -> None:
             assert link.downs == []
 
     bounded(main)
+
+
+def test_closing_while_connecting_ends_at_once(make_broker: Any) -> None:
+    """A connection that comes up after `close` was called is not kept."""
+    broker = make_broker()
+
+    async def main() -> None:
+        async with running(broker.host, broker.port, "hasty"):
+            await asyncio.sleep(0)  # the attempt to connect has begun
+
+    bounded(main)
+
+
+def test_closing_does_not_wait_for_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time that a CONNACK may take is not added to that of a shutdown."""
+    monkeypatch.setattr("mqtt_trace.aio._CONNACK_TIMEOUT_S", 10 * DEADLINE_S)
+    accepted = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set()
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    async def main() -> None:
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        async with server, running("127.0.0.1", server.sockets[0].getsockname()[1]):
+            await accepted.wait()
+
+    bounded(main)
+
+
+def test_the_brokers_receive_maximum_is_known(make_broker: Any) -> None:
+    """Whoever publishes can keep within what the broker takes at once."""
+    broker = make_broker(config=["max_inflight_messages 7"])
+
+    async def main() -> None:
+        async with running(broker.host, broker.port, "careful") as link:
+            await link.connection.wait_up()
+            assert link.connection.receive_maximum == 7
+
+    bounded(main)
