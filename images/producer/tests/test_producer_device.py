@@ -1,0 +1,80 @@
+"""One device, in this process, against a broker that takes its time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from mqtt_trace_producer.connectivity import Connectivity
+from mqtt_trace_producer.device import Device, Shared
+from mqtt_trace_producer.tally import Tally
+from mqtt_trace_producer.turns import Turns
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from paho.mqtt.client import Client, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+
+from local.mosquitto import Mosquitto
+from mqtt_trace import TracedPublisher
+
+DEADLINE_S = 30.0
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition up to the deadline."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110 - counts set no event
+            await asyncio.sleep(0.01)
+
+
+def test_a_reading_whose_span_has_timed_out_still_counts_when_its_puback_comes(
+    make_broker: Callable[..., Mosquitto],
+) -> None:
+    """A span is bounded in age; a reading is not lost as long as paho has it."""
+    broker = make_broker()
+    spans = InMemorySpanExporter()
+    tracer_provider = TracerProvider(shutdown_on_exit=False)
+    tracer_provider.add_span_processor(SimpleSpanProcessor(spans))
+
+    async def late() -> None:
+        with ThreadPoolExecutor(1) as executor:
+            tally, connectivity = Tally(), Connectivity("broker")
+            shared = Shared(
+                interval=0.05,
+                qos=1,
+                buffer_readings=100,
+                tally=tally,
+                connectivity=connectivity,
+                turns=Turns(),
+                executor=executor,
+            )
+            client = Client(CallbackAPIVersion.VERSION2, "late-1", protocol=MQTTv5)
+            client.connect_async(broker.host, broker.port)
+            publisher = partial(TracedPublisher, tracer_provider=tracer_provider, timeout=0.1)
+            device = Device("late-1", client, publisher, shared)
+            running = asyncio.create_task(device.run(0))
+            await until(lambda: tally.published)
+            os.kill(broker.pid, signal.SIGSTOP)
+            try:
+                await until(lambda: [span for span in spans.get_finished_spans() if not span.status.is_ok])
+                device.stop_reading()
+                before = tally.published
+                waiting = device.unacknowledged
+            finally:
+                os.kill(broker.pid, signal.SIGCONT)
+            async with asyncio.timeout(DEADLINE_S):
+                await device.wait_idle()
+            assert waiting > 0
+            assert tally.published == before + waiting
+            assert tally.dropped == 0
+            await device.close()
+            await running
+            assert device.give_up() == 0
+
+    asyncio.run(late())
+    tracer_provider.shutdown()
