@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from scout_harness import ScoutSim, attributes, logs, metrics, span, trace_id
+from scout_harness import START_NS, ScoutSim, attributes, logs, metrics, span, trace_id
+from scout_sim.filters import TraceFilter
 
-HOUR_MS = 3_600_000
+DAY_MS = 86_400_000
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +30,17 @@ def reading(scout: ScoutSim) -> str:
 
 @pytest.fixture(scope="module")
 def orphan(scout: ScoutSim) -> str:
-    """The id of a trace, an hour old, that a reading without context started."""
+    """The id of a trace, two days old, that a reading without context started."""
     trace = trace_id()
     missing = attributes({"mqtt.missing_context": True, "mqtt.missing_context_reason": "absent"})
-    scout.send_spans(span(trace, "process q/2", at_ms=-HOUR_MS, attributes=missing), service_name="q-consumer")
+    scout.send_spans(span(trace, "process q/2", at_ms=-2 * DAY_MS, attributes=missing), service_name="q-consumer")
     return trace
 
 
 def test_a_trace_is_summed_up(scout: ScoutSim, reading: str) -> None:
     """The summary of a trace names its root and services in order of time, and says how long it took."""
     summary = scout.summary(reading)
-    assert summary.pop("start") == pytest.approx(time.time(), abs=120)
+    assert summary.pop("start") == START_NS / 1e9
     assert summary == {
         "trace_id": reading,
         "root_name": "publish q/1",
@@ -71,7 +72,7 @@ def test_spans_are_sorted_by_start(scout: ScoutSim, reading: str) -> None:
         {"attribute": 'q.tags=["a","b"]'},
         {"attribute": 'quo"te=ä=b'},
         {"attribute": ["device.id=sensor-q", "q.qos=1"], "service": "q-echo", "name": "POST"},
-        {"service": "q-producer", "missing_context": "false", "since": "1h", "name": "", "attribute": "", "limit": 1},
+        {"service": "q-producer", "missing_context": "false", "since": "1d", "name": "", "attribute": "", "limit": 1},
     ],
 )
 def test_a_filter_finds_what_matches(scout: ScoutSim, reading: str, orphan: str, matching: dict[str, Any]) -> None:
@@ -107,22 +108,39 @@ def test_missing_context_is_found(scout: ScoutSim, reading: str, orphan: str) ->
     assert scout.summary(orphan)["missing_context"] is True
 
 
-def half_an_hour_ago() -> Iterator[str]:
+def a_day_ago() -> Iterator[str]:
     """The ways to write the same time."""
-    moment = datetime.now(UTC) - timedelta(minutes=30)
+    moment = datetime.now(UTC) - timedelta(days=1)
     yield f"{moment.timestamp():.3f}"
     yield f"{moment:%Y-%m-%dT%H:%M:%S}"
     yield f"{moment:%Y-%m-%dT%H:%M:%SZ}"
     yield moment.astimezone(timezone(timedelta(hours=2))).isoformat()
-    yield "30m"
-    yield "1800s"
+    yield "24h"
+    yield "86400s"
 
 
 def test_since_may_be_written_in_several_ways(scout: ScoutSim, reading: str, orphan: str) -> None:
     """Epoch seconds, ISO 8601 with and without a zone, and an age all leave out what is older."""
     assert scout.trace_ids(service="q-consumer") == [reading, orphan]
-    for since in half_an_hour_ago():
+    for since in a_day_ago():
         assert scout.trace_ids(service="q-consumer", since=since) == [reading], since
+
+
+@pytest.fixture
+def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose local time is nine hours ahead of UTC."""
+    monkeypatch.setenv("TZ", "XST-9")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_from_utc")
+def test_a_time_without_a_zone_is_utc() -> None:
+    """ISO 8601 without an offset is read as UTC, wherever the machine is."""
+    written = {"2025-01-01T00:00:00", "2025-01-01T00:00:00Z", "2025-01-01T09:00:00+09:00", "1735689600"}
+    assert {TraceFilter.model_validate({"since": since}).since for since in written} == {1_735_689_600_000_000_000}
 
 
 def test_the_newest_come_first_and_limit_bounds_them(scout: ScoutSim) -> None:

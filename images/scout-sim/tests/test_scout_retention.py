@@ -15,6 +15,16 @@ def test_whole_traces_go_the_longest_silent_first(make_scout: Callable[..., Scou
     kept = running.ask("/api/traces")["traces"]
     assert {trace["trace_id"] for trace in kept} == set(ids[3:])
     assert all(trace["connected"] and trace["span_count"] == 3 for trace in kept)
+    assert [running.client.get(f"/api/traces/{trace}").status_code for trace in ids] == [404, 404, 404, 200, 200, 200]
+
+
+def test_a_span_delivered_twice_takes_no_room_twice(make_scout: Callable[..., ScoutSim]) -> None:
+    """What is sent again, because its answer was lost, makes nothing else go."""
+    running = make_scout(require_token=False, max_spans=4)
+    first, again = span(trace_id()), span(trace_id())
+    for sent in (first, again, again, again, again, again):
+        running.send_spans(sent)
+    assert set(running.trace_ids()) == {first["traceId"], again["traceId"]}
 
 
 def test_a_trace_that_still_grows_stays(make_scout: Callable[..., ScoutSim]) -> None:

@@ -15,6 +15,7 @@ from scout_sim.app import create_app
 from scout_sim.settings import Settings, complaints, variables
 from scout_sim.store import Retention, Store
 
+_KEEP_ALIVE_S = 120  # longer than exporters keep idle connections: one closed while they send looks like lost data
 _SHUTDOWN_S = 3  # for requests that are being answered; idle connections are closed at once
 
 
@@ -34,7 +35,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
     config = uvicorn.Config(
-        create_app(settings, store), log_level="warning", access_log=False, timeout_graceful_shutdown=_SHUTDOWN_S
+        create_app(settings, store),
+        log_level="warning",
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_SHUTDOWN_S,
     )
     print(f"scout-sim: serving tenant {settings.tenant} on {settings.host}:{settings.port}", flush=True)  # noqa: T201 - the one line a person at a terminal looks for
     uvicorn.Server(config).run(sockets=[listening])
