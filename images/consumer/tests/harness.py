@@ -25,7 +25,7 @@ from local.mosquitto import Mosquitto
 from local.ports import HOST, free_port
 from local.processes import Process
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 Answer = tuple[int, Mapping[str, str]]
 OK: Answer = (200, {})

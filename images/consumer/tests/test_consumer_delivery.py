@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -46,17 +47,18 @@ def slowly(_: bytes) -> Answer:
 class Hold:
     """An answer that waits until the test lets it go."""
 
-    def __init__(self, *, only: str | None = None) -> None:
+    def __init__(self, *, only: str | None = None, status: int = 200) -> None:
         self.released = threading.Event()
         self.held = 0
         self._only = only
+        self._status = status
 
     def __call__(self, payload: bytes) -> Answer:
-        """Answer 200, later."""
+        """Answer, later."""
         if self._only is None or json.loads(payload)["message_id"] == self._only:
             self.held += 1
             assert self.released.wait(60)
-        return OK
+        return self._status, {}
 
 
 def test_echo_away_pauses_and_nothing_is_given_up(
@@ -109,25 +111,22 @@ def test_a_late_echo_pauses(make_broker: MakeBroker, make_consumer: MakeConsumer
 def test_a_reconnect_in_the_middle_of_processing(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """The broker restarts while calls are under way: every reading is processed, and the late ones hurt no other.
+    """The broker restarts while calls are under way: nothing is acknowledged before it is processed.
 
-    The calls under way are answered only when their packet ids are in use again on the new connection. What is
-    processed late must not be acknowledged there: killed now, the consumer must get all of the others again.
+    So a consumer that is killed then, with other readings in progress, gets each of those again.
     """
-    late = Hold()
-    echo.answer = late
+    first = echo.answer = Hold()
     broker = make_broker()
     consumer = make_consumer(broker, ECHO_CONCURRENCY="32", ECHO_TIMEOUT_S="60").start_ready()
     publish(broker, TOPIC, *numbered(16, "first-"))
-    wait_for(lambda: late.held == 16)
+    wait_for(lambda: first.held == 16)
     broker.restart()
-    wait_for(lambda: late.held == 32)  # they have come again, on the new connection
-    second = Hold()
-    echo.answer = second
+    wait_for(lambda: first.held == 32)  # they have come again, on the new connection
+    second = echo.answer = Hold()
     publish(broker, TOPIC, *numbered(32, "second-"))
-    consumer.wait_status(in_flight=48)
-    late.released.set()
-    wait_for(lambda: len(echo.accepted) >= 32)
+    consumer.wait_status(in_flight=16 + 1 + 32)  # one is a probe, whose turn to be acknowledged comes after the first
+    first.released.set()
+    wait_for(lambda: second.held == 32)
     consumer.wait_status(in_flight=32)
     consumer.kill()
     second.released.set()
@@ -140,28 +139,27 @@ def test_a_reconnect_in_the_middle_of_processing(
 def test_a_late_answer_does_not_acknowledge_another_reading(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """Packet ids are used again after a reconnect, so what began before it is not acknowledged after it."""
-    old = Hold()
-    echo.answer = old
+    """A broker that has lost the session uses the packet ids again, for other readings, which must not be lost."""
+    old = echo.answer = Hold()
     broker = make_broker()
-    consumer = make_consumer(broker, ECHO_CONCURRENCY="2", RECEIVE_MAXIMUM="2", ECHO_TIMEOUT_S="60").start_ready()
-    publish(broker, TOPIC, *numbered(1))
-    wait_for(lambda: old.held == 1)
-    new = Hold()
-    echo.answer = new
-    broker.restart()
-    wait_for(lambda: new.held == 1)  # the same reading, on the new connection
+    consumer = make_consumer(broker, ECHO_TIMEOUT_S="60").start_ready()
+    publish(broker, TOPIC, *numbered(4, "old-"))
+    wait_for(lambda: old.held == 4)
+    broker.kill()
+    broker.start()
+    wait_for(lambda: len(consumer.said("ready: a probe")) == 2)
+    new = echo.answer = Hold()
+    publish(broker, TOPIC, *numbered(4, "new-"))
+    wait_for(lambda: new.held == 4)
     old.released.set()
-    wait_for(lambda: len(echo.accepted) == 1)
-    publish(broker, TOPIC, reading("marker"))
-    wait_for(lambda: new.held == 2)
-    assert consumer.status["in_flight"] == 2
+    wait_for(lambda: consumer.status["processed"] == 4)
+    assert consumer.status["in_flight"] == 4
     consumer.kill()
     new.released.set()
     echo.answer = lambda _: OK
     echo.accepted.clear()
     consumer.start_ready()
-    wait_for(lambda: set(echo.ids) == {"0", "marker"})
+    wait_for(lambda: set(echo.ids) >= ids(4, "new-"))
 
 
 def test_a_killed_consumer_gets_again_what_it_had_not_finished(
@@ -182,6 +180,26 @@ def test_a_killed_consumer_gets_again_what_it_had_not_finished(
     consumer.start_ready()
     consumer.wait_status(in_flight=0)
     wait_for(lambda: set(echo.ids) == ids(200))
+
+
+def test_a_reading_is_acknowledged_after_its_dead_letter(
+    make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
+) -> None:
+    """While the broker has not acknowledged the dead letter, the reading is still in flight."""
+    hold = echo.answer = Hold(status=500)
+    broker = make_broker()
+    consumer = make_consumer(broker, ECHO_MAX_TRIES="1").start_ready()
+    publish(broker, TOPIC, *numbered(1))
+    wait_for(lambda: hold.held == 1)
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        hold.released.set()
+        with suppress(AssertionError):
+            wait_for(lambda: consumer.status["in_flight"] == 0, timeout_s=2)
+        assert consumer.status.items() >= {"in_flight": 1, "dead_lettered": 0}.items()
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+    consumer.wait_status(in_flight=0, dead_lettered=1)
 
 
 def test_readings_wait_for_a_consumer_that_is_down(
@@ -207,7 +225,7 @@ def test_sigterm_finishes_what_is_in_progress(make_broker: MakeBroker, make_cons
     publish(broker, TOPIC, *numbered(20))
     wait_for(lambda: hold.held == 2)
     stopping = threading.Thread(target=consumer.stop)
-    os.kill(consumer.pid, 15)
+    os.kill(consumer.pid, signal.SIGTERM)
     stopping.start()
     consumer.wait_said("stopping: ")
     hold.released.set()
