@@ -94,14 +94,21 @@ def test_a_backend_that_comes_back_gets_what_it_missed(make_telemetry: MakeTelem
     assert telemetry.dropped() == {"traces": 0, "logs": 0}
 
 
-def test_a_busy_backend_is_tried_again(backend: OtlpBackend, make_telemetry: MakeTelemetry) -> None:
-    """503 is no refusal."""
+def test_a_busy_backend_is_tried_again_and_said_once(
+    backend: OtlpBackend, make_telemetry: MakeTelemetry, lines: list[str]
+) -> None:
+    """503 is no refusal, and the third try is no news."""
     backend.status = 503
-    telemetry = make_telemetry(backend.url)
+    telemetry = make_telemetry(backend.url, OTEL_METRICS_EXPORTER="none")
     _end_spans(telemetry, 1)
-    wait_until(lambda: len(backend.received.requests) >= 2, "it was tried twice")
+    wait_until(lambda: len(backend.received.requests) >= 3, "it was tried three times")
     backend.status = 200
-    wait_until(lambda: backend.received.spans, "the span arrived")
+    wait_until(lambda: len(lines) == 2, "the recovery was noticed")
+    assert backend.received.span_names() == ["span-000"]
+    assert lines == [
+        f"cannot export traces to {backend.url}/v1/traces: HTTP 503 Service Unavailable; retrying",
+        f"export of traces to {backend.url}/v1/traces works again; given up so far: 0",
+    ]
     assert telemetry.dropped()["traces"] == 0
 
 

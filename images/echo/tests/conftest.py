@@ -55,7 +55,9 @@ def _running(folder: Path) -> Iterator[Echo]:
             "ECHO_PORT": str(port),
             "ECHO_MAX_BODY_BYTES": str(MAX_BODY_BYTES),
             "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url,
-            "OTEL_BSP_SCHEDULE_DELAY": "50",
+            # What arrives before an hour is over was flushed at exit.
+            "OTEL_BSP_SCHEDULE_DELAY": "3600000",
+            "OTEL_BLRP_SCHEDULE_DELAY": "3600000",
             "PYTHONWARNINGS": "error",
         }
         process = Process("echo", [COMMAND], log=folder / "echo.log", env=variables)

@@ -13,6 +13,7 @@ from opentelemetry.trace import format_span_id, format_trace_id
 
 from mqtt_trace.telemetry._ledger import LOGGER_NAME as EXPORT_LOGGER_NAME
 
+_encode = json.JSONEncoder(default=str).encode
 _STANDARD_FIELDS = vars(logging.makeLogRecord({})).keys() | {"message", "asctime", "taskName"}
 
 
@@ -36,7 +37,7 @@ class JsonFormatter(logging.Formatter):
                 entry.setdefault(name, value)
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str)
+        return _encode(entry)
 
 
 class OtlpHandler(LoggingHandler):
