@@ -1,0 +1,105 @@
+"""Write what is made from the chart: the table of values in its README, and the renders of its examples.
+
+Run it after a change to the chart, as `.venv/bin/python -m charts.generate`; tests hold the results against the chart.
+"""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+CHART = Path(__file__).with_name("mqtt-trace")
+EXAMPLES = sorted(path.parent for path in CHART.glob("examples/*/values.yaml"))
+README = CHART / "README.md"
+
+BEGIN = "<!-- values: written by charts/generate.py from the comments in values.yaml -->"
+END = "<!-- end of values -->"
+
+
+def main() -> None:
+    """Write all of it."""
+    README.write_text(with_table(README.read_text(), table((CHART / "values.yaml").read_text())))
+    for example in EXAMPLES:
+        (example / "rendered.yaml").write_text(render(example))
+
+
+def render(example: Path, *options: str, helm: str = "helm") -> str:
+    """The manifests of an example, without blank lines: Helm 3 and Helm 4 place them differently.
+
+    Raises:
+        subprocess.CalledProcessError: Helm refuses the values; `stderr` says why.
+    """
+    values = str(example / "values.yaml")
+    command = [helm, "template", "demo", str(CHART), "--namespace", "iot", "--values", values, *options]
+    rendered = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return "".join(f"{line}\n" for line in rendered.splitlines() if line.strip())
+
+
+def with_table(readme: str, rows: str) -> str:
+    """The README with its table replaced."""
+    head, _, rest = readme.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}\n{rows}{END}{tail}"
+
+
+def table(values: str) -> str:
+    """A Markdown table of every value that has a comment, in the order of the file."""
+    rows = "".join(f"| `{name}` | {default} | {comment} |\n" for name, default, comment in described(values))
+    return f"| value | default | what it is |\n| --- | --- | --- |\n{rows}"
+
+
+def described(values: str) -> list[tuple[str, str, str]]:
+    """Name, default and comment of every value that has a comment.
+
+    Raises:
+        ValueError: A value that is no group of others has none.
+    """
+    root = yaml.compose(values)
+    assert isinstance(root, yaml.MappingNode), "values.yaml is a map"  # noqa: S101 - for mypy: it is our own file
+    return list(_walk(root, values.splitlines(), ""))
+
+
+def _walk(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[tuple[str, str, str]]:
+    for key, value in node.value:
+        name = f"{prefix}{key.value}"
+        comment = _comment_above(lines, key.start_mark.line)
+        is_group = isinstance(value, yaml.MappingNode) and any(
+            _comment_above(lines, child.start_mark.line) for child, _ in _descendants(value)
+        )
+        if not comment and not is_group:
+            raise ValueError(f"values.yaml: {name} has no comment")
+        if comment:
+            yield name, "" if is_group else _default(value), comment
+        if is_group:
+            yield from _walk(value, lines, f"{name}.")
+
+
+def _descendants(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    for key, value in node.value:
+        yield key, value
+        if isinstance(value, yaml.MappingNode):
+            yield from _descendants(value)
+
+
+def _comment_above(lines: list[str], line: int) -> str:
+    comment: list[str] = []
+    while line > 0 and lines[line - 1].lstrip().startswith("#"):
+        line -= 1
+        comment.insert(0, lines[line].strip().removeprefix("#").strip())
+    return " ".join(comment)
+
+
+def _default(node: yaml.Node) -> str:
+    value = yaml.safe_load(yaml.serialize(node))
+    if value is None or value == "":
+        return ""
+    return (
+        f"`{value}`"
+        if isinstance(value, str)
+        else f"`{yaml.safe_dump(value, default_flow_style=True).split(chr(10))[0]}`"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Renders of the chart with the Helm versions that are installed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from charts.generate import CHART
+
+Manifest = dict[str, Any]
+Render = Callable[..., list[Manifest]]
+Refuse = Callable[..., str]
+
+HELMS = ["helm", "helm4"]
+
+
+@pytest.fixture(params=HELMS)
+def helm(request: pytest.FixtureRequest) -> str:
+    """Each version of Helm that is on PATH."""
+    if shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not on PATH")
+    return str(request.param)
+
+
+def template(helm: str, options: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """`helm template` with values as `path=value`."""
+    values = [part for option in options for part in ("--set", option)]
+    return subprocess.run(
+        [helm, "template", "demo", str(CHART), "--namespace", "iot", *values],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def render() -> Render:
+    """Render the chart with values such as `consumer.replicas=3`; returns its manifests."""
+    if shutil.which("helm") is None:
+        pytest.skip("helm is not on PATH")
+
+    def rendered(*values: str) -> list[Manifest]:
+        done = template("helm", values)
+        assert done.returncode == 0, done.stderr
+        return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
+
+    return rendered
+
+
+@pytest.fixture
+def refuse(helm: str) -> Refuse:
+    """Render the chart with values that it has to refuse; returns what Helm says."""
+
+    def refused(*values: str) -> str:
+        done = template(helm, values)
+        assert done.returncode != 0, f"{values} was accepted"
+        return done.stderr
+
+    return refused

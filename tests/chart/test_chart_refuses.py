@@ -1,0 +1,92 @@
+"""Values that cannot work are refused before anything is installed, with the place and the cause."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.chart.conftest import Refuse, Render
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("scuot.environment=x", "at '': additional properties 'scuot' not allowed"),
+        ("broker.external.hots=x", "at '/broker/external': additional properties 'hots' not allowed"),
+        ("global.registry=x", "at '/global': additional properties 'registry' not allowed"),
+        ("producer.devices=many", "at '/producer/devices': got string, want integer"),
+        ("producer.qos=3", "at '/producer/qos': value must be one of 0, 1, 2"),
+        ("networkPolicy.enabled=yes please", "at '/networkPolicy/enabled': got string, want boolean"),
+        ("scout.credentials.endpoint=otel.example.com", "at '/scout/credentials/endpoint'"),
+        ("consumer.resources.limit.cpu=1", "at '/consumer/resources': additional properties 'limit' not allowed"),
+        ("broker.persistence.size=big", "at '/broker/persistence/size'"),
+    ],
+)
+def test_an_unknown_or_mistyped_value_is_refused_with_its_path(refuse: Refuse, value: str, complaint: str) -> None:
+    """The schema names the place."""
+    assert complaint in refuse(value)
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        (
+            ["scout.existingSecret=a", "scout.credentials.clientId=b"],
+            "scout.existingSecret and scout.credentials are both set: give Scout's credentials in one of them.",
+        ),
+        (
+            ["scout.credentials.clientId=b"],
+            "scout.credentials.clientSecret is empty: scout-sim needs none of the four credentials, Scout needs all.",
+        ),
+        (
+            ["broker.external.tls=true"],
+            "broker.external.host is empty although broker.external is used: name the host of the broker.",
+        ),
+        (
+            ["broker.external.host=a", "broker.external.caSecret=b"],
+            "broker.external.caSecret is set but broker.external.tls is false: nothing would be encrypted.",
+        ),
+        (
+            ["broker.external.host=a", "broker.tls.enabled=true"],
+            "broker.tls is for the chart's own Mosquitto: with broker.external.host set broker.external.tls instead.",
+        ),
+        (
+            ["broker.tls.existingSecret=a"],
+            "broker.tls.existingSecret is set but broker.tls.enabled is false: nothing would be encrypted.",
+        ),
+        (
+            ["auth.existingSecret=a", "auth.passwords.producer=b"],
+            "auth.existingSecret and auth.passwords are both set: give the broker's passwords in one of them.",
+        ),
+        (
+            ["consumer.autoscaling.enabled=true", "consumer.resources=null"],
+            "consumer.autoscaling needs consumer.resources.requests.cpu: it aims at a percentage of it.",
+        ),
+        (
+            ["consumer.autoscaling.enabled=true", "consumer.autoscaling.minReplicas=9"],
+            "consumer.autoscaling.minReplicas is more than consumer.autoscaling.maxReplicas.",
+        ),
+        (
+            ["echo.enabled=false"],
+            "consumer.echoUrl is empty although echo.enabled is false: the consumer has nowhere to post readings.",
+        ),
+        (
+            ["collector.external.endpoint=http://a", "scout.existingSecret=b"],
+            "collector.external.endpoint leaves no Collector that could use Scout's credentials: give one of them.",
+        ),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused_in_a_sentence(
+    refuse: Refuse, values: list[str], complaint: str
+) -> None:
+    """The first line that Helm prints ends with the sentence."""
+    assert refuse(*values).splitlines()[0].endswith(complaint)
+
+
+def test_nothing_at_all_can_be_asked_for(render: Render) -> None:
+    """With every part off or somebody else's, nothing is installed and nothing fails."""
+    manifests = render(
+        "broker.external.host=mqtt.example.com",
+        "collector.external.endpoint=https://otel.example.com",
+        *(f"{part}.enabled=false" for part in ("producer", "consumer", "echo", "networkPolicy")),
+    )
+    assert manifests == []

@@ -1,0 +1,59 @@
+"""What is checked in beside the chart is what the chart makes."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from charts.generate import CHART, EXAMPLES, README, described, render, table, with_table
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_the_render_of_each_example_is_the_one_checked_in(example: Path, helm: str) -> None:
+    """A change to the chart shows in `rendered.yaml`, made again by `python -m charts.generate`."""
+    assert render(example, helm=helm) == (example / "rendered.yaml").read_text()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_helm_finds_nothing_to_complain_about(example: Path, helm: str) -> None:
+    """`helm lint --strict` passes with the values of each example."""
+    command = [helm, "lint", "--strict", str(CHART), "--values", str(example / "values.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_readme_has_the_table_of_values() -> None:
+    """Every value with its default and its comment, made again by `python -m charts.generate`."""
+    readme = README.read_text()
+    assert with_table(readme, table((CHART / "values.yaml").read_text())) == readme
+
+
+def test_a_value_without_a_comment_is_not_documented_silently() -> None:
+    """The table is refused rather than incomplete."""
+    with pytest.raises(ValueError, match=r"producer\.surprise has no comment"):
+        described("producer:\n  # Whether it runs.\n  enabled: true\n\n  surprise: 1\n")
+
+
+def test_the_schema_knows_every_value_and_no_other() -> None:
+    """Each value of `values.yaml` is in the closed schema, and each of the schema's in `values.yaml`."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    schema = yaml.safe_load((CHART / "values.schema.json").read_text())
+    differences: list[str] = []
+
+    def compare(value: Any, part: dict[str, Any], path: str) -> None:
+        resolved = schema["definitions"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+        properties = resolved.get("properties")
+        if not isinstance(value, dict) or properties is None:
+            return
+        if resolved.get("additionalProperties") is not False:
+            differences.append(f"{path} is open")
+        differences.extend(f"{path}{name}" for name in value.keys() ^ properties.keys())
+        for name in value.keys() & properties.keys():
+            compare(value[name], properties[name], f"{path}{name}.")
+
+    compare(values, schema, "")
+    assert differences == []
