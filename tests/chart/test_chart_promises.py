@@ -156,11 +156,19 @@ def test_a_consumers_client_id_is_its_pods_name(render: Render) -> None:
     assert variables["MQTT_SHARE_GROUP"] == "demo-mqtt-trace"
 
 
-def test_an_autoscaler_has_the_replicas_to_itself(render: Render) -> None:
-    """The chart sets no number that an upgrade would put back."""
-    manifests = render("consumer.autoscaling.enabled=true")
-    assert "replicas" not in get(manifests, "StatefulSet", "consumer")["spec"]
-    assert get(manifests, "HorizontalPodAutoscaler", "consumer")["spec"]["scaleTargetRef"]["kind"] == "StatefulSet"
+def test_an_autoscaler_scales_the_consumer(render: Render) -> None:
+    """It names the StatefulSet, with the bounds that are given."""
+    manifests = render("consumer.autoscaling.enabled=true", "consumer.autoscaling.maxReplicas=9")
+    spec = get(manifests, "HorizontalPodAutoscaler", "consumer")["spec"]
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (1, 9)
+    assert spec["scaleTargetRef"]["name"] == get(manifests, "StatefulSet", "consumer")["metadata"]["name"]
+
+
+@pytest.mark.parametrize(("kind", "name"), [("StatefulSet", "consumer"), ("Deployment", "echo")])
+def test_whoever_scales_has_the_replicas_to_himself(render: Render, kind: str, name: str) -> None:
+    """Unless a number is given, 0 included, the chart sets none that an upgrade would put back."""
+    assert "replicas" not in get(render(), kind, name)["spec"]
+    assert get(render(f"{name}.replicas=0"), kind, name)["spec"]["replicas"] == 0
 
 
 def test_a_variable_of_ones_own_replaces_the_charts(render: Render) -> None:
@@ -184,7 +192,7 @@ def test_what_is_given_rolls_the_pods_that_use_it(render: Render) -> None:
     password = render(*PASSWORDS, "auth.passwords.producer=new")
     for kind, name in (("StatefulSet", "mosquitto"), ("StatefulSet", "consumer"), ("Deployment", "producer")):
         assert pod_annotations(before, kind, name) != pod_annotations(password, kind, name)
-    assert pod_annotations(before, "StatefulSet", "otel-collector") == annotations(
+    assert pod_annotations(before, "StatefulSet", "otel-collector") == pod_annotations(
         password, "StatefulSet", "otel-collector"
     )
     one, two = render(*CREDENTIALS), render(*CREDENTIALS, "scout.credentials.clientSecret=new")

@@ -66,6 +66,10 @@ def test_an_unknown_or_mistyped_value_is_refused_with_its_path(refuse: Refuse, v
             "consumer.autoscaling.minReplicas is more than consumer.autoscaling.maxReplicas.",
         ),
         (
+            ["consumer.autoscaling.enabled=true", "consumer.replicas=2"],
+            "consumer.replicas and consumer.autoscaling.enabled are both set: let one of them choose the number of replicas.",
+        ),
+        (
             ["echo.enabled=false"],
             "consumer.echoUrl is empty although echo.enabled is false: the consumer has nowhere to post readings.",
         ),
