@@ -67,7 +67,7 @@ def test_an_unknown_or_mistyped_value_is_refused_with_its_path(refuse: Refuse, v
         ),
         (
             ["consumer.autoscaling.enabled=true", "consumer.replicas=2"],
-            "consumer.replicas and consumer.autoscaling.enabled are both set: let one of them choose the number of replicas.",
+            "consumer.replicas is set although consumer.autoscaling is to choose the number: give one of them.",
         ),
         (
             ["echo.enabled=false"],
