@@ -34,7 +34,7 @@ async def _consume(settings: Settings, stop: asyncio.Event) -> None:
     url, concurrency = str(settings.echo_url), settings.echo_concurrency
     async with Echo(url, timeout=settings.echo_timeout_s, connections=concurrency) as echo:
         service = Service(settings, echo)
-        async with service.workers, HealthServer(settings.health_host, settings.health_port, service.status):
+        async with HealthServer(settings.health_host, settings.health_port, service.status):
             await service.run(stop)
 
 

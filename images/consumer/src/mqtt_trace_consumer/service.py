@@ -48,7 +48,7 @@ class Service:
         self._publisher = TracedPublisher(self._client)
         self._metrics = Metrics()
         self._gate = Gate()
-        self.workers = Workers(settings.echo_concurrency, self._processor(echo).process)
+        self._workers = Workers(settings.echo_concurrency, self._processor(echo).process)
         self._client.on_message = self._received
         self._losses = Losses(settings.mqtt_client_id, time.monotonic)
         self._had_session = False
@@ -60,11 +60,12 @@ class Service:
         """Consume until `stop` is set; then finish what is in progress, and disconnect."""
         connection = asyncio.create_task(self._connection.run())
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({connection, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        _log.info("stopping: %d readings are not acknowledged yet", self._acknowledger.in_flight)
-        if not connection.done():
-            await self._disconnect(session_ends=await self._finish())
+        async with self._workers:
+            await asyncio.wait({connection, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            _log.info("stopping: %d readings are not acknowledged yet", self._acknowledger.in_flight)
+            session_ends = not connection.done() and await self._finish()
+        await self._disconnect(session_ends=session_ends)
         await connection
 
     def status(self) -> tuple[bool, Mapping[str, object]]:
@@ -105,7 +106,7 @@ class Service:
 
     def _disconnected(self, cause: str) -> None:
         self._acknowledger.connection_lost()
-        self.workers.discard_unacknowledged()
+        self._workers.discard_unacknowledged()
         self._subscription.disconnected()
         explanation = self._losses.explain(cause, self._connection.reason_code)
         if explanation != self._said:
@@ -123,7 +124,7 @@ class Service:
             return
         self._subscription.reading_arrived(topic)
         if self._taking:
-            self._note_drop(dropped=not self.workers.put(delivery))
+            self._note_drop(dropped=not self._workers.put(delivery))
 
     def _acknowledge(self, message: MQTTMessage) -> None:
         self._client.ack(message.mid, message.qos)
@@ -136,7 +137,7 @@ class Service:
                     "dropping readings of QoS 0: they come faster than they are processed; QoS 1 waits instead"
                 )
             self._dropping = True
-        elif self._dropping and self.workers.is_relieved:
+        elif self._dropping and self._workers.is_relieved:
             self._dropping = False
             _log.info("no longer dropping readings of QoS 0")
 
@@ -146,14 +147,14 @@ class Service:
             async with asyncio.timeout(self._settings.drain_timeout_s):
                 if self._settings.leaves_for_good:
                     await self._subscription.leave()
-                    await self.workers.wait_idle()
+                    await self._workers.wait_idle()
                     return self._acknowledger.in_flight == 0
                 await self._finish_begun()
         except (TimeoutError, ConnectionError) as error:
             _log.warning(
                 "stopped with %d readings not acknowledged (%s): the session of %s keeps them for %d s",
                 self._acknowledger.in_flight,
-                error or f"not done within {self._settings.drain_timeout_s:g} s",
+                str(error) or f"not done within {self._settings.drain_timeout_s:g} s",
                 self._settings.mqtt_client_id,
                 self._settings.mqtt_session_expiry_s,
             )
@@ -162,8 +163,8 @@ class Service:
     async def _finish_begun(self) -> None:
         """Finish what is in progress; at a closed gate nothing is. The session keeps the rest."""
         self._taking = False
-        self.workers.discard_unacknowledged()
-        waits = {asyncio.create_task(self.workers.wait_idle()), asyncio.create_task(self._gate.wait_closed())}
+        self._workers.discard_unacknowledged()
+        waits = {asyncio.create_task(self._workers.wait_idle()), asyncio.create_task(self._gate.wait_closed())}
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:

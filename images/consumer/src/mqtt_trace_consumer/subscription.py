@@ -212,6 +212,7 @@ class Subscription:
             )
         finally:
             del self._probes[nonce]
+            self._refusals.clear()
         return None
 
     def _publish_probe(self, nonce: str, *, expiry_s: int) -> int:
