@@ -3,139 +3,14 @@
 import json
 import time
 from collections.abc import Callable
-from typing import Any
 
 import httpx
 import pytest
 
 from local.connected import missing_step
+from local.golden import METRICS, RESOURCE_OF_A_SENSOR, Json, as_expected, expected_spans
 from local.scout import Scout, span_from_json
 from local.stack import Stack
-
-Json = dict[str, Any]
-
-ANY = "<any>"
-
-# The spans of a reading as a whole: every attribute, and the order of parents. Values that differ from run to run, such
-# as ids, ports and durations, are ANY.
-EXPECTED: list[Json] = [
-    {
-        "name": "publish sensors/sensor-001/reading",
-        "kind": "PRODUCER",
-        "service": "mqtt-trace-producer",
-        "parent": None,
-        "links": [],
-        "status": {"code": "UNSET", "message": ""},
-        "attributes": {
-            "messaging.client.id": "sensor-001",
-            "messaging.destination.name": "sensors/sensor-001/reading",
-            "messaging.destination.template": "sensors/{device_id}/reading",
-            "messaging.message.body.size": ANY,
-            "messaging.message.id": ANY,
-            "messaging.operation.name": "publish",
-            "messaging.operation.type": "publish",
-            "messaging.system": "mqtt",
-            "mqtt.qos": 1,
-            "mqtt.retain": False,
-            "network.protocol.version": "5.0",
-            "server.address": "127.0.0.1",
-            "server.port": ANY,
-        },
-    },
-    {
-        "name": "process sensors/sensor-001/reading",
-        "kind": "CONSUMER",
-        "service": "mqtt-trace-consumer",
-        "parent": "publish sensors/sensor-001/reading",
-        "links": ["publish sensors/sensor-001/reading"],
-        "status": {"code": "UNSET", "message": ""},
-        "attributes": {
-            "messaging.client.id": ANY,
-            "messaging.destination.name": "sensors/sensor-001/reading",
-            "messaging.destination.template": "sensors/+/reading",
-            "messaging.message.body.size": ANY,
-            "messaging.message.id": ANY,
-            "messaging.operation.name": "process",
-            "messaging.operation.type": "process",
-            "messaging.system": "mqtt",
-            "mqtt.duplicate": False,
-            "mqtt.qos": 1,
-            "mqtt.retain": False,
-            "network.protocol.version": "5.0",
-            "server.address": "127.0.0.1",
-            "server.port": ANY,
-        },
-    },
-    {
-        "name": "POST",
-        "kind": "CLIENT",
-        "service": "mqtt-trace-consumer",
-        "parent": "process sensors/sensor-001/reading",
-        "links": [],
-        "status": {"code": "UNSET", "message": ""},
-        "attributes": {
-            "http.request.method": "POST",
-            "http.response.status_code": 200,
-            "network.peer.address": "127.0.0.1",
-            "network.peer.port": ANY,
-            "network.protocol.version": "1.1",
-            "server.address": "127.0.0.1",
-            "server.port": ANY,
-            "url.full": ANY,
-        },
-    },
-    {
-        "name": "POST /echo",
-        "kind": "SERVER",
-        "service": "mqtt-trace-echo",
-        "parent": "POST",
-        "links": [],
-        "status": {"code": "UNSET", "message": ""},
-        "attributes": {
-            "client.address": "127.0.0.1",
-            "client.port": ANY,
-            "http.request.method": "POST",
-            "http.response.status_code": 200,
-            "http.route": "/echo",
-            "network.protocol.version": "1.1",
-            "server.address": ANY,
-            "server.port": ANY,
-            "url.path": "/echo",
-            "url.scheme": "http",
-            "user_agent.original": ANY,
-        },
-    },
-]
-
-RESOURCE_OF_A_SENSOR = {
-    "deployment.environment.name": "iot-demo",
-    "device.battery.level": 100,
-    "device.firmware.channel": "stable",
-    "device.firmware.version": "1.4.2",
-    "device.id": "sensor-001",
-    "device.kind": "sensor",
-    "environment": "iot-demo",
-    "fleet.id": "fleet-demo",
-    "fleet.priority": "normal",
-    "fleet.tenant": "acme",
-    "service.name": "mqtt-trace-producer",
-    "site.id": "site-hq",
-}
-
-METRICS = {
-    "mqtt-trace-producer": {
-        "iot.readings.published",
-        "iot.sensor.temperature",
-        "messaging.client.operation.duration",
-        "messaging.client.sent.messages",
-    },
-    "mqtt-trace-consumer": {
-        "iot.readings.processed",
-        "messaging.client.consumed.messages",
-        "messaging.process.duration",
-    },
-    "mqtt-trace-echo": {"http.server.request.duration"},
-}
 
 
 def ask(stack: Stack, path: str, **parameters: str) -> Json:
@@ -170,30 +45,10 @@ def reading(stack: Stack) -> Json:
     return connected[0]
 
 
-def as_expected(spans: list[Json]) -> list[Json]:
-    """Return the spans in the form of EXPECTED, with ANY where EXPECTED has it."""
-    names = {span["span_id"]: span["name"] for span in spans}
-    order = {expected["name"]: number for number, expected in enumerate(EXPECTED)}
-    expectations = {expected["name"]: expected for expected in EXPECTED}
-    return [
-        {
-            **{key: span[key] for key in ("name", "kind", "service", "status")},
-            "parent": names.get(span["parent_span_id"]),
-            "links": [names.get(link["span_id"]) for link in span["links"]],
-            "attributes": with_any(span["attributes"], expectations.get(span["name"], {}).get("attributes")),
-        }
-        for span in sorted(spans, key=lambda span: order.get(span["name"], len(order)))
-    ]
-
-
-def with_any(attributes: Json, expected: Json | None) -> Json:
-    """Return the attributes with ANY where that is all that is expected of them."""
-    return {key: ANY if (expected or {}).get(key) == ANY else value for key, value in attributes.items()}
-
-
 def test_a_reading_is_exactly_four_spans(reading: Json) -> None:
     """Names, kinds, services, parents, links, status and every attribute are what they have to be, and nothing more."""
-    assert as_expected(reading["spans"]) == EXPECTED
+    expected = expected_spans()
+    assert as_expected(reading["spans"], expected) == expected
 
 
 def test_both_ends_name_the_same_message(reading: Json) -> None:
