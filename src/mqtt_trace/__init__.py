@@ -19,6 +19,7 @@ from mqtt_trace.propagation import (
     user_properties_to_context,
 )
 from mqtt_trace.publisher import TracedPublisher
+from mqtt_trace.tolerant import read_properties_tolerantly
 
 __all__ = [
     "ConfigurationError",
@@ -36,5 +37,6 @@ __all__ = [
     "extract",
     "has_trace_context",
     "inject",
+    "read_properties_tolerantly",
     "user_properties_to_context",
 ]

@@ -142,13 +142,19 @@ class _Sweeper:
     def _sweep(self) -> None:
         pause = threading.Event()
         while not pause.wait(_SWEEP_INTERVAL_S):
-            with self._lock:
-                watched = list(self._watched)
-                if not watched:
-                    self._thread = None
-                    return
-            for spans in watched:
-                spans.expire()
+            if not self._sweep_once():
+                return
+
+    def _sweep_once(self) -> bool:
+        """Return whether anybody is left. A function of its own: nothing watched is held until the next sweep."""
+        with self._lock:
+            watched = list(self._watched)
+            if not watched:
+                self._thread = None
+                return False
+        for spans in watched:
+            spans.expire()
+        return True
 
 
 _sweeper = _Sweeper()

@@ -7,6 +7,7 @@ clients. Its socket callbacks let one loop serve thousands; this is the loop's s
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import socket
 import threading
@@ -22,6 +23,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 if TYPE_CHECKING:
     from paho.mqtt.client import SocketLike  # exists for type checkers only
+
+# paho logs every lost connection as an error, which `on_down` reports already, and what a callback raised.
+_callback_errors = logging.getLogger(f"{__name__}.callbacks")
+_callback_errors.setLevel(logging.ERROR)
+_callback_errors.addFilter(lambda record: str(record.msg).startswith("Caught exception"))
 
 _MISC_INTERVAL_S = 1.0
 _CONNACK_TIMEOUT_S = 10.0
@@ -76,6 +82,9 @@ class Connection:
         self._on_down = on_down or _ignore
         self._executor = executor
         self._backoff = backoff or Backoff()
+        # An exception in a callback would leave paho with a half-handled packet, which it would handle again for ever.
+        client.suppress_exceptions = True
+        client.enable_logger(_callback_errors)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._up = asyncio.Event()

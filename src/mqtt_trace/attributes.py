@@ -14,10 +14,12 @@ from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.properties import Properties
 
 from mqtt_trace.options import Conventions
+from mqtt_trace.tolerant import topic_of
 
 Attributes = dict[str, AttributeValue]
 
 MESSAGE_ID = "messaging.message.id"
+BODY_SIZE = "messaging.message.body.size"
 BATCH_MESSAGE_COUNT = "messaging.batch.message_count"
 DESTINATION = "messaging.destination.name"
 TEMPLATE = "messaging.destination.template"
@@ -41,7 +43,7 @@ _METRIC_KEYS = (
 _OLDER_NAMES = {
     "messaging.operation.name": "messaging.operation",
     "messaging.client.id": "messaging.client_id",
-    "messaging.message.body.size": "messaging.message.payload_size_bytes",
+    BODY_SIZE: "messaging.message.payload_size_bytes",
     "server.address": "net.peer.name",
     "server.port": "net.peer.port",
 }
@@ -79,7 +81,7 @@ def message_attributes(
     """What one message adds, on either side of the broker."""
     attributes: Attributes = {
         DESTINATION: topic,
-        "messaging.message.body.size": body_size,
+        BODY_SIZE: body_size,
         "mqtt.qos": qos,
         "mqtt.retain": retain,
     }
@@ -92,7 +94,7 @@ def message_attributes(
 def received_attributes(message: MQTTMessage) -> Attributes:
     """What a received message adds."""
     attributes = message_attributes(
-        message.topic,
+        topic_of(message),
         message.qos,
         retain=message.retain,
         body_size=len(message.payload),

@@ -21,6 +21,7 @@ from mqtt_trace._version import __version__
 from mqtt_trace.metrics import ProcessMetrics
 from mqtt_trace.options import Options, Relation
 from mqtt_trace.propagation import Extracted, MissingReason, extract
+from mqtt_trace.tolerant import topic_of
 from mqtt_trace.topics import Subscriptions
 
 Handler = Callable[[Client, Any, MQTTMessage], None]
@@ -104,8 +105,11 @@ class TracedConsumer:
         )
         span_attributes = common | {names.BATCH_MESSAGE_COUNT: len(messages)} | dict(attributes or {})
         metric_attributes = names.metric_attributes(span_attributes)
-        if any(one.missing for one in extracted):
+        reasons = {one.missing.value for one in extracted if one.missing is not None}
+        if reasons:
             span_attributes[names.MISSING_CONTEXT] = True
+        if len(reasons) == 1:
+            span_attributes[names.MISSING_CONTEXT_REASON] = reasons.pop()
         self._count(extracted, metric_attributes)
         destination = common.get(names.DESTINATION) or common.get(names.TEMPLATE)
         span = self._tracer.start_span(
@@ -130,7 +134,7 @@ class TracedConsumer:
                 with self.process(message):
                     handle(client, userdata, message)
             except Exception:  # noqa: BLE001 - whatever it is, it must not reach paho's thread
-                _log.exception("the handler failed for a message on %s", message.topic)
+                _log.exception("the handler failed for a message on %s", topic_of(message))
 
         return on_message
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import MeterProvider
-from opentelemetry.trace import SpanKind, StatusCode, TracerProvider
+from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
 from opentelemetry.util.types import AttributeValue
 from paho.mqtt.client import Client, MQTTMessageInfo, MQTTv5
 from paho.mqtt.enums import MQTTErrorCode
@@ -18,16 +19,17 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_trace import attributes as names
 from mqtt_trace import payload as json_payload
+from mqtt_trace._paho import report_refused_pubrec
 from mqtt_trace._pending import PendingSpan, PendingSpans, PublishOutcome
 from mqtt_trace._version import __version__
 from mqtt_trace.metrics import PublishMetrics
 from mqtt_trace.options import Options
 from mqtt_trace.propagation import context_to_user_properties, inject
+from mqtt_trace.reasons import REFUSED_FROM
 
 Payload = str | bytes | bytearray | int | float | None
 
-_ERROR = 0x80
-"""Reason codes from here on say that the message was not accepted (MQTT 5, section 2.4)."""
+_log = logging.getLogger(__name__)
 
 
 class TracedPublisher:
@@ -65,6 +67,7 @@ class TracedPublisher:
         self._shared: names.Attributes = {}
         self._shared_for: object = None
         self._chain(client.on_publish)
+        report_refused_pubrec(client)
 
     @property
     def pending(self) -> int:
@@ -125,7 +128,7 @@ class TracedPublisher:
         carrying = trace.set_span_in_context(span, context)
         self._pending.call_begins()
         try:
-            info = self._send(topic, body, qos, retain, properties, carrying)
+            info = self._send(span, topic, body, qos, retain, properties, carrying)
         except BaseException as error:
             self._pending.call_ends()
             span.record_exception(error)
@@ -139,18 +142,25 @@ class TracedPublisher:
         self._pending.close()
 
     def _send(
-        self, topic: str, body: bytes | None, qos: int, retain: bool, properties: Properties | None, context: Context
+        self,
+        span: Span,
+        topic: str,
+        body: bytes | None,
+        qos: int,
+        retain: bool,
+        properties: Properties | None,
+        context: Context,
     ) -> MQTTMessageInfo:
         if self._client.protocol == MQTTv5:
-            carried = inject(properties, context, options=self._options)
-            return self._client.publish(topic, body, qos, retain, carried)
-        if body is not None and self._options.json_fallback:
+            properties = inject(properties, context, options=self._options)
+        elif body is not None and self._options.json_fallback:
             body = json_payload.add_context(body, context_to_user_properties(context, options=self._options))
+            span.set_attribute(names.BODY_SIZE, len(body))
         return self._client.publish(topic, body, qos, retain, properties)
 
     def _settle(self, pending: PendingSpan, info: MQTTMessageInfo, qos: int) -> None:
-        """Paho queues a QoS 1 or 2 message while there is no connection, so that alone is not a failure."""
-        queued = qos > 0 and info.rc in {MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN}
+        """With QoS 1 or 2 paho keeps the message and sends it on the next connection, unless its queue is full."""
+        queued = qos > 0 and info.rc != MQTTErrorCode.MQTT_ERR_QUEUE_SIZE
         if queued:
             self._pending.call_ends(info.mid, pending)
             return
@@ -172,12 +182,10 @@ class TracedPublisher:
             attributes = {**attributes, names.ERROR_TYPE: outcome.error_type}
         self._metrics.sent.add(1, attributes)
         self._metrics.duration.record(time.monotonic() - pending.started, attributes)
-        try:
-            if pending.on_outcome is not None:
-                with trace.use_span(span, record_exception=False, set_status_on_exception=False):
-                    pending.on_outcome(outcome)
-        finally:
-            span.end()
+        if pending.on_outcome is not None:
+            with trace.use_span(span, record_exception=False, set_status_on_exception=False):
+                _report(outcome, pending.on_outcome)
+        span.end()
 
     def _shared_attributes(self) -> names.Attributes:
         """Known once the client knows its broker, and the same until it gets another one."""
@@ -196,10 +204,18 @@ class TracedPublisher:
         self._client.on_publish = on_publish
 
 
+def _report(outcome: PublishOutcome, on_outcome: Callable[[PublishOutcome], None]) -> None:
+    """Call whoever waits for the outcome; what is raised must reach neither paho's thread nor other publishes."""
+    try:
+        on_outcome(outcome)
+    except Exception:  # noqa: BLE001 - whatever it is, the spans of others must end
+        _log.exception("on_outcome failed for packet id %d", outcome.packet_id)
+
+
 def _outcome(packet_id: int, rest: tuple[Any, ...]) -> PublishOutcome:
     """Callback API version 1 has no reason code; with MQTT 3.1.1 there is none to have."""
     reason: ReasonCode | None = rest[0] if rest else None
-    if reason is None or reason.value < _ERROR:
+    if reason is None or reason.value < REFUSED_FROM:
         return PublishOutcome(packet_id, reason.value if reason else 0)
     return PublishOutcome(packet_id, reason.value, f"0x{reason.value:02x}", str(reason))
 

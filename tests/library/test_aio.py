@@ -251,3 +251,30 @@ def test_the_brokers_receive_maximum_is_known(make_broker: Any) -> None:
             assert link.connection.receive_maximum == 7
 
     bounded(main)
+
+
+def test_a_callback_that_fails_sees_its_message_once(broker: Mosquitto, caplog: pytest.LogCaptureFixture) -> None:
+    """The error is logged, and the next message is handled."""
+
+    async def main() -> None:
+        seen: list[bytes] = []
+        subscribed: list[int] = []
+        async with running(broker.host, broker.port) as link:
+            client = link.connection.client
+
+            def on_message(_client: Client, _userdata: Any, message: Any) -> None:
+                seen.append(message.payload)
+                raise RuntimeError("callback")
+
+            client.on_message = on_message
+            client.on_subscribe = lambda *_: subscribed.append(1)
+            await link.connection.wait_up()
+            client.subscribe("aio/raising", 1)
+            await until(lambda: bool(subscribed))
+            client.publish("aio/raising", "a", 1)
+            client.publish("aio/raising", "b", 1)
+            await until(lambda: len(seen) >= 2)
+        assert seen == [b"a", b"b"]
+        assert caplog.text.count("Caught exception in on_message: callback") == 2
+
+    bounded(main)

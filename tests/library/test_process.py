@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
-from paho.mqtt.client import Client
-from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -259,3 +259,32 @@ def test_a_handler_that_fails_does_not_end_the_network_thread(
     statuses = [span.status.status_code for span in recorded.spans]
     assert statuses.count(StatusCode.ERROR) == 1
     assert "poison/x" in caplog.text
+
+
+@pytest.mark.parametrize("protocol", [MQTTProtocolVersion.MQTTv31, MQTTProtocolVersion.MQTTv311])
+def test_an_older_publisher_is_missing_context(
+    broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any, protocol: MQTTProtocolVersion
+) -> None:
+    """A consumer with MQTT 5 cannot tell it from one that does not inject, so the reason is `absent`."""
+    receiver = connect(broker)
+    received = inbox(receiver, "older/#")
+    connect(broker, f"older-{protocol}", protocol=protocol).publish("older/x", "x", 1)
+    (message,) = received.wait()
+    with consumer_of(recorded, receiver).process(message):
+        pass
+    attributes = recorded.spans[0].attributes
+    assert (attributes["mqtt.missing_context"], attributes["mqtt.missing_context_reason"]) == (True, "absent")
+
+
+def test_a_topic_that_is_no_text_is_handled_all_the_same(caplog: pytest.LogCaptureFixture, recorded: Any) -> None:
+    """Some brokers let it through; the handler's failure is logged with what can be read of it."""
+    message = MQTTMessage(topic=b"bad/\xff")
+    message.properties = Properties(PacketTypes.PUBLISH)
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+
+    def handle(*_: object) -> None:
+        raise RuntimeError
+
+    consumer_of(recorded).handler(handle)(client, None, message)
+    assert "bad/\N{REPLACEMENT CHARACTER}" in caplog.text
+    assert recorded.spans[0].name == "process bad/\N{REPLACEMENT CHARACTER}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import socket
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -260,3 +263,64 @@ def test_metrics_are_split_by_what_is_few(broker: Mosquitto, connect: Connect, r
     assert not {"messaging.destination.name", "messaging.client.id"} & sent.attributes.keys()
     assert duration.explicit_bounds[0] == 0.005
     assert duration.explicit_bounds[-1] == 10
+
+
+def test_a_refused_qos_2_publish_is_an_error(make_broker: Any, connect: Connect, recorded: Any, until: Until) -> None:
+    """The refusal stands in PUBREC, then the last packet: the span ends with it, and nothing is left behind."""
+    broker = make_broker(acl=["topic read #", "topic write allowed/#"])
+    client = connect(broker)
+    publisher = publisher_of(client, recorded)
+    publisher.publish("forbidden/x", "x", 2)
+    publisher.publish("allowed/x", "x", 2)
+    until(lambda: len(recorded.spans) == 2, "both spans ended")
+    errors = {span.name: span.attributes.get("error.type") for span in recorded.spans}
+    assert errors == {"publish forbidden/x": "0x87", "publish allowed/x": None}
+    assert publisher.pending == 0
+
+
+def test_a_message_that_paho_keeps_over_a_lost_connection_is_pending(broker: Mosquitto, recorded: Any) -> None:
+    """With QoS 1 an error of the socket is no failure: paho sends the message on the next connection."""
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    client.connect(broker.host, broker.port)
+    while not client.is_connected():
+        client.loop(0.1)
+    sock: Any = client.socket()
+    sock.shutdown(socket.SHUT_RDWR)
+    publisher = publisher_of(client, recorded)
+    assert publisher.publish("kept/x", "x", 1).rc == MQTTErrorCode.MQTT_ERR_CONN_LOST
+    assert (publisher.pending, recorded.spans) == (1, ())
+    client.reconnect()
+    while publisher.pending:
+        client.loop(0.1)
+    client.disconnect()
+    assert recorded.spans[0].status.status_code is StatusCode.UNSET
+
+
+def test_an_outcome_callback_that_fails_costs_nobody_else_a_span(
+    recorded: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its error is logged; every span ends, its own too."""
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    publisher = publisher_of(client, recorded)
+
+    def fail(_: PublishOutcome) -> None:
+        raise RuntimeError("callback")
+
+    for number in range(3):
+        publisher.publish(f"raising/{number}", "x", 1, on_outcome=fail)
+    publisher.close()
+    assert [span.attributes["error.type"] for span in recorded.spans] == ["closed"] * 3
+    assert caplog.text.count("on_outcome failed") == 3
+
+
+def test_a_publisher_that_nobody_holds_is_forgotten(recorded: Any, until: Until) -> None:
+    """The sweep for old spans keeps neither publisher nor client alive."""
+
+    def publish_once() -> weakref.ref[Client]:
+        client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        publisher_of(client, recorded, timeout=0.01).publish("forgotten/x", "x", 1)
+        return weakref.ref(client)
+
+    forgotten = publish_once()
+    until(lambda: bool(recorded.spans), "the sweep has seen it")
+    until(lambda: gc.collect() >= 0 and forgotten() is None, "the client is gone")

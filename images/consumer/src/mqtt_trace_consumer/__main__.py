@@ -6,10 +6,10 @@ import asyncio
 
 from mqtt_trace import telemetry
 from mqtt_trace.service import HealthServer, load, run
+from mqtt_trace.tolerant import read_properties_tolerantly
 from mqtt_trace_consumer.echo import Echo
 from mqtt_trace_consumer.service import Service
 from mqtt_trace_consumer.settings import Settings
-from mqtt_trace_consumer.tolerant import read_properties_tolerantly
 
 PROGRAM = "mqtt-trace-consumer"
 

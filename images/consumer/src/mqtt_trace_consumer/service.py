@@ -15,6 +15,7 @@ from paho.mqtt.properties import Properties
 
 from mqtt_trace import TracedConsumer, TracedPublisher
 from mqtt_trace.aio import Connection
+from mqtt_trace.tolerant import topic_of
 from mqtt_trace_consumer.acknowledger import Acknowledger
 from mqtt_trace_consumer.dead_letter import DeadLetters
 from mqtt_trace_consumer.echo import Echo
@@ -25,7 +26,6 @@ from mqtt_trace_consumer.probe import probe_nonce
 from mqtt_trace_consumer.processor import Processor
 from mqtt_trace_consumer.settings import Settings
 from mqtt_trace_consumer.subscription import Names, Subscription
-from mqtt_trace_consumer.tolerant import topic_of
 from mqtt_trace_consumer.workers import Workers
 
 _log = logging.getLogger(__name__)

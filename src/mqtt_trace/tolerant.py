@@ -22,7 +22,10 @@ Reader = Callable[[bytes, int], tuple[Value, int]]
 
 
 def read_properties_tolerantly() -> None:
-    """Make paho read the properties of PUBLISH packets with `unpack`, for the rest of the process."""
+    """Make paho take any PUBLISH properties that a broker delivers, for the rest of the process.
+
+    To be called once, before the first connection, by a consumer of messages from people it does not know.
+    """
     original = Properties.unpack
 
     def unpack_any(self: Properties, buffer: bytes) -> tuple[Properties, int]:

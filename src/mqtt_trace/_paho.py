@@ -1,0 +1,36 @@
+"""What paho 2.x leaves out of MQTT 5 and offers no hook for."""
+
+from __future__ import annotations
+
+from paho.mqtt.client import Client, MQTTv5
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from mqtt_trace.reasons import REFUSED_FROM
+
+_PACKET_ID_BYTES = 2
+
+
+def report_refused_pubrec(client: Client) -> None:
+    """Make a PUBREC with a reason code of 0x80 or more end a QoS 2 publish, with that code in `on_publish`.
+
+    Such a PUBREC is the last packet of its publish (MQTT 5, section 4.3.3). paho ignores the code, sends PUBREL, and
+    then reports the message as delivered.
+    """
+    go_on = client._handle_pubrec  # noqa: SLF001 - no callback is told of PUBREC
+
+    def handle_pubrec() -> MQTTErrorCode:
+        packet = bytes(client._in_packet["packet"])  # noqa: SLF001 - as above
+        refused = client.protocol == MQTTv5 and packet[_PACKET_ID_BYTES : _PACKET_ID_BYTES + 1] >= bytes([REFUSED_FROM])
+        if not refused:
+            return go_on()
+        packet_id = int.from_bytes(packet[:_PACKET_ID_BYTES])
+        reason = ReasonCode(PacketTypes.PUBREC, identifier=packet[_PACKET_ID_BYTES])
+        with client._out_message_mutex:  # noqa: SLF001 - as paho does when a publish ends
+            if packet_id in client._out_messages:  # noqa: SLF001 - as above
+                return client._do_on_publish(packet_id, reason, Properties(PacketTypes.PUBREC))  # noqa: SLF001 - as above
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    client._handle_pubrec = handle_pubrec  # type: ignore[method-assign]  # noqa: SLF001 - as above
