@@ -1,12 +1,16 @@
 # `make` alone lists the verbs. Nothing has to be installed first: each verb sets itself up.
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup demo test check bench lock
+.PHONY: help setup demo test check images up e2e down bench lock
 
 help:
 	@echo "make demo    the whole stack on this machine: the first connected trace as a tree, then live figures"
 	@echo "make test    everything that needs no cluster, against a real Mosquitto (and Collector when installed)"
 	@echo "make check   format, lint, types, import rules, locks"
+	@echo "make images  the container image of each service, with Docker"
+	@echo "make up      the chart in a kind cluster, with the trace page: needs Docker, kind, kubectl and Helm"
+	@echo "make e2e     the chart's tests in that cluster, or with E2E_EXISTING=1 in the one of KUBECONFIG; takes minutes"
+	@echo "make down    remove that cluster"
 	@echo "make bench   ours beside the straightforward way, into docs/performance.md; takes minutes"
 	@echo "make lock    resolve requirements/ again after a change to a pyproject.toml"
 
@@ -26,6 +30,19 @@ check: setup
 	.venv/bin/lint-imports
 	local/lock --check
 	local/no-addresses
+
+images:
+	@local/images
+
+up: setup
+	@.venv/bin/python -m local.up
+
+e2e: setup
+	@.venv/bin/pytest k8s-tests
+
+down:
+	@command -v kind >/dev/null || { echo "down: kind is not on PATH, so there is no cluster to remove" >&2; exit 2; }
+	@kind delete cluster --name mqtt-trace --kubeconfig .tools/kubeconfig
 
 bench: setup
 	@.venv/bin/python -m bench

@@ -27,24 +27,33 @@ class Scout:
 
     Args:
         url: Base address, such as `http://127.0.0.1:8080`.
+        transport: How to get there, if not simply by TCP.
     """
 
-    def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=10, trust_env=False)
+    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
+        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False, transport=transport)
 
     def trace_ids(self, **filters: str | int) -> list[str]:
         """Return the ids of traces, oldest first; the API names the filters (service, attribute, limit …)."""
-        traces = self._get("/api/traces", **filters)["traces"]
+        traces = self.get("/api/traces", **filters)["traces"]
         return [trace["trace_id"] for trace in sorted(traces, key=lambda trace: trace["start"])]
 
     def spans(self, trace_id: str) -> list[Span]:
         """Return what has arrived of one trace."""
-        return [span_from_json(span) for span in self._get(f"/api/traces/{trace_id}")["spans"]]
+        return [span_from_json(span) for span in self.get(f"/api/traces/{trace_id}")["spans"]]
 
     def counter(self, name: str, service: str) -> int:
         """Return the sum of a counter over its attributes, 0 when it was never reported."""
-        metrics = self._get("/api/metrics", name=name, service=service)["metrics"]
+        metrics = self.get("/api/metrics", name=name, service=service)["metrics"]
         return int(sum(metric["value"] or 0 for metric in metrics))
+
+    def get(self, path: str, **parameters: str | int) -> Any:
+        """Return the API's answer as it is.
+
+        Raises:
+            httpx.HTTPStatusError: it refuses, or there is no such thing.
+        """
+        return self._http.get(path, params=parameters).raise_for_status().json()
 
     def close(self) -> None:
         """Close its connections."""
@@ -57,9 +66,6 @@ class Scout:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    def _get(self, path: str, **parameters: str | int) -> Any:
-        return self._http.get(path, params=parameters).raise_for_status().json()
 
 
 def span_from_json(span: Mapping[str, Any]) -> Span:

@@ -1,0 +1,104 @@
+"""One cluster, one installed chart, and the way to its backend, for the whole session.
+
+`E2E_EXISTING=1` takes the cluster of KUBECONFIG in place of kind. It has to have the images, or to find them in the
+registry that `E2E_IMAGE_REGISTRY` names.
+"""
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from e2e import evidence
+from e2e.release import Release
+from local import cluster
+from local.commands import CommandError, Helm, Kubectl, need
+from local.forward import PortForward
+from local.scout import Scout
+
+NAMESPACE = "mqtt-trace-e2e"
+
+_failures = Path(tempfile.gettempdir()) / f"mqtt-trace-e2e-{os.getpid()}"
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(pytestconfig: pytest.Config) -> Path | None:
+    """The configuration of a cluster that has the images; None for kubectl's own choice."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    try:
+        if os.environ.get("E2E_EXISTING") == "1":
+            need("kubectl", "helm")
+            return None
+        with capture.global_and_fixture_disabled():
+            cluster.prepare(lambda line: sys.stdout.write(f"e2e: {line}\n"))
+    except CommandError as error:
+        pytest.exit(f"e2e: {error}", returncode=2)
+    return cluster.KUBECONFIG
+
+
+@pytest.fixture(scope="session")
+def options() -> tuple[str, ...]:
+    """What Helm has to be told about this cluster."""
+    registry = os.environ.get("E2E_IMAGE_REGISTRY")
+    return ("--set", f"global.imageRegistry={registry}") if registry else ()
+
+
+@pytest.fixture(scope="session")
+def make_namespace(kubeconfig: Path | None) -> Callable[[str], Kubectl]:
+    """Make a new namespace with the Pod Security Standard `restricted` enforced; what had its name goes first."""
+
+    def make(name: str) -> Kubectl:
+        kubectl = Kubectl(kubeconfig, name)
+        kubectl("delete", "namespace", name, "--ignore-not-found", "--wait")
+        kubectl("create", "namespace", name)
+        kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+        return kubectl
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def release(make_namespace: Callable[[str], Kubectl], options: tuple[str, ...]) -> Release:
+    """The chart, installed as `demo` and ready; it stays there when the tests have ended."""
+    kubectl = make_namespace(NAMESPACE)
+    installed = Release("demo", Helm(kubectl.kubeconfig, NAMESPACE), kubectl, options)
+    installed.apply()
+    return installed
+
+
+@pytest.fixture(scope="session")
+def open_scout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Release], Scout]]:
+    """Open the query API of a release's scout-sim, over pods that come and go."""
+    with ExitStack() as opened:
+
+        def open_api(release: Release) -> Scout:
+            log = tmp_path_factory.mktemp("forward") / "port-forward.log"
+            forward = PortForward(release.kubectl, release.object("scout-sim"), 4320, log)
+            return opened.enter_context(Scout(forward.url, forward))
+
+        yield open_api
+
+
+@pytest.fixture(scope="session")
+def scout(release: Release, open_scout: Callable[[Release], Scout]) -> Scout:
+    """The query API of the installed chart's scout-sim."""
+    return open_scout(release)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep what the cluster says when a test fails, and name the folder in its report."""
+    report = yield
+    fixtures = getattr(item, "funcargs", {})
+    if report.failed and call.when == "call" and {"release", "scout"} <= fixtures.keys():
+        folder = _failures / re.sub(r"\W+", "-", item.name)
+        evidence.keep(fixtures["release"], fixtures["scout"], folder)
+        report.sections.append(("what the cluster said", str(folder)))
+    return report

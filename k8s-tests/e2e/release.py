@@ -1,0 +1,144 @@
+"""The chart, installed: what its pods say, and what the backend has of it."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from local.cluster import CHART
+from local.commands import Helm, Kubectl
+from local.golden import Json
+from local.scout import Scout
+
+VALUES = Path(__file__).parents[1] / "values.yaml"
+
+_PUBLISHED = re.compile(r"published reading .*: message (?P<message_id>\S+), trace (?P<trace_id>\S+)$")
+
+T = TypeVar("T")
+
+
+def until(condition: Callable[[], T], seconds: float, what: str) -> T:
+    """Return what the condition returns, once that is true.
+
+    Raises:
+        AssertionError: the time is over; the message says what did not come true.
+    """
+    deadline = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.5)
+    return result
+
+
+def now() -> datetime:
+    """Return a moment that `since` arguments understand."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the producer logs of a reading that the broker has acknowledged."""
+
+    message_id: str
+    trace_id: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release of the chart.
+
+    Attributes:
+        name: Its name.
+        helm: Helm in its namespace.
+        kubectl: kubectl in its namespace.
+        options: What every upgrade of it is given.
+    """
+
+    name: str
+    helm: Helm
+    kubectl: Kubectl
+    options: tuple[str, ...] = ()
+
+    def object(self, component: str) -> str:
+        """Return the name of a component's objects."""
+        return f"{self.name}-mqtt-trace-{component}"
+
+    def apply(self, *values: str) -> None:
+        """Install or upgrade it with values as `path=value` over those of the tests, and wait until all is ready."""
+        given = [part for value in values for part in ("--set", value)]
+        fixed = ["--values", str(VALUES), *self.options]
+        self.helm("upgrade", "--install", self.name, str(CHART), *fixed, *given, "--wait", "--timeout", "10m")
+
+    def roll_out(self, workload: str) -> None:
+        """Wait until a workload such as `statefulset/demo-mqtt-trace-consumer` is ready again."""
+        self.kubectl("rollout", "status", workload, "--timeout=300s", timeout_s=320)
+
+    def delete_pod(self, component: str) -> None:
+        """Delete a component's pods as a drain does, and wait until they are gone."""
+        self.kubectl("delete", "pod", "--selector", self.selector(component), "--wait", timeout_s=180)
+
+    def scale(self, workload: str, replicas: int) -> None:
+        """Ask for a number of replicas, and wait until they are there and ready, and no others."""
+        self.kubectl("scale", workload, f"--replicas={replicas}")
+        self.roll_out(workload)
+        component = workload.rpartition("-")[2]
+        until(lambda: len(self.pods(component)) == replicas, 120, f"{workload} has {replicas} pods")
+
+    def pods(self, component: str) -> list[Any]:
+        """Return a component's pods as the cluster describes them."""
+        pods: list[Any] = self.kubectl.json("get", "pods", "--selector", self.selector(component))["items"]
+        return pods
+
+    def selector(self, component: str) -> str:
+        """Return the labels of a component's pods."""
+        return f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={component}"
+
+    def log(self, component: str, since: datetime | None = None) -> str:
+        """Return what the pods of a component that are there have written, from a moment on."""
+        from_then = [f"--since-time={since.isoformat()}"] if since else []
+        return self.kubectl("logs", "--selector", self.selector(component), "--tail=-1", *from_then)
+
+    def published(self, since: datetime) -> list[Published]:
+        """Return the readings that were published from a moment on, as the producer says itself."""
+        found = []
+        for line in self.log("producer", since).splitlines():
+            message = json.loads(line)["message"]
+            if match := _PUBLISHED.search(message):
+                found.append(Published(**match.groupdict()))
+        return found
+
+    def published_next(self, count: int, since: datetime) -> list[Published]:
+        """Wait until so many readings were published from a moment on, and return those."""
+        return until(
+            lambda: readings if len(readings := self.published(since)) >= count else [],
+            120,
+            f"the producer publishes {count} readings",
+        )[:count]
+
+
+def spans_of(scout: Scout, trace_id: str) -> list[Json]:
+    """Return what scout-sim has of a trace, nothing when it does not know it."""
+    try:
+        spans: list[Json] = scout.get(f"/api/traces/{trace_id}")["spans"]
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != httpx.codes.NOT_FOUND:
+            raise
+        return []
+    return spans
+
+
+def logs_of(scout: Scout, trace_id: str) -> list[Json]:
+    """Return the log records that were written within a trace."""
+    logs: list[Json] = scout.get("/api/logs", trace_id=trace_id)["logs"]
+    return logs
+
+
+def values_of(spans: Sequence[Json], part: str, key: str) -> set[Any]:
+    """Return the values of a key of the spans' attributes or resources."""
+    return {span[part].get(key) for span in spans}

@@ -1,0 +1,72 @@
+"""Every reading of an installed chart is one connected trace, and all three signals of it arrive."""
+
+import pytest
+
+from e2e.readings import expected_of, require_exact
+from e2e.release import Published, Release, logs_of, now, spans_of, until
+from local.golden import METRICS, RESOURCE_OF_A_SENSOR, Json
+from local.scout import Scout
+
+SERVICES = {"mqtt-trace-producer", "mqtt-trace-consumer", "mqtt-trace-echo"}
+ENVIRONMENT = "k8s-tests"
+
+
+@pytest.fixture(scope="module")
+def readings(release: Release) -> list[Published]:
+    """Readings that were published once everything was ready, as the producer says itself."""
+    return release.published_next(12, now())
+
+
+def without_own(resource: Json) -> Json:
+    """Return a resource without what every process has of its own."""
+    return {key: value for key, value in resource.items() if not key.startswith(("telemetry.", "service.instance."))}
+
+
+def test_every_reading_is_exactly_its_four_spans(release: Release, scout: Scout, readings: list[Published]) -> None:
+    """Names, kinds, services, parents, links, status and all attributes are what they have to be, and no fifth span."""
+    require_exact(scout, readings, expected_of(release))
+
+
+def test_the_resource_says_which_sensor_it_was(scout: Scout, readings: list[Published]) -> None:
+    """The publish span's resource has the IoT attributes of its own device."""
+    sensors = set()
+    for reading in readings:
+        publish = next(span for span in spans_of(scout, reading.trace_id) if span["kind"] == "PRODUCER")
+        sensor = publish["attributes"]["messaging.client.id"]
+        environment = {"deployment.environment.name": ENVIRONMENT, "environment": ENVIRONMENT}
+        assert without_own(publish["resource"]) == {**RESOURCE_OF_A_SENSOR, "device.id": sensor, **environment}
+        sensors.add(sensor)
+    assert sensors == {"sensor-001", "sensor-002"}
+
+
+def test_each_service_logs_within_the_trace(release: Release, scout: Scout, readings: list[Published]) -> None:
+    """A record of each service is found by the trace id, in the backend and among the lines of its pod."""
+    trace_id = readings[0].trace_id
+    until(lambda: {log["service"] for log in logs_of(scout, trace_id)} == SERVICES, 60, "a record of each service")
+    for component in ("producer", "consumer", "echo"):
+        assert trace_id in release.log(component), component
+
+
+@pytest.mark.parametrize("service", METRICS)
+def test_the_metrics_of_each_service_arrive(scout: Scout, service: str) -> None:
+    """Each service reports what is promised of it."""
+
+    def names() -> set[str]:
+        return {metric["name"] for metric in scout.get("/api/metrics", service=service)["metrics"]}
+
+    until(lambda: names() >= METRICS[service], 60, f"{METRICS[service]} of {service}")
+
+
+def test_every_resource_names_the_environment(scout: Scout, readings: list[Published]) -> None:
+    """SCOUT_ENVIRONMENT is on every resource of spans, metrics and logs, by both of its names."""
+    trace_id = readings[0].trace_id
+    records = [*spans_of(scout, trace_id), *logs_of(scout, trace_id), *scout.get("/api/metrics")["metrics"]]
+    assert {record["service"] for record in records} >= SERVICES
+    for record in records:
+        assert record["resource"]["deployment.environment.name"] == ENVIRONMENT, record
+        assert record["resource"]["environment"] == ENVIRONMENT, record
+
+
+def test_helm_test_passes(release: Release) -> None:
+    """The chart's own check of one reading succeeds."""
+    assert "Phase:          Succeeded" in release.helm("test", release.name, "--timeout", "5m")

@@ -1,0 +1,92 @@
+"""A kind cluster that has the chart's images."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from local.commands import CommandError, Kubectl, need, run
+
+NAME = "mqtt-trace"
+ROOT = Path(__file__).parents[1]
+CHART = ROOT / "charts" / "mqtt-trace"
+
+# Not the user's own: a test run must not change which cluster his kubectl speaks to.
+KUBECONFIG = ROOT / ".tools" / "kubeconfig"
+
+Say = Callable[[str], object]
+
+_NODE = f"{NAME}-control-plane"
+
+# On the node: images and their ids, as they were loaded. `kind load` by itself would copy all of them each time.
+_LOADED = "/kind/mqtt-trace-images"
+
+
+def prepare(say: Say) -> list[str]:
+    """Create the cluster unless it is there, build the images, and load those that the cluster does not have.
+
+    Returns:
+        The images that were loaded.
+
+    Raises:
+        CommandError: a command is missing or failed.
+    """
+    need("docker", "kind", "kubectl", "helm")
+    _create(say)
+    build_images()
+    return _load(say)
+
+
+def build_images() -> None:
+    """Run `make images`, which tells of its progress itself.
+
+    Raises:
+        CommandError: an image was not built.
+    """
+    if subprocess.run([ROOT / "local" / "images"], check=False).returncode:
+        raise CommandError("the images were not built")
+
+
+def chart_images() -> list[str]:
+    """Return the images that the chart's pods have without further values.
+
+    Raises:
+        CommandError: the chart does not render.
+    """
+    manifests = run("helm", "template", "demo", str(CHART))
+    return sorted(set(re.findall(r'^\s+image: "?([^\s"]+)', manifests, re.MULTILINE)))
+
+
+def _create(say: Say) -> None:
+    """Create the cluster, or take the one that is there."""
+    KUBECONFIG.parent.mkdir(exist_ok=True)
+    if NAME in run("kind", "get", "clusters").split():
+        say(f"kind cluster {NAME} is there already")
+        run("kind", "export", "kubeconfig", "--name", NAME, "--kubeconfig", str(KUBECONFIG))
+    else:
+        say(f"creating kind cluster {NAME}")
+        node_image = os.environ.get("KIND_NODE_IMAGE")
+        chosen = ["--image", node_image] if node_image else []
+        run("kind", "create", "cluster", "--name", NAME, "--kubeconfig", str(KUBECONFIG), "--wait", "180s", *chosen)
+    # A node is ready before names resolve; connections would fail and back off meanwhile.
+    Kubectl(KUBECONFIG, "kube-system")("rollout", "status", "deployment/coredns", "--timeout=180s")
+
+
+def _load(say: Say) -> list[str]:
+    """Load images from Docker; what neither Docker nor the node has, the node pulls."""
+    known = run("docker", "exec", _NODE, "sh", "-c", f"touch {_LOADED}; cat {_LOADED}").splitlines()
+    wanted = {image: f"{image} {image_id}" for image in chart_images() if (image_id := _docker_id(image))}
+    missing = [image for image, line in wanted.items() if line not in known]
+    if missing:
+        say(f"loading {', '.join(missing)}")
+        run("kind", "load", "docker-image", "--name", NAME, *missing)
+        run("docker", "exec", "--interactive", _NODE, "tee", _LOADED, stdin="\n".join(wanted.values()))
+    return missing
+
+
+def _docker_id(image: str) -> str | None:
+    try:
+        return run("docker", "image", "inspect", "--format", "{{.Id}}", image).strip()
+    except CommandError:
+        return None

@@ -1,0 +1,105 @@
+"""`make up`: the chart in a kind cluster, and the first reading's trace as a tree."""
+
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from rich.console import Console
+
+from local.cluster import CHART, KUBECONFIG, prepare
+from local.commands import CommandError, Helm, Kubectl
+from local.connected import missing_step
+from local.forward import PortForward
+from local.processes import ProcessError
+from local.report import trace_tree
+from local.scout import Scout, Span
+
+NAMESPACE = "mqtt-trace"
+RELEASE = "demo"
+
+_SCOUT_SIM = f"{RELEASE}-mqtt-trace-scout-sim"
+_PORT = 4320
+_PATIENCE_S = 120
+
+
+def main() -> int:
+    """Bring it up and show it; returns the exit code."""
+    stay = sys.stdin.isatty() and sys.stdout.isatty()
+    console = Console(highlight=False) if stay else Console(highlight=False, force_terminal=False, width=140)
+    kubectl = Kubectl(KUBECONFIG, NAMESPACE)
+    try:
+        install(console, kubectl)
+        show(console, kubectl, stay=stay)
+    except (CommandError, ProcessError, TimeoutError) as error:
+        print(f"up: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def install(console: Console, kubectl: Kubectl) -> None:
+    """Make the cluster what the working copy says.
+
+    Raises:
+        CommandError: a step failed.
+    """
+    loaded = prepare(console.print)
+    helm = Helm(kubectl.kubeconfig, NAMESPACE)
+    was_there = RELEASE in helm("list", "--short").split()
+    console.print(f"installing the chart as {RELEASE}")
+    helm("upgrade", "--install", RELEASE, str(CHART), "--create-namespace", "--wait", "--timeout", "10m")
+    if was_there and loaded:  # an image that has the same name as before restarts nothing
+        workloads = ["deployment,statefulset", "--selector", f"app.kubernetes.io/instance={RELEASE}"]
+        kubectl("rollout", "restart", *workloads)
+        kubectl("rollout", "status", *workloads, "--timeout=300s")
+
+
+def show(console: Console, kubectl: Kubectl, *, stay: bool) -> None:
+    """Print a connected trace, and where more are; in a terminal until Ctrl-C.
+
+    Raises:
+        TimeoutError: no reading has a connected trace.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="mqtt-trace-") as folder,
+        PortForward(kubectl, _SCOUT_SIM, _PORT, Path(folder) / "port-forward.log") as forward,
+        Scout(forward.url, forward) as scout,
+    ):
+        with console.status("waiting for a trace"):
+            trace_id, spans = first_connected(scout)
+        console.print()
+        console.print(trace_tree(trace_id, spans))
+        console.print(f"\nfor kubectl and helm: export KUBECONFIG={KUBECONFIG}, namespace {NAMESPACE}")
+        if not stay:
+            console.print(f"the trace page: kubectl -n {NAMESPACE} port-forward svc/{_SCOUT_SIM} {_PORT}")
+            return
+        console.print(f"all traces: {forward.url}/   Ctrl-C ends this page; `make down` removes the cluster")
+        try:
+            while True:
+                with suppress(ProcessError):  # between two pods of scout-sim there is nothing to forward to
+                    forward.ensure()
+                time.sleep(1)
+        except KeyboardInterrupt:
+            console.print("the cluster goes on")
+
+
+def first_connected(scout: Scout) -> tuple[str, list[Span]]:
+    """Wait for a connected trace of a reading and return it.
+
+    Raises:
+        TimeoutError: none came.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        for trace_id in scout.trace_ids(service="mqtt-trace-echo", limit=10):
+            if missing_step(spans := scout.spans(trace_id)) is None:
+                return trace_id, spans
+        time.sleep(0.5)
+    raise TimeoutError(f"no reading has a connected trace after {_PATIENCE_S} s: see make e2e, or helm test {RELEASE}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
