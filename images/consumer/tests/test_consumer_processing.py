@@ -186,6 +186,9 @@ def test_the_spans_of_one_reading(make_broker: MakeBroker, make_consumer: MakeCo
         consumer.wait_status(processed=1, in_flight=0)
         assert consumer.stop() == 0  # which exports what is left
     (process,), (call,) = backend.named(f"process {TOPIC}"), backend.named("POST")
+    (line,) = consumer.said(f"processed message on {TOPIC}")
+    assert TRACE_ID in line
+    assert process.span_id.hex() in line
     assert process.kind == Span.SPAN_KIND_CONSUMER
     assert process.trace_id.hex() == call.trace_id.hex() == TRACE_ID
     assert process.parent_span_id.hex() == PARENT_ID

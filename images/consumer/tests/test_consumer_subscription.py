@@ -41,6 +41,17 @@ def test_every_kind_of_filter_becomes_ready(
     assert not consumer.said("stopped with")
 
 
+def test_tls_and_a_password(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
+    """The consumer connects to a broker that asks for both, and says so when the password is wrong."""
+    broker = make_broker(tls=True, users={"consumer": "s3cret"})
+    settings = {"MQTT_TLS": "true", "MQTT_TLS_CA_FILE": str(broker.ca_file), "MQTT_USERNAME": "consumer"}
+    make_consumer(broker, "right", MQTT_PASSWORD="s3cret", **settings).start_ready()  # noqa: S106 - the test broker's
+    wrong = make_consumer(broker, "wrong", MQTT_PASSWORD="guess", **settings)  # noqa: S106 - a wrong one
+    wrong.start()
+    wrong.wait_said("the broker refused the connection: Not authorized; trying again")
+    assert wrong.status["ready"] is False
+
+
 def test_a_filter_that_the_acl_forbids_is_never_ready(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
     """Mosquitto answers SUBSCRIBE with success; the probe that does not come back gives it away."""
     broker = make_broker(acl=["topic write sensors/#"])
