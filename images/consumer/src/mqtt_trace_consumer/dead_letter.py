@@ -13,6 +13,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from mqtt_trace import PublishOutcome, TracedPublisher
+from mqtt_trace.reasons import NO_MATCHING_SUBSCRIBERS
 from mqtt_trace_consumer.metrics import Metrics
 
 ERROR_TYPE = "error.type"
@@ -22,7 +23,6 @@ ORIGINAL_TOPIC = "original.topic"
 _OURS = frozenset({ERROR_TYPE, ERROR_MESSAGE, ORIGINAL_TOPIC})
 _KEPT = ("PayloadFormatIndicator", "ContentType", "ResponseTopic", "CorrelationData")
 _LONGEST_MESSAGE = 1_000
-_NO_SUBSCRIBERS = 0x10
 _OVERHEAD = 1_000
 """Bytes of a packet beside topic, properties and payload: its header, and the trace context."""
 
@@ -141,4 +141,4 @@ def _binary(value: object) -> str:
 def _problem(outcome: PublishOutcome) -> str | None:
     if outcome.error_type is not None:
         return f"could not be published ({outcome.error_type}: {outcome.description})"
-    return "has no subscriber" if outcome.reason_code == _NO_SUBSCRIBERS else None
+    return "has no subscriber" if outcome.reason_code == NO_MATCHING_SUBSCRIBERS else None

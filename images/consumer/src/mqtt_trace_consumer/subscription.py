@@ -16,12 +16,12 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from mqtt_trace.aio import Backoff
+from mqtt_trace.reasons import REFUSED_FROM
 from mqtt_trace_consumer.probe import probe_properties, probe_topic
 
 _ANSWER_TIMEOUT_S = 10.0
 _PROBE_INTERVAL_S = 5.0
 _RECENT_S = 10.0
-_ERROR = 0x80
 _RETAINED_IF_NEW = 1
 """Retain Handling (MQTT 5, section 3.8.3.1): a reconnect to the same session must not bring retained messages again."""
 
@@ -189,7 +189,7 @@ class Subscription:
         refused = [
             f"{name} ({code}, 0x{code.value:02x})"
             for name, code in zip(filters, codes, strict=False)
-            if code.value >= _ERROR
+            if code.value >= REFUSED_FROM
         ]
         return f"the broker refused to subscribe us to {' and '.join(refused)}" if refused else None
 
@@ -204,7 +204,7 @@ class Subscription:
                 await probe.wait()
         except TimeoutError:
             refusal = self._refusals.pop(packet_id, None)
-            if refusal is not None and refusal.value >= _ERROR:
+            if refusal is not None and refusal.value >= REFUSED_FROM:
                 return f"not ready: the broker refused a probe on {topic} ({refusal}): allow us to publish there"
             return (
                 f"not ready: subscribed to {self._names.subscription}, but a probe on {topic} did not come back; "
@@ -243,7 +243,7 @@ class Subscription:
         self, client: Client, userdata: Any, packet_id: int, code: ReasonCode, properties: Properties | None
     ) -> None:
         del client, userdata, properties
-        if self._probes and code.value >= _ERROR:
+        if self._probes and code.value >= REFUSED_FROM:
             self._refusals[packet_id] = code
 
     def _say(self, problem: str) -> None:
