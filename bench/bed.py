@@ -60,9 +60,10 @@ class Bed:
         finally:
             process.stop()
 
-    def spans_received(self) -> int:
-        """Spans that arrived since the last time."""
-        return int(get_json(f"http://{HOST}:{self.sink_port}/spans"))
+    def spans_received(self) -> dict[str, int]:
+        """Spans that arrived since the last time, by service."""
+        counts: dict[str, int] = get_json(f"http://{HOST}:{self.sink_port}/spans")
+        return counts
 
 
 @contextmanager

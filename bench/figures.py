@@ -16,7 +16,7 @@ class Figures:
         count: Messages or requests.
         seconds: Wall time of the measured part.
         cpu_seconds: Processor time from the start of the measured part to the last export.
-        dropped: Telemetry records that it had to give up, as far as it knows.
+        dropped: Spans that were ended and never arrived.
     """
 
     count: int
@@ -46,10 +46,10 @@ class Stopwatch:
         """The measured part is over; what follows is export."""
         self._seconds = time.perf_counter() - self._started
 
-    def report(self, count: int, dropped: int = 0) -> None:
+    def report(self, count: int) -> None:
         """Print the figures of this process."""
         cpu_seconds = time.process_time() - self._cpu_started
-        print(json.dumps({"count": count, "seconds": self._seconds, "cpu_seconds": cpu_seconds, "dropped": dropped}))
+        print(json.dumps({"count": count, "seconds": self._seconds, "cpu_seconds": cpu_seconds}))
 
 
 def read_report(output: str) -> Figures:

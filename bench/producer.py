@@ -51,7 +51,7 @@ def main(host: str, port: int, count: int) -> None:
     telemetry = setup("bench-producer")
     stopwatch = asyncio.run(publish_all(host, port, count))
     telemetry.shutdown(timeout=60)
-    stopwatch.report(count, sum(telemetry.dropped().values()))
+    stopwatch.report(count)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""An OTLP/HTTP receiver that takes everything and keeps the count of spans: a backend that costs next to nothing.
+"""An OTLP/HTTP receiver that takes everything and counts spans: a backend that costs next to nothing.
 
-Usage: python -m bench.sink PORT; then `GET /spans` answers with the number of spans since the last time.
+Usage: python -m bench.sink PORT; then `GET /spans` answers with the number of spans since the last time, by service.
 """
 
 import gzip
 import sys
+from collections import Counter
 
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -23,15 +24,20 @@ async def take(request: web.Request) -> web.Response:
 async def spans(request: web.Request) -> web.Response:
     """Count the spans taken since the last time."""
     bodies = request.app[BODIES]
-    count = sum(_spans_in(body) for body in bodies)
+    counts: Counter[str] = Counter()
+    for body in bodies:
+        counts.update(_spans_in(body))
     bodies.clear()
-    return web.json_response(count)
+    return web.json_response(counts)
 
 
-def _spans_in(body: bytes) -> int:
+def _spans_in(body: bytes) -> Counter[str]:
     raw = gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
-    export = ExportTraceServiceRequest.FromString(raw)
-    return sum(len(scope.spans) for resource in export.resource_spans for scope in resource.scope_spans)
+    counts: Counter[str] = Counter()
+    for one in ExportTraceServiceRequest.FromString(raw).resource_spans:
+        service = next(a.value.string_value for a in one.resource.attributes if a.key == "service.name")
+        counts[service] += sum(len(scope.spans) for scope in one.scope_spans)
+    return counts
 
 
 def main(port: int) -> None:

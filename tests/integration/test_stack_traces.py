@@ -80,7 +80,7 @@ def test_the_logs_of_each_service_are_found_by_the_trace(stack: Stack, reading: 
 
 @pytest.mark.parametrize("service", METRICS)
 def test_the_metrics_of_each_service_arrive(stack: Stack, service: str) -> None:
-    """Each service reports what DESIGN promises of it, without a device in the resource of a metric."""
+    """Each service reports its metrics, without a device in the resource of any."""
 
     def metrics() -> list[Json]:
         found: list[Json] = ask(stack, "metrics", service=service)["metrics"]
