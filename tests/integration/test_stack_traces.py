@@ -68,6 +68,12 @@ def test_the_resource_says_which_sensor_it_was(reading: Json) -> None:
     assert resource == RESOURCE_OF_A_SENSOR
 
 
+def test_the_resource_says_that_the_consumer_is_a_gateway(reading: Json) -> None:
+    """Both spans of the consumer come from a device of that kind, the echo's from none."""
+    kinds = {span["kind"]: span["resource"].get("device.kind") for span in reading["spans"]}
+    assert kinds == {"PRODUCER": "sensor", "CONSUMER": "gateway", "CLIENT": "gateway", "SERVER": None}
+
+
 def test_the_logs_of_each_service_are_found_by_the_trace(stack: Stack, reading: Json) -> None:
     """Producer, consumer and echo each logged within the trace, to OTLP and as JSON on standard output."""
     trace_id = reading["trace_id"]
@@ -87,8 +93,7 @@ def test_the_metrics_of_each_service_arrive(stack: Stack, service: str) -> None:
         return found
 
     wait_for(lambda: {metric["name"] for metric in metrics()} >= METRICS[service])
-    if service == "mqtt-trace-producer":
-        assert not [metric["name"] for metric in metrics() if "device.id" in metric["resource"]]
+    assert not [metric["name"] for metric in metrics() if "device.id" in metric["resource"]]
 
 
 def test_two_sensors_have_a_resource_each(stack: Stack) -> None:

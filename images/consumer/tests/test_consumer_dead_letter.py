@@ -50,6 +50,13 @@ def test_a_message_without_properties_makes_one_too() -> None:
     assert dict(made.json()["UserProperty"])["error.message"] == "x" * 1_000
 
 
+def test_what_paho_would_not_set_is_kept_too() -> None:
+    """A broker may let through what paho refuses a program to set; the dead letter is made all the same."""
+    odd = message(b"5")
+    vars(odd.properties).update(PayloadFormatIndicator=7)
+    assert dead_letter_properties(odd, ValueError()).json()["PayloadFormatIndicator"] == 7
+
+
 def test_the_log_has_the_whole_message() -> None:
     """Text as text; anything else in base64, from which the payload can be had again."""
     document = json.loads(in_words(message(b'{"a": 1}'), ValueError("no good")))

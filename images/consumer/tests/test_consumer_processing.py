@@ -10,7 +10,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from images.consumer.tests.conftest import MakeConsumer
-from images.consumer.tests.harness import Backend, Echo, attributes_of, listening, publish, reading, wait_for
+from images.consumer.tests.harness import OK, Backend, Echo, attributes_of, listening, publish, reading, wait_for
 from local.mosquitto import Mosquitto
 
 MakeBroker = Callable[..., Mosquitto]
@@ -242,3 +242,18 @@ def test_the_spans_of_a_dead_letter(make_broker: MakeBroker, make_consumer: Make
     assert dead_letter.parent_span_id == process.span_id
     assert attributes_of(dead_letter)["messaging.destination.template"] == "dead-letter/sensors/+/reading"
     assert [call.parent_span_id for call in backend.named("POST")] == [process.span_id] * 3
+
+
+def test_a_reading_that_echo_keeps_putting_off_is_named(
+    make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
+) -> None:
+    """It holds up what comes after it, as PUBACKs leave in order, so one line says which message it is."""
+    sick = True
+    echo.answer = lambda payload: (503, {}) if sick and json.loads(payload)["message_id"] == "m-3" else OK
+    broker = make_broker()
+    consumer = make_consumer(broker).start_ready()
+    publish(broker, TOPIC, *(reading(f"m-{number}") for number in range(10)))
+    consumer.wait_said("echo did not take message m-3 on sensors/sensor-001/reading in 3 tries (echo answered 503)")
+    sick = False
+    consumer.wait_status(processed=10, dead_lettered=0, in_flight=0)
+    assert len(consumer.said("echo did not take message")) == 1

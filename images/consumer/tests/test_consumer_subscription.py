@@ -87,6 +87,14 @@ def test_a_refused_suback_is_told_and_tried_again(
     assert consumer.status.items() >= {"ready": False, "subscribed": False}.items()
 
 
+def test_a_broker_that_grants_no_acknowledgement_is_told(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
+    """QoS 0 is success to MQTT, and would lose readings without a word."""
+    consumer = make_consumer(make_broker(config=["max_qos 0"]))
+    consumer.start()
+    consumer.wait_said("the broker grants QoS 0 for sensors/+/reading")
+    assert consumer.status.items() >= {"ready": False, "subscribed": False}.items()
+
+
 def test_not_ready_after_a_disconnect_and_ready_again(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
     """What was proven on one connection is proven anew on the next."""
     broker = make_broker()

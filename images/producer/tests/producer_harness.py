@@ -104,7 +104,11 @@ class Producer(Process):
 
     def wait_line(self, containing: str) -> str:
         """Return the first log message that contains a text, when there is one."""
-        wait_for(lambda: self.lines(containing), f"a line with {containing!r}")
+        try:
+            wait_for(lambda: self.lines(containing), f"a line with {containing!r}")
+        except AssertionError as error:
+            error.add_note("\n".join(["its lines:", *self.lines(), str(self.figures())]))
+            raise
         return self.lines(containing)[0]
 
     def published(self) -> dict[str, str]:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from images.producer.tests.conftest import StartProducer
 from images.producer.tests.producer_harness import Listener, Producer, wait_for
 from local.mosquitto import Mosquitto
@@ -133,12 +135,13 @@ def test_a_wrong_password_is_told_with_the_brokers_reason(
     assert "wrong" not in producer.output()
 
 
+@pytest.mark.parametrize("qos", [1, 2])
 def test_refused_readings_are_counted_and_told_once(
-    make_broker: MakeBroker, start_producer: StartProducer, tmp_path: Path
+    make_broker: MakeBroker, start_producer: StartProducer, tmp_path: Path, qos: int
 ) -> None:
-    """A PUBACK with an error ends the reading: it is neither published nor sent again, and the device goes on."""
+    """A PUBACK or PUBREC with an error ends the reading: it is neither published nor sent again."""
     broker = make_broker(acl=["topic read #"], folder=tmp_path)
-    producer = start_producer(broker.port, DEVICE_COUNT=2)
+    producer = start_producer(broker.port, DEVICE_COUNT=2, PUBLISH_QOS=qos)
     line = producer.wait_line("refuses")
     assert line == f"the broker refuses readings ({NOT_AUTHORIZED}): 2 devices so far"
     wait_for(lambda: dropped(producer) >= 50, "refused readings")

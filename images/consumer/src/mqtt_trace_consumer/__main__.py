@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from opentelemetry.trace import TracerProvider
+
 from mqtt_trace import telemetry
 from mqtt_trace.service import HealthServer, load, run
 from mqtt_trace.tolerant import read_properties_tolerantly
@@ -20,20 +22,25 @@ def main() -> None:
     read_properties_tolerantly()
 
     async def consume(stop: asyncio.Event) -> None:
+        providers = telemetry.setup(PROGRAM, log_level=settings.log_level)
         device = telemetry.Device(id=settings.mqtt_client_id, kind="gateway")
-        providers = telemetry.setup(PROGRAM, attributes=device.attributes(), log_level=settings.log_level)
         try:
-            await _consume(settings, stop)
+            await _consume(settings, providers.device_tracer_provider(device.attributes()), stop)
         finally:
             await asyncio.to_thread(providers.shutdown)
 
     run(consume, PROGRAM)
 
 
-async def _consume(settings: Settings, stop: asyncio.Event) -> None:
-    url, concurrency = str(settings.echo_url), settings.echo_concurrency
-    async with Echo(url, timeout=settings.echo_timeout_s, connections=concurrency) as echo:
-        service = Service(settings, echo)
+async def _consume(settings: Settings, tracer_provider: TracerProvider, stop: asyncio.Event) -> None:
+    echo = Echo(
+        str(settings.echo_url),
+        timeout=settings.echo_timeout_s,
+        connections=settings.echo_concurrency,
+        tracer_provider=tracer_provider,
+    )
+    async with echo:
+        service = Service(settings, echo, tracer_provider)
         async with HealthServer(settings.health_host, settings.health_port, service.status):
             await service.run(stop)
 

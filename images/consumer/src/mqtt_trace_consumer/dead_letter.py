@@ -62,11 +62,16 @@ class DeadLetters:
         """Return when a dead letter has been acknowledged, or else the message stands whole in the log."""
         outcome = await self._publish(message, error, message_id)
         problem = _problem(outcome)
-        self._metrics.dead_lettered(type(error).__name__, published=problem is None)
-        if problem is None:
-            _log.warning("dead-lettered message on %s: %s", message.topic, error)
-        else:
-            _log.error("a dead letter %s, so here it is: %s", problem, in_words(message, error))
+        if problem is not None:
+            self.log(message, error, problem)
+            return
+        self._metrics.dead_lettered(type(error).__name__, published=True)
+        _log.warning("dead-lettered message on %s: %s", message.topic, error)
+
+    def log(self, message: MQTTMessage, error: Exception, problem: str) -> None:
+        """Put the whole message into the log in place of a dead letter."""
+        self._metrics.dead_lettered(type(error).__name__, published=False)
+        _log.error("a dead letter %s, so here it is: %s", problem, in_words(message, error))
 
     async def _publish(self, message: MQTTMessage, error: Exception, message_id: str | None) -> PublishOutcome:
         topic = f"{self._prefix}/{message.topic}"
@@ -106,15 +111,14 @@ def dead_letter_properties(message: MQTTMessage, error: Exception) -> Properties
     """
     properties = Properties(PacketTypes.PUBLISH)
     original = vars(message.properties) if message.properties is not None else {}
-    for name in _KEPT:
-        if name in original:
-            setattr(properties, name, original[name])
-    properties.UserProperty = [
+    user_properties = [
         *(pair for pair in original.get("UserProperty", ()) if pair[0] not in _OURS),
         (ERROR_TYPE, type(error).__name__),
         (ERROR_MESSAGE, str(error)[:_LONGEST_MESSAGE]),
         (ORIGINAL_TOPIC, message.topic),
     ]
+    # Past paho's checks: what one broker let through must not keep a dead letter from being made.
+    vars(properties).update({name: original[name] for name in _KEPT if name in original}, UserProperty=user_properties)
     return properties
 
 

@@ -13,6 +13,7 @@ from typing import Self
 import httpx
 from httpx_aiohttp import AiohttpTransport
 from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
+from opentelemetry.trace import TracerProvider
 
 _KEEP_ALIVE_S = 4.0
 """Shorter than the 5 s of uvicorn: a request on a connection that its server is just closing fails."""
@@ -48,9 +49,12 @@ class Echo:
         url: Where to post.
         timeout: Seconds for connecting, and for each part of the answer.
         connections: How many calls may be under way.
+        tracer_provider: Of the CLIENT spans; the global one by default.
     """
 
-    def __init__(self, url: str, *, timeout: float, connections: int) -> None:
+    def __init__(
+        self, url: str, *, timeout: float, connections: int, tracer_provider: TracerProvider | None = None
+    ) -> None:
         self._url = httpx.URL(url)
         self._timeout = timeout
         self._extensions = {"timeout": httpx.Timeout(timeout).as_dict()}
@@ -58,7 +62,7 @@ class Echo:
             max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=_KEEP_ALIVE_S
         )
         # HTTPXClientInstrumentor().instrument() knows only httpx's own transports: with it there would be no spans.
-        self._transport = AsyncOpenTelemetryTransport(AiohttpTransport(limits=limits))
+        self._transport = AsyncOpenTelemetryTransport(AiohttpTransport(limits=limits), tracer_provider=tracer_provider)
 
     async def post(self, payload: bytes | bytearray) -> None:
         """Post one payload and return when echo has accepted it.

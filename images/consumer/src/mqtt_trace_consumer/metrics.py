@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 from opentelemetry.metrics import MeterProvider, get_meter
 
 
@@ -14,7 +16,7 @@ class Metrics:
     """
 
     def __init__(self, meter_provider: MeterProvider | None = None) -> None:
-        meter = get_meter("mqtt_trace_consumer", "", meter_provider)
+        meter = get_meter("mqtt_trace_consumer", version("mqtt-trace-consumer"), meter_provider)
         self._processed = meter.create_counter("iot.readings.processed", "{reading}", "Readings that echo accepted.")
         self._dead_lettered = meter.create_counter(
             "iot.readings.dead_lettered", "{reading}", "Readings given up, as a dead letter or in the log."

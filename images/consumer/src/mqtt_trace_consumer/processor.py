@@ -9,12 +9,14 @@ from mqtt_trace import TracedConsumer
 from mqtt_trace.aio import Backoff
 from mqtt_trace_consumer.acknowledger import Acknowledger, Delivery
 from mqtt_trace_consumer.dead_letter import DeadLetters
-from mqtt_trace_consumer.echo import Echo, EchoRefusedError
+from mqtt_trace_consumer.echo import Echo, EchoRefusedError, EchoUnavailableError
 from mqtt_trace_consumer.gate import Gate
 from mqtt_trace_consumer.metrics import Metrics
 from mqtt_trace_consumer.reading import PoisonPayloadError, read_message_id
 
 _BETWEEN_TRIES = Backoff(0.2, 2.0)
+_SUSPICIOUS = 3
+"""Tries after which it may be the reading rather than echo; who looks at the log can tell."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +68,8 @@ class Processor:
             return
         except (PoisonPayloadError, EchoRefusedError):
             pass  # dead-lettered
-        except Exception:  # noqa: BLE001 - whatever it is, the worker must go on
+        except Exception as error:  # noqa: BLE001 - whatever it is, the worker must go on
+            self._dead_letters.log(delivery.message, error, "could not be made")
             _log.exception("processing a message on %s failed", delivery.message.topic)
         self._acknowledger.settle(delivery)
 
@@ -75,7 +78,7 @@ class Processor:
         message_id, poison = _inspect(message.payload)
         with self._consumer.process(message, message_id=message_id):
             try:
-                await self._post(delivery, poison)
+                await self._post(delivery, message_id, poison)
             except StaleDeliveryError:
                 raise
             except Exception as error:
@@ -84,14 +87,29 @@ class Processor:
             self._metrics.processed()
             _log.info("processed message on %s", message.topic)
 
-    async def _post(self, delivery: Delivery, poison: PoisonPayloadError | None) -> None:
+    async def _post(self, delivery: Delivery, message_id: str | None, poison: PoisonPayloadError | None) -> None:
         if poison is not None:
             raise poison
 
+        unanswered = 0
+
         async def attempt() -> None:
+            nonlocal unanswered
             if not self._acknowledger.is_current(delivery):
                 raise StaleDeliveryError("the connection was lost; the broker delivers the message again")
-            await self._echo.post(delivery.message.payload)
+            try:
+                await self._echo.post(delivery.message.payload)
+            except EchoUnavailableError as error:
+                unanswered += 1
+                if unanswered == _SUSPICIOUS:
+                    _log.warning(
+                        "echo did not take message %s on %s in %d tries (%s); readings after it wait for it",
+                        message_id,
+                        delivery.message.topic,
+                        unanswered,
+                        error,
+                    )
+                raise
 
         for tries in range(1, self._max_tries + 1):
             try:

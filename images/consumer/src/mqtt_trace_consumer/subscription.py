@@ -184,14 +184,18 @@ class Subscription:
         options = SubscribeOptions(qos=1, retainHandling=_RETAINED_IF_NEW)
         try:
             codes = await self._answer(self._client.subscribe([(name, options) for name in filters]))
-        except TimeoutError:
-            return f"no SUBACK for {filters[0]} within {_ANSWER_TIMEOUT_S:g} s"
+        except TimeoutError as error:
+            return str(error) or f"no SUBACK for {filters[0]} within {_ANSWER_TIMEOUT_S:g} s"
         refused = [
             f"{name} ({code}, 0x{code.value:02x})"
             for name, code in zip(filters, codes, strict=False)
             if code.value >= REFUSED_FROM
         ]
-        return f"the broker refused to subscribe us to {' and '.join(refused)}" if refused else None
+        if refused:
+            return f"the broker refused to subscribe us to {' and '.join(refused)}"
+        if any(code.value == 0 for code in codes):
+            return f"the broker grants QoS 0 for {self._names.subscription}: readings would be lost, allow QoS 1"
+        return None
 
     async def _probe(self) -> str | None:
         """Send a probe, wait for it, and return what is wrong when it does not come."""
@@ -222,7 +226,7 @@ class Subscription:
     async def _answer(self, sent: tuple[MQTTErrorCode, int | None]) -> list[ReasonCode]:
         error, packet_id = sent
         if error != MQTTErrorCode.MQTT_ERR_SUCCESS or packet_id is None:
-            raise TimeoutError(f"not sent: {error.name}")
+            raise TimeoutError(f"SUBSCRIBE or UNSUBSCRIBE was not sent: {error.name}")
         answer: asyncio.Future[list[ReasonCode]] = self._loop.create_future()
         self._answers[packet_id] = answer
         try:

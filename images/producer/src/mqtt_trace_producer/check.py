@@ -17,6 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from mqtt_trace import ConfigurationError, PublishOutcome, TracedPublisher, telemetry
 from mqtt_trace.aio import Connection
+from mqtt_trace.reasons import NO_MATCHING_SUBSCRIBERS
 from mqtt_trace.service import load
 from mqtt_trace_producer.check_evidence import Culprit, SpanCounts, first_gap, span_counts
 from mqtt_trace_producer.check_settings import CheckSettings
@@ -25,7 +26,6 @@ from mqtt_trace_producer.sensor import Sensor
 
 PROGRAM = "mqtt-trace-check"
 
-_NO_MATCHING_SUBSCRIBERS = 0x10
 _PAUSE_S = 0.5
 _AUDIENCE = "b14collector"
 
@@ -146,7 +146,7 @@ class Check:
         if outcome.error_type is not None:
             problem = f"the broker refused {self._topic}: {outcome.error_type} {outcome.description}"
             raise StepFailedError("publish", problem, Culprit.BROKER)
-        if outcome.reason_code == _NO_MATCHING_SUBSCRIBERS:
+        if outcome.reason_code == NO_MATCHING_SUBSCRIBERS:
             raise StepFailedError("publish", f"nobody is subscribed to {self._topic}", Culprit.CONSUMER)
         _say(f"publish: ok, PUBACK for {self._topic}, trace {self._trace_id}")
 

@@ -140,6 +140,7 @@ class Device:
             self._shared.turns.ask(self._take_turn)
 
     def _take_turn(self) -> bool:
+        self._in_turn = False  # should this fail, the next reading asks again
         if self._can_send():
             self._publish(self._waiting.popleft())
             self._settle()
