@@ -139,6 +139,8 @@ class Store:
 def _prepare(connection: sqlite3.Connection) -> None:
     connection.row_factory = sqlite3.Row
     connection.create_function("holds", 3, holds, deterministic=True)
+    # In a container the root is read-only: a large sort, which would go through a file in /tmp, would fail.
+    connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
