@@ -128,8 +128,9 @@ class Connection:
         """Return when the connection is up."""
         await self._up.wait()
 
-    async def run(self) -> None:
-        """Stay connected until `close` is called."""
+    async def run(self, delay: float = 0.0) -> None:
+        """Stay connected from `delay` seconds on until `close` is called."""
+        await self._unless_closing(delay)
         failures = 0
         while not self._closing.is_set():
             self._gone.clear()

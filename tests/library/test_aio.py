@@ -278,3 +278,18 @@ def test_a_callback_that_fails_sees_its_message_once(broker: Mosquitto, caplog: 
         assert caplog.text.count("Caught exception in on_message: callback") == 2
 
     bounded(main)
+
+
+def test_closing_does_not_wait_for_a_delayed_start(broker: Mosquitto) -> None:
+    """A fleet that is stopped while it starts stops at once."""
+
+    async def main() -> None:
+        client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        client.connect_async(broker.host, broker.port)
+        connection = Connection(client)
+        task = asyncio.create_task(connection.run(delay=10 * DEADLINE_S))
+        await asyncio.sleep(0)
+        await connection.close()
+        await task
+
+    bounded(main)

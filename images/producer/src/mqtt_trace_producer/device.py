@@ -93,8 +93,7 @@ class Device:
 
     async def run(self, delay: float) -> None:
         """Stay connected from `delay` seconds on until `close`."""
-        await asyncio.sleep(delay)
-        await self._connection.run()
+        await self._connection.run(delay)
 
     def stop_reading(self) -> None:
         """Take no more readings."""
