@@ -1,0 +1,119 @@
+"""What has to fail does fail, and says why."""
+
+import json
+import re
+import secrets
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from e2e.client_pods import ClientPods
+from e2e.readings import expected_of, require_exact
+from e2e.release import Published, Release, now, spans_of, until
+from local.commands import CommandError
+from local.scout import Scout
+
+NOT_AUTHORIZED = 0x87
+SUCCESS = 0x00
+
+
+@pytest.fixture(scope="module")
+def ask(release: Release) -> Iterator[ClientPods]:
+    """Pods that ask the broker."""
+    pods = ClientPods(release)
+    yield pods
+    pods.close()
+
+
+@pytest.fixture
+def without_propagation(release: Release) -> Iterator[None]:
+    """The producer sends no context while the test runs."""
+    release.apply("producer.env.OTEL_PROPAGATORS=none")
+    yield
+    release.apply()
+
+
+@pytest.fixture
+def mend(release: Release) -> Iterator[Callable[[], None]]:
+    """The Collector has a client secret that the backend does not know, until this is called or the test ends."""
+    right = release.kubectl.json("get", "secret", release.object("scout-sim"))["data"]["client-secret"]
+    set_client_secret(release, b64encode(secrets.token_hex(16).encode()).decode())
+    with ExitStack() as broken:
+        broken.callback(set_client_secret, release, right)
+        yield broken.close
+
+
+def set_client_secret(release: Release, encoded: str) -> None:
+    """Change what the Collector authenticates with; the backend has read it already."""
+    patch = json.dumps({"data": {"client-secret": encoded}})
+    release.kubectl("patch", "secret", release.object("scout-sim"), "--patch", patch)
+    release.delete_pod("otel-collector")
+    release.roll_out(f"statefulset/{release.object('otel-collector')}")
+
+
+@pytest.mark.usefixtures("without_propagation")
+def test_without_propagation_no_reading_is_connected(release: Release, scout: Scout) -> None:
+    """The requirement of the four spans fails, and the consumer's own trace names the missing context."""
+    start = now()
+    readings = release.published_next(2, start)
+    until(lambda: spans_of(scout, readings[-1].trace_id), 60, "the publish span arrives")
+    with pytest.raises(AssertionError, match="is connected"):
+        require_exact(scout, readings, expected_of(release), seconds=10)
+    orphans = until(
+        lambda: scout.trace_ids(missing_context="true", since=str(start.timestamp())), 60, "a trace without context"
+    )
+    (root,) = [span for span in spans_of(scout, orphans[0]) if span["parent_span_id"] is None]
+    assert root["kind"] == "CONSUMER"
+    assert root["attributes"]["mqtt.missing_context_reason"] == "absent"
+
+
+def spans_printed(release: Release, reading: Published) -> set[str]:
+    """Return the names of a reading's spans in the Collector's log, where each has a line with name and both ids."""
+    lines = re.finditer(rf"^(.+) {reading.trace_id} [0-9a-f]{{16}}\b", release.log("otel-collector"), re.MULTILINE)
+    return {line[1] for line in lines}
+
+
+def test_a_wrong_client_secret_is_seen_where_one_looks(
+    release: Release, scout: Scout, mend: Callable[[], None]
+) -> None:
+    """Nothing arrives; the Collector prints each span and its error, `helm test` the step; the right one mends it."""
+    readings = release.published_next(4, now())
+    for reading in readings:
+        until(lambda reading=reading: len(spans_printed(release, reading)) == 4, 60, "the Collector prints four spans")  # type: ignore[misc] # mypy does not infer a lambda with a default
+    until(lambda: "invalid_client" in release.log("otel-collector"), 60, "the Collector's log names the refusal")
+    with pytest.raises(CommandError):
+        release.helm("test", release.name, "--timeout", "3m")
+    said = release.kubectl("logs", release.object("test"))
+    assert "credentials: FAILED" in said
+    assert "invalid_client" in said
+    assert "next: kubectl" in said
+    assert not any(spans_of(scout, reading.trace_id) for reading in readings)
+    mend()
+    require_exact(scout, readings, expected_of(release))
+
+
+def test_a_pod_needs_the_label_to_reach_the_broker(ask: ClientPods) -> None:
+    """Without it the NetworkPolicy keeps the connection from being made; with it the same pod's twin gets in."""
+    assert "unreachable" in ask("outsider", "producer", publish="sensors/control-001/reading")
+    assert ask("insider", "producer", publish="sensors/_probe-control/reading")["connack"] == SUCCESS
+
+
+def test_a_wrong_password_is_refused(ask: ClientPods) -> None:
+    """The CONNACK says that it is not authorized."""
+    answer = ask("insider", "producer", password="wrong", publish="sensors/control-001/reading")  # noqa: S106 - that is the point
+    assert answer["connack"] == NOT_AUTHORIZED
+    assert "puback" not in answer
+
+
+def test_a_publish_against_the_acl_is_refused(ask: ClientPods) -> None:
+    """The PUBACK says that it is not authorized; the consumer, whom the ACL lets, is not refused."""
+    assert ask("insider", "producer", publish="dead-letter/control")["puback"] == NOT_AUTHORIZED
+    assert ask("insider", "consumer", publish="dead-letter/control")["puback"] != NOT_AUTHORIZED
+
+
+def test_a_subscription_against_the_acl_gets_nothing(ask: ClientPods) -> None:
+    """The producer's user receives no reading, while the consumer's user does from the same place."""
+    assert ask("insider", "producer", subscribe="sensors/+/reading")["received"] == []
+    assert ask("insider", "consumer", subscribe="sensors/+/reading")["received"] != []

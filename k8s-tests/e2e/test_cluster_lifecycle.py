@@ -1,0 +1,74 @@
+"""From install to uninstall, with each version of Helm."""
+
+import json
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from e2e.release import Release, now, spans_of, until
+from local.commands import Helm, Kubectl
+from local.scout import Scout
+
+NAMESPACE = "mqtt-trace-e2e-lifecycle"
+
+# What every namespace has.
+_GIVEN = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
+
+
+@pytest.fixture(params=["helm", "helm4"])
+def release(
+    request: pytest.FixtureRequest, make_namespace: Callable[[str], Kubectl], options: tuple[str, ...]
+) -> Release:
+    """A release of the test's own, not installed yet."""
+    if shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not on PATH")
+    kubectl = make_namespace(NAMESPACE)
+    return Release("other", Helm(kubectl.kubeconfig, NAMESPACE, request.param), kubectl, options)
+
+
+def passwords(release: Release) -> dict[str, str]:
+    """Return the generated values of the release's Secrets."""
+    secrets = release.kubectl.json("get", "secret", "--selector", f"app.kubernetes.io/instance={release.name}")["items"]
+    return {f"{secret['metadata']['name']}/{key}": value for secret in secrets for key, value in secret["data"].items()}
+
+
+def left_in(kubectl: Kubectl) -> set[str]:
+    """Return everything in the namespace that was not there from the start, events aside."""
+    kinds = kubectl("api-resources", "--namespaced", "--verbs=list", "--output=name").split()
+    kept = ",".join(kind for kind in kinds if not kind.startswith(("events", "pods.metrics")))
+    names = kubectl("get", kept, "--ignore-not-found", "--output=name").split()
+    return set(names) - _GIVEN
+
+
+def volumes_of(kubectl: Kubectl) -> list[str]:
+    """Return the persistent volumes that claims of the namespace are bound to."""
+    volumes = json.loads(kubectl("get", "persistentvolumes", "--output=json"))["items"]
+    return [
+        volume["metadata"]["name"]
+        for volume in volumes
+        if volume["spec"].get("claimRef", {}).get("namespace") == kubectl.namespace
+    ]
+
+
+def test_install_upgrade_uninstall(release: Release, open_scout: Callable[[Release], Scout]) -> None:
+    """An upgrade with other values is seen in the traces and keeps the passwords; an uninstall leaves nothing."""
+    release.apply()
+    release.helm("test", release.name, "--timeout", "5m")
+    before = passwords(release)
+    assert before
+
+    release.apply("scout.environment=upgraded", "producer.deviceId=upgraded-001", "consumer.replicas=2")
+    assert passwords(release) == before
+    scout = open_scout(release)
+    (reading,) = release.published_next(1, now())
+    spans = until(
+        lambda: spans if len(spans := spans_of(scout, reading.trace_id)) == 4 else [], 60, "the reading's four spans"
+    )
+    assert {span["resource"]["environment"] for span in spans} == {"upgraded"}
+    assert spans[0]["name"].startswith("publish sensors/upgraded-")
+    release.helm("test", release.name, "--timeout", "5m")
+
+    release.helm("uninstall", release.name, "--wait", "--timeout", "5m")
+    until(lambda: not left_in(release.kubectl), 60, "everything is gone")
+    until(lambda: not volumes_of(release.kubectl), 60, "the volumes are gone")
