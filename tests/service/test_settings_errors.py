@@ -49,7 +49,7 @@ def test_without_variables_the_documented_defaults_hold() -> None:
     settings = load(BrokerSettings, "program")
     assert (settings.mqtt_broker_host, settings.mqtt_broker_port) == ("mosquitto", 1883)
     assert (settings.health_host, settings.health_port) == ("0.0.0.0", 8080)  # noqa: S104 - the default under test
-    assert settings.tls_context() is None
+    assert settings.tls_context is None
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_tls_verifies_the_certificate_and_the_host_name(monkeypatch: pytest.Monk
     monkeypatch.setenv("MQTT_TLS_CA_FILE", str(made.ca))
     monkeypatch.setenv("MQTT_TLS_CERT_FILE", str(made.certificate))
     monkeypatch.setenv("MQTT_TLS_KEY_FILE", str(made.key))
-    context = load(BrokerSettings, "program").tls_context()
+    context = load(BrokerSettings, "program").tls_context
     assert context is not None
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
@@ -176,5 +176,5 @@ def test_a_file_without_a_certificate_is_named(variable: str, monkeypatch: pytes
     monkeypatch.setenv(variable, __file__)
     settings = load(BrokerSettings, "program")
     with pytest.raises(ConfigurationError, match="cannot be used") as raised:
-        settings.tls_context()
+        settings.make_client("any")
     assert raised.value.variable == variable

@@ -1,8 +1,11 @@
 """Settings that every service has, and those of a service that talks to a broker."""
 
 import ssl
+from functools import cached_property
 from typing import Literal, Self
 
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from pydantic import Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -56,6 +59,23 @@ class BrokerSettings(ServiceSettings):
                     raise ConfigurationError(variable=variable, problem="is set, but MQTT_TLS is not true")
         return self
 
+    def make_client(self, client_id: str, *, manual_ack: bool = False) -> Client:
+        """A paho client with MQTT 5 and callback API version 2, and with the broker's credentials and TLS.
+
+        Raises:
+            mqtt_trace.ConfigurationError: A file that holds no usable certificate or key.
+        """
+        client = Client(
+            CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5, manual_ack=manual_ack
+        )
+        if self.mqtt_username is not None:
+            password = self.mqtt_password
+            client.username_pw_set(self.mqtt_username, password.get_secret_value() if password else None)
+        if self.tls_context is not None:
+            client.tls_set_context(self.tls_context)
+        return client
+
+    @cached_property
     def tls_context(self) -> ssl.SSLContext | None:
         """The context for the broker's connection, or None without TLS; certificate and host name are verified.
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from opentelemetry.trace import TracerProvider
 from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -182,18 +181,7 @@ class Service:
 
 
 def _client(settings: Settings) -> Client:
-    client = Client(
-        CallbackAPIVersion.VERSION2,
-        settings.mqtt_client_id,
-        protocol=MQTTProtocolVersion.MQTTv5,
-        manual_ack=True,
-    )
-    if settings.mqtt_username is not None:
-        password = settings.mqtt_password
-        client.username_pw_set(settings.mqtt_username, password.get_secret_value() if password else None)
-    context = settings.tls_context()
-    if context is not None:
-        client.tls_set_context(context)
+    client = settings.make_client(settings.mqtt_client_id, manual_ack=True)
     properties = Properties(PacketTypes.CONNECT)
     properties.SessionExpiryInterval = settings.mqtt_session_expiry_s
     properties.ReceiveMaximum = settings.receive_maximum

@@ -12,8 +12,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 from opentelemetry import trace
-from paho.mqtt.client import Client, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion
 
 from mqtt_trace import ConfigurationError, PublishOutcome, TracedPublisher, telemetry
 from mqtt_trace.aio import Connection
@@ -153,12 +151,7 @@ class Check:
     @asynccontextmanager
     async def _publisher(self, providers: telemetry.Telemetry, broker: str) -> AsyncIterator[TracedPublisher]:
         settings = self._settings
-        client = Client(CallbackAPIVersion.VERSION2, client_id=self._device_id, protocol=MQTTv5)
-        if settings.mqtt_username is not None:
-            password = settings.mqtt_password
-            client.username_pw_set(settings.mqtt_username, password.get_secret_value() if password else None)
-        if (tls := settings.tls_context()) is not None:
-            client.tls_set_context(tls)
+        client = settings.make_client(self._device_id)
         client.connect_async(settings.mqtt_broker_host, settings.mqtt_broker_port, settings.mqtt_keepalive_s)
         device = telemetry.Device(id=self._device_id, kind="sensor").attributes()
         publisher = TracedPublisher(client, tracer_provider=providers.device_tracer_provider(device))

@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
-from paho.mqtt.client import Client, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.client import Client
 
 from mqtt_trace import Options, TracedPublisher, telemetry
 from mqtt_trace_producer.connectivity import Connectivity
@@ -46,7 +45,6 @@ class Fleet:
         self._providers = providers
         self._options = options
         self._tasks = tasks
-        self._tls = settings.tls_context()
         self._tally = Tally(providers.meter_provider)
         self._connectivity = Connectivity(f"{settings.mqtt_broker_host}:{settings.mqtt_broker_port}")
         self._executor = ThreadPoolExecutor(_CONNECTING_THREADS, thread_name_prefix="connect")
@@ -100,14 +98,9 @@ class Fleet:
 
     def _make_client(self, device_id: str) -> Client:
         settings = self._settings
-        client = Client(CallbackAPIVersion.VERSION2, client_id=device_id, protocol=MQTTv5)
+        client = settings.make_client(device_id)
         client.max_inflight_messages_set(0)  # a device has its own window: paho's costs a scan per PUBACK
         client.max_queued_messages_set(0)
-        if settings.mqtt_username is not None:
-            password = settings.mqtt_password
-            client.username_pw_set(settings.mqtt_username, password.get_secret_value() if password else None)
-        if self._tls is not None:
-            client.tls_set_context(self._tls)
         client.connect_async(settings.mqtt_broker_host, settings.mqtt_broker_port, settings.mqtt_keepalive_s)
         return client
 
