@@ -1,0 +1,129 @@
+"""What is published is processed and traced, whatever is taken away meanwhile."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+import pytest
+
+from e2e.release import Published, Release, now, spans_of, until
+from local.golden import Json
+from local.scout import Scout
+
+DEVICES = 50
+SERVICES = {"mqtt-trace-producer", "mqtt-trace-consumer", "mqtt-trace-echo"}
+ECHO_AWAY_S = 60
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fleet(release: Release) -> Iterator[None]:
+    """Fifty sensors publish during these tests, each every two seconds."""
+    release.apply(f"producer.devices={DEVICES}", "producer.intervalSeconds=2")
+    release.published_next(DEVICES, now())
+    yield
+    release.apply()
+
+
+def complete_traces(scout: Scout, since: datetime) -> dict[str, Json]:
+    """Return the summaries of traces that began then and lead from a publish to echo without a gap, by trace id."""
+    since_then = str(since.timestamp())
+    return {
+        trace["trace_id"]: trace
+        for trace in scout.get("/api/traces", since=since_then, service="mqtt-trace-echo", limit=100_000)["traces"]
+        if trace["connected"] and set(trace["services"]) == SERVICES and not trace["missing_context"]
+    }
+
+
+def messages_processed(scout: Scout) -> set[str]:
+    """Return the traces in which the consumer logged that it had processed the message."""
+    logs = scout.get("/api/logs", service="mqtt-trace-consumer", contains="processed message", limit=100_000)["logs"]
+    return {log["trace_id"] for log in logs}
+
+
+def long_before(moment: datetime) -> datetime:
+    """Return when a reading may have been taken that was acknowledged from this moment on."""
+    return moment - timedelta(minutes=10)
+
+
+def unheard(scout: Scout, since: datetime) -> set[str]:
+    """Return the traces whose PUBACK said that nobody is subscribed (reason code 0x10, MQTT 5, section 3.4.2.1)."""
+    since_then = str(since.timestamp())
+    return set(scout.trace_ids(attribute="mqtt.reason_code=16", since=since_then, limit=100_000))
+
+
+def require_all(
+    release: Release, scout: Scout, since: datetime, *, but: Callable[[], set[str]] = set
+) -> list[Published]:
+    """Let every sensor publish once more, then require every reading since then to be processed and traced."""
+    release.published_next(DEVICES, now())
+    readings = release.published(since)
+    wanted, taken = {reading.trace_id for reading in readings}, long_before(since)
+    assert len(wanted) == len(readings) >= DEVICES
+    until(lambda: not wanted - complete_traces(scout, taken).keys() - but(), 120, f"{len(wanted)} complete traces")
+    until(lambda: not wanted - messages_processed(scout) - but(), 60, f"{len(wanted)} processed messages")
+    return readings
+
+
+def test_what_the_broker_takes_for_somebody_outlives_its_pod(release: Release, scout: Scout) -> None:
+    """Every reading is processed, but those of which the PUBACK itself says that nobody is subscribed.
+
+    Mosquitto 2.0 keeps sessions over a restart, but no shared subscription: it is there again with its consumer.
+    """
+    start = now()
+    release.published_next(DEVICES, start)
+    release.delete_pod("mosquitto")
+    release.roll_out(f"statefulset/{release.object('mosquitto')}")
+    back = now()
+    until(lambda: complete_traces(scout, back), 120, "the consumer is subscribed again")
+    require_all(release, scout, start, but=lambda: unheard(scout, long_before(start)))
+
+
+@pytest.mark.parametrize("component", ["consumer", "otel-collector", "scout-sim"])
+def test_no_reading_is_lost_when_a_pod_is_deleted(release: Release, scout: Scout, component: str) -> None:
+    """Every reading that was published while the pod was away is processed, and its trace is whole."""
+    start = now()
+    release.published_next(DEVICES, start)
+    release.delete_pod(component)
+    release.roll_out(f"statefulset/{release.object(component)}")
+    require_all(release, scout, start)
+
+
+def test_no_reading_is_lost_while_echo_is_away(release: Release, scout: Scout) -> None:
+    """The consumer waits for echo, without a restart, and then processes what has come meanwhile."""
+    start = now()
+    echo = f"deployment/{release.object('echo')}"
+    release.scale(echo, 0)
+    time.sleep(ECHO_AWAY_S)  # not for a result: it is away for that long
+    release.scale(echo, 1)
+    require_all(release, scout, start)
+    (consumer,) = release.pods("consumer")
+    assert consumer["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+def test_replicas_share_the_readings(release: Release, scout: Scout) -> None:
+    """From one replica to three and back each reading is processed by one of them, unless it was delivered again."""
+    start = now()
+    consumer = f"statefulset/{release.object('consumer')}"
+    release.scale(consumer, 3)
+    release.published_next(3 * DEVICES, now())
+    for number in range(3):
+        replica = f"messaging.client.id={release.object('consumer')}-{number}"
+        until(lambda replica=replica: traces_with(scout, replica, start), 60, f"a reading with {replica}")  # type: ignore[misc] # mypy does not infer a lambda with a default
+    release.scale(consumer, 1)
+    readings = require_all(release, scout, start)
+    traces = complete_traces(scout, long_before(start))
+    for reading in readings:
+        if traces[reading.trace_id]["span_count"] > 4:
+            require_redelivery(spans_of(scout, reading.trace_id))
+
+
+def traces_with(scout: Scout, attribute: str, since: datetime) -> list[str]:
+    """Return traces in which some span has an attribute, written as `key=value`."""
+    return scout.trace_ids(attribute=attribute, since=str(since.timestamp()), limit=1)
+
+
+def require_redelivery(spans: list[Json]) -> None:
+    """Require the broker to have said of a message that two replicas processed that it delivered it again."""
+    processed = sorted((span for span in spans if span["kind"] == "CONSUMER"), key=lambda span: span["start_ns"])
+    if len({span["attributes"]["messaging.client.id"] for span in processed}) > 1:
+        assert all(span["attributes"]["mqtt.duplicate"] for span in processed[1:]), processed
