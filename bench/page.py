@@ -16,7 +16,8 @@ def page(sections: Iterable[str]) -> str:
         "# Performance\n\n"
         "`make bench` measures the straightforward way, which is the guide's code put together as it stands "
         "(`bench/straightforward/`), and this project against the same Mosquitto in one run, in turn, and keeps the "
-        "median of three. On another machine the figures differ; on one that is shared with others the ratios move, too.\n\n"
+        "median of three. On another machine the figures differ; on one that is shared with others the ratios move, "
+        "too.\n\n"
         f"This run: {os.cpu_count()} cores, Python {platform.python_version()}, broker, clients and OTLP receiver on "
         "the same cores, every span exported by OTLP/HTTP.\n"
     )
@@ -27,8 +28,8 @@ def publishing(results: Results) -> str:
     """The section on publishing."""
     text = (
         f"Ours is {ratio(results, 'ours', 'straightforward'):.2f} times the straightforward way and "
-        f"{ratio(results, 'ours', 'untraced'):.2f} times paho without any tracing. It has thirteen attributes on a span "
-        "and two metrics, where the straightforward way has four attributes and no metric."
+        f"{ratio(results, 'ours', 'untraced'):.2f} times paho without any tracing. It has thirteen attributes on a "
+        "span and two metrics, where the straightforward way has four attributes and no metric."
     )
     return _section("Publishing, QoS 1, until PUBACK", "publishes", results, text)
 
