@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ import yaml
 from charts.generate import CHART
 
 ROOT = Path(__file__).parents[2]
-DOCKERFILES = sorted(ROOT.glob("images/*/Dockerfile"))
-SERVICES = [path.parent.name for path in DOCKERFILES]
+# The operator stands beside the services, for it is none.
+DOCKERFILES = sorted([*ROOT.glob("images/*/Dockerfile"), *ROOT.glob("operator/Dockerfile")])
+PROJECTS = sorted([*ROOT.glob("images/*/pyproject.toml"), *ROOT.glob("operator/pyproject.toml")])
+FOLDERS = {path.parent.name: path.parent for path in DOCKERFILES}
+SERVICES = list(FOLDERS)
 
 by_service = pytest.mark.parametrize("service", SERVICES)
 
@@ -25,7 +29,7 @@ def load(path: Path) -> Any:
 
 def dockerfile(service: str) -> str:
     """A service's Dockerfile."""
-    return (ROOT / "images" / service / "Dockerfile").read_text()
+    return (FOLDERS[service] / "Dockerfile").read_text()
 
 
 def value_path(service: str) -> str:
@@ -35,14 +39,14 @@ def value_path(service: str) -> str:
 
 def test_every_service_has_a_dockerfile() -> None:
     """There is none without, and none for something else."""
-    assert sorted(path.parent.name for path in ROOT.glob("images/*/pyproject.toml")) == SERVICES
+    assert [path.parent.name for path in PROJECTS] == SERVICES
 
 
 def test_skaffold_builds_the_same_images() -> None:
     """Each artifact has its Dockerfile, and each Dockerfile its artifact."""
     artifacts = load(ROOT / "skaffold.yaml")["build"]["artifacts"]
     built = {artifact["image"]: artifact["docker"]["dockerfile"] for artifact in artifacts}
-    assert built == {f"mqtt-trace-{service}": f"images/{service}/Dockerfile" for service in SERVICES}
+    assert built == {f"mqtt-trace-{path.parent.name}": str(path.relative_to(ROOT)) for path in DOCKERFILES}
 
 
 def test_skaffold_hands_each_image_to_the_chart() -> None:
@@ -58,12 +62,21 @@ def test_skaffold_hands_each_image_to_the_chart() -> None:
     assert (ROOT / release["chartPath"]) == CHART
 
 
+def test_everything_of_a_version_has_its_number() -> None:
+    """Chart, images and Python packages are released together: Chart.yaml says as what."""
+    chart = load(CHART / "Chart.yaml")
+    projects = [ROOT / "pyproject.toml", *PROJECTS]
+    versions = {str(path.relative_to(ROOT)): tomllib.loads(path.read_text())["project"]["version"] for path in projects}
+    assert versions == dict.fromkeys(versions, chart["appVersion"])
+    assert chart["version"] == chart["appVersion"]
+    assert f"}}:{chart['appVersion']}\n" in (CHART / "README.md").read_text()
+
+
 @by_service
 def test_the_chart_runs_the_image_that_is_built(service: str) -> None:
-    """Its repository is the image's name, its tag the chart's appVersion, and that the version of the Dockerfile."""
+    """Its repository is the image's name, its tag the chart's appVersion."""
     image = load(CHART / "values.yaml")[value_path(service)]["image"]
     assert image == {"repository": f"mqtt-trace-{service}", "tag": ""}
-    assert f"ARG VERSION={load(CHART / 'Chart.yaml')['appVersion']}\n" in dockerfile(service)
 
 
 @by_service
@@ -71,7 +84,7 @@ def test_an_image_starts_its_own_command(service: str) -> None:
     """In exec form, so that SIGTERM reaches Python, and one that the project installs."""
     command = f"mqtt-trace-{service}"
     assert f'\nENTRYPOINT ["{command}"]\n' in dockerfile(service)
-    assert f"\n{command} = " in (ROOT / "images" / service / "pyproject.toml").read_text()
+    assert f"\n{command} = " in (FOLDERS[service] / "pyproject.toml").read_text()
 
 
 @by_service

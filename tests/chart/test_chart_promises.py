@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from charts.generate import EXAMPLES
+from charts.generate import CHART, EXAMPLES
 from local.mosquitto import Mosquitto
 from tests.chart.conftest import Manifest, Render
 
@@ -100,12 +100,13 @@ def test_every_container_has_resources_and_probes(example: Path) -> None:
 @by_example
 def test_every_object_carries_the_labels_of_its_component(example: Path) -> None:
     """The recommended labels of Kubernetes, and selectors that match their own pods only."""
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
     manifests = checked_in(example)
     for manifest in manifests:
         labels = manifest["metadata"]["labels"]
         assert labels["app.kubernetes.io/instance"] == "demo"
         assert labels["app.kubernetes.io/part-of"] == "mqtt-trace"
-        assert labels["helm.sh/chart"] == "mqtt-trace-0.1.0"
+        assert labels["helm.sh/chart"] == f"mqtt-trace-{version}"
         if manifest["kind"] in ("Deployment", "StatefulSet"):
             selector = manifest["spec"]["selector"]["matchLabels"]
             own = manifest["spec"]["template"]["metadata"]["labels"]
