@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mqtt_trace._errors import ConfigurationError
+from mqtt_trace.topics import is_topic_filter
 
 
 class Relation(StrEnum):
@@ -35,6 +36,8 @@ class Options:
 
     Attributes:
         relation: Policy for process spans of messages that are not retained.
+        trusted_topics: Filters of the topics whose contexts are continued; others are linked to, and their baggage is
+            left out. None trusts every topic.
         baggage_keys: Baggage entries that may leave the process; every other one stays.
         baggage_max_bytes: Bound on the serialized baggage of one message; entries beyond it stay.
         json_fallback: Carry the context in a `_trace` key of JSON payloads on connections without user properties.
@@ -42,6 +45,7 @@ class Options:
     """
 
     relation: Relation = Relation.PARENT
+    trusted_topics: tuple[str, ...] | None = None
     baggage_keys: frozenset[str] = frozenset()
     baggage_max_bytes: int = 1024
     json_fallback: bool = False
@@ -57,6 +61,7 @@ class Options:
         default = cls()
         return cls(
             relation=_relation(environ.get("MQTT_TRACE_RELATION", "")) or default.relation,
+            trusted_topics=_filters("MQTT_TRACE_TRUSTED_TOPICS", environ) or default.trusted_topics,
             baggage_keys=frozenset(_items(environ.get("MQTT_TRACE_BAGGAGE_KEYS", ""))),
             baggage_max_bytes=_size("MQTT_TRACE_BAGGAGE_MAX_BYTES", environ, default.baggage_max_bytes),
             json_fallback=_flag("MQTT_TRACE_JSON_FALLBACK", environ),
@@ -76,6 +81,15 @@ def _relation(text: str) -> Relation | None:
     except ValueError:
         problem = f"must be parent or link (got {text!r})"
         raise ConfigurationError(variable="MQTT_TRACE_RELATION", problem=problem) from None
+
+
+def _filters(variable: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    filters = _items(environ.get(variable, ""))
+    for text in filters:
+        if not is_topic_filter(text):
+            problem = f"+ must be a whole level, and # the whole last level (MQTT 5, section 4.7.1; got {text!r})"
+            raise ConfigurationError(variable=variable, problem=problem)
+    return tuple(filters)
 
 
 def _size(variable: str, environ: Mapping[str, str], default: int) -> int:

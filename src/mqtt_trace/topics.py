@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from paho.mqtt.matcher import MQTTMatcher
@@ -27,15 +27,49 @@ class Subscription:
 
 
 class Subscriptions:
-    """Finds the subscription that matches a topic."""
+    """Finds the subscription that a message came through.
 
-    def __init__(self, filters: Iterable[str] = ()) -> None:
+    Args:
+        filters: As they are sent in SUBSCRIBE.
+        identifiers: The filters that were subscribed to with a Subscription Identifier (MQTT 5, section 3.8.2.1.2).
+    """
+
+    def __init__(self, filters: Iterable[str] = (), identifiers: Mapping[int, str] | None = None) -> None:
         self._matcher = MQTTMatcher()
+        self._identified: dict[int, Subscription] = {}
         for text in filters:
-            subscription = Subscription.parse(text)
-            self._matcher[subscription.topic_filter] = subscription
+            self.add(text)
+        for identifier, text in (identifiers or {}).items():
+            self.add(text, identifier)
 
-    def match(self, topic: str) -> Subscription | None:
-        """The first matching subscription, or None."""
-        found: Subscription | None = next(self._matcher.iter_match(topic), None)
-        return found
+    def add(self, text: str, identifier: int | None = None) -> None:
+        """Take note of one more subscription."""
+        subscription = Subscription.parse(text)
+        self._matcher[subscription.topic_filter] = subscription
+        if identifier is not None:
+            self._identified[identifier] = subscription
+
+    def match(self, topic: str, identifiers: Iterable[int] = ()) -> Subscription | None:
+        """The subscription that a message came through, or None if it is not known.
+
+        Args:
+            topic: The topic of the message.
+            identifiers: Its Subscription Identifiers (MQTT 5, section 3.3.2.3.8). They say exactly which subscriptions
+                it came through, and are believed; without them, or when they are not known, it is one that matches
+                the topic. Of several the most specific is chosen.
+        """
+        named = [self._identified[identifier] for identifier in identifiers if identifier in self._identified]
+        matching: Iterator[Subscription] = self._matcher.iter_match(topic)  # paho's order: literal levels, then + and #
+        if not named:
+            return next(matching, None)
+        return named[0] if len(named) == 1 else next((one for one in matching if one in named), named[0])
+
+
+def is_topic_filter(text: str) -> bool:
+    """Whether `+` stands only as a whole level and `#` only as the whole last one (MQTT 5, section 4.7.1)."""
+    *above, last = text.split("/")
+    return bool(text) and all(_is_level(level, "+") for level in above) and _is_level(last, "+#")
+
+
+def _is_level(text: str, wildcards: str) -> bool:
+    return (len(text) == 1 and text in wildcards) or not set(text) & {"+", "#", "\0"}

@@ -12,7 +12,9 @@ def test_an_empty_environment_gives_the_defaults() -> None:
     assert (
         Options.from_env({})
         == Options()
-        == Options.from_env({"MQTT_TRACE_RELATION": "", "MQTT_TRACE_BAGGAGE_KEYS": " "})
+        == Options.from_env(
+            {"MQTT_TRACE_RELATION": "", "MQTT_TRACE_BAGGAGE_KEYS": " ", "MQTT_TRACE_TRUSTED_TOPICS": ","}
+        )
     )
 
 
@@ -20,6 +22,7 @@ def test_every_variable_is_read() -> None:
     """Each option has its variable."""
     environ = {
         "MQTT_TRACE_RELATION": "link",
+        "MQTT_TRACE_TRUSTED_TOPICS": "sensors/+/reading, own/#",
         "MQTT_TRACE_BAGGAGE_KEYS": "tenant, site",
         "MQTT_TRACE_BAGGAGE_MAX_BYTES": "64",
         "MQTT_TRACE_JSON_FALLBACK": "true",
@@ -27,6 +30,7 @@ def test_every_variable_is_read() -> None:
     }
     assert Options.from_env(environ) == Options(
         relation=Relation.LINK,
+        trusted_topics=("sensors/+/reading", "own/#"),
         baggage_keys=frozenset({"tenant", "site"}),
         baggage_max_bytes=64,
         json_fallback=True,
@@ -53,6 +57,7 @@ def test_the_opt_in_is_a_list_in_which_dup_wins(value: str, conventions: Convent
     ("variable", "value"),
     [
         ("MQTT_TRACE_RELATION", "child"),
+        ("MQTT_TRACE_TRUSTED_TOPICS", "sensors/#/reading"),
         ("MQTT_TRACE_BAGGAGE_MAX_BYTES", "-1"),
         ("MQTT_TRACE_BAGGAGE_MAX_BYTES", "1k"),
         ("MQTT_TRACE_JSON_FALLBACK", "yes"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mqtt_trace.topics import Subscription, Subscriptions
+from mqtt_trace.topics import Subscription, Subscriptions, is_topic_filter
 
 
 def test_a_shared_subscription_matches_by_its_filter() -> None:
@@ -23,3 +23,39 @@ def test_a_filter_with_a_slash_after_the_group_is_kept_whole() -> None:
     """Only the first level behind `$share` is the group."""
     assert Subscription.parse("$share/g/a/b/#") == Subscription("a/b/#", "g")
     assert Subscription.parse("a/b/#") == Subscription("a/b/#", None)
+
+
+@pytest.mark.parametrize(
+    ("identifiers", "expected"),
+    [
+        ((), "sensors/s1/reading"),
+        ((1,), "sensors/#"),
+        ((2,), "sensors/+/reading"),
+        ((1, 2), "sensors/+/reading"),
+        ((3,), "sensors/s1/reading"),
+        ((3, 1), "sensors/#"),
+    ],
+)
+def test_an_identifier_says_which_of_overlapping_filters_it_was(identifiers: tuple[int, ...], expected: str) -> None:
+    """It is believed; an unknown one says nothing, and of several the most specific filter is the template."""
+    subscriptions = Subscriptions(["sensors/s1/reading"], {1: "sensors/#", 2: "sensors/+/reading"})
+    assert subscriptions.match("sensors/s1/reading", identifiers) == Subscription(expected)
+
+
+def test_an_identifier_tells_a_shared_subscription_from_a_plain_one() -> None:
+    """Both have the same filter, so the topic alone could not."""
+    subscriptions = Subscriptions(identifiers={1: "$share/workers/sensors/#", 2: "sensors/#"})
+    assert subscriptions.match("sensors/x", [1]) == Subscription("sensors/#", "workers")
+    assert subscriptions.match("sensors/x", [2]) == Subscription("sensors/#")
+
+
+@pytest.mark.parametrize("text", ["a", "#", "+", "/", "a/+/b", "a/+/#", "$SYS/#"])
+def test_these_are_topic_filters(text: str) -> None:
+    """A wildcard is a level of its own, and `#` the last one (MQTT 5, section 4.7.1)."""
+    assert is_topic_filter(text)
+
+
+@pytest.mark.parametrize("text", ["", "a/#/b", "#/a", "a+", "a/b#", "++", "a/\0"])
+def test_these_are_none(text: str) -> None:
+    """A broker would end the connection over them."""
+    assert not is_topic_filter(text)

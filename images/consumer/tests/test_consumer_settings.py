@@ -85,6 +85,14 @@ def test_a_wrong_setting_stops_the_process(variable: str, value: str, problem: s
     assert problem in line
 
 
+def test_a_wrong_option_is_found_before_anything_else_is_said() -> None:
+    """The one line stands alone, although the setting of a sampler would be warned about."""
+    done = start(MQTT_TRACE_TRUSTED_TOPICS="sensors/#/x", OTEL_SDK_DISABLED="false", OTEL_TRACES_SAMPLER="unknown")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("mqtt-trace-consumer: MQTT_TRACE_TRUSTED_TOPICS: + must be a whole level")
+
+
 def test_dead_letters_that_would_come_back_are_refused() -> None:
     """A filter that matches the dead letters of its readings would have us consume them for ever."""
     with pytest.raises(ValidationError, match="DEAD_LETTER_TOPIC_PREFIX: dead letters would match"):

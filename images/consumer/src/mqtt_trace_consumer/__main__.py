@@ -6,7 +6,7 @@ import asyncio
 
 from opentelemetry.trace import TracerProvider
 
-from mqtt_trace import telemetry
+from mqtt_trace import Options, telemetry
 from mqtt_trace.service import HealthServer, load, run
 from mqtt_trace.tolerant import read_properties_tolerantly
 from mqtt_trace_consumer.echo import Echo
@@ -22,17 +22,18 @@ def main() -> None:
     read_properties_tolerantly()
 
     async def consume(stop: asyncio.Event) -> None:
+        options = Options.from_env()
         providers = telemetry.setup(PROGRAM, log_level=settings.log_level)
         device = telemetry.Device(id=settings.mqtt_client_id, kind="gateway")
         try:
-            await _consume(settings, providers.device_tracer_provider(device.attributes()), stop)
+            await _consume(settings, options, providers.device_tracer_provider(device.attributes()), stop)
         finally:
             await asyncio.to_thread(providers.shutdown)
 
     run(consume, PROGRAM)
 
 
-async def _consume(settings: Settings, tracer_provider: TracerProvider, stop: asyncio.Event) -> None:
+async def _consume(settings: Settings, options: Options, tracer_provider: TracerProvider, stop: asyncio.Event) -> None:
     echo = Echo(
         str(settings.echo_url),
         timeout=settings.echo_timeout_s,
@@ -40,7 +41,7 @@ async def _consume(settings: Settings, tracer_provider: TracerProvider, stop: as
         tracer_provider=tracer_provider,
     )
     async with echo:
-        service = Service(settings, echo, tracer_provider)
+        service = Service(settings, options, echo, tracer_provider)
         async with HealthServer(settings.health_host, settings.health_port, service.status):
             await service.run(stop)
 

@@ -13,7 +13,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from mqtt_trace import TracedConsumer, TracedPublisher
+from mqtt_trace import Options, TracedConsumer, TracedPublisher
 from mqtt_trace.aio import Connection
 from mqtt_trace.tolerant import topic_of
 from mqtt_trace_consumer.acknowledger import Acknowledger
@@ -37,7 +37,7 @@ class Service:
     To be made on the event loop, once telemetry is set up.
     """
 
-    def __init__(self, settings: Settings, echo: Echo, tracer_provider: TracerProvider) -> None:
+    def __init__(self, settings: Settings, options: Options, echo: Echo, tracer_provider: TracerProvider) -> None:
         self._settings = settings
         self._broker = f"{settings.mqtt_broker_host}:{settings.mqtt_broker_port}"
         self._names = Names(settings.mqtt_topic_filter, settings.mqtt_share_group, settings.mqtt_client_id)
@@ -45,10 +45,10 @@ class Service:
         self._connection = Connection(self._client, on_up=self._connected, on_down=self._disconnected)
         self._acknowledger = Acknowledger(self._acknowledge)
         self._subscription = Subscription(self._client, self._names, lambda: self._acknowledger.in_flight > 0)
-        self._publisher = TracedPublisher(self._client, tracer_provider=tracer_provider)
+        self._publisher = TracedPublisher(self._client, tracer_provider=tracer_provider, options=options)
         self._metrics = Metrics()
         self._gate = Gate()
-        self._workers = Workers(settings.echo_concurrency, self._processor(echo, tracer_provider).process)
+        self._workers = Workers(settings.echo_concurrency, self._processor(options, echo, tracer_provider).process)
         self._client.on_message = self._received
         self._losses = Losses(settings.mqtt_client_id, time.monotonic)
         self._had_session = False
@@ -78,9 +78,11 @@ class Service:
             "in_flight": self._acknowledger.in_flight,
         }
 
-    def _processor(self, echo: Echo, tracer_provider: TracerProvider) -> Processor:
+    def _processor(self, options: Options, echo: Echo, tracer_provider: TracerProvider) -> Processor:
         return Processor(
-            consumer=TracedConsumer(self._client, [self._names.subscription], tracer_provider=tracer_provider),
+            consumer=TracedConsumer(
+                self._client, [self._names.subscription], tracer_provider=tracer_provider, options=options
+            ),
             echo=echo,
             gate=self._gate,
             dead_letters=DeadLetters(

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, HttpUrl, model_validator
 
 from mqtt_trace import ConfigurationError
 from mqtt_trace.service import BrokerSettings
+from mqtt_trace.topics import is_topic_filter
 
 _MAX_U32 = 2**32 - 1
 _LONGEST_TOPIC = 32_767
@@ -24,8 +25,8 @@ def _level(text: str) -> str:
 
 
 def _topic_filter(text: str) -> str:
-    levels = _levels(text)
-    if "#" in levels[:-1] or any(len(level) > 1 and set(level) & {"+", "#"} for level in levels):
+    _levels(text)
+    if not is_topic_filter(text):
         raise ValueError("+ must be a whole level, and # the whole last level (MQTT 5, section 4.7.1)")
     return text
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 from opentelemetry import trace
 
-from mqtt_trace import ConfigurationError, PublishOutcome, TracedPublisher, telemetry
+from mqtt_trace import ConfigurationError, Options, PublishOutcome, TracedPublisher, telemetry
 from mqtt_trace.aio import Connection
 from mqtt_trace.reasons import NO_MATCHING_SUBSCRIBERS
 from mqtt_trace.service import load
@@ -66,6 +66,7 @@ class Check:
 
     def __init__(self, settings: CheckSettings) -> None:
         self._settings = settings
+        self._options = Options.from_env()
         self._device_id = f"check-{secrets.token_hex(4)}"
         self._topic = TOPIC_TEMPLATE.format(device_id=self._device_id)
         self._trace_id = ""
@@ -154,7 +155,9 @@ class Check:
         client = settings.make_client(self._device_id)
         client.connect_async(settings.mqtt_broker_host, settings.mqtt_broker_port, settings.mqtt_keepalive_s)
         device = telemetry.Device(id=self._device_id, kind="sensor").attributes()
-        publisher = TracedPublisher(client, tracer_provider=providers.device_tracer_provider(device))
+        publisher = TracedPublisher(
+            client, tracer_provider=providers.device_tracer_provider(device), options=self._options
+        )
         causes = ["no answer"]
         connection = Connection(client, on_down=causes.append)
         serving = asyncio.create_task(connection.run())
