@@ -1,7 +1,7 @@
 # `make` alone lists the verbs. Nothing has to be installed first: each verb sets itself up.
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup demo test check images up e2e down bench lock
+.PHONY: help setup demo test check images up e2e down bench docs lock
 
 help:
 	@echo "make demo    the whole stack on this machine: the first connected trace as a tree, then live figures"
@@ -12,6 +12,7 @@ help:
 	@echo "make e2e     the chart's tests in that cluster, or with E2E_EXISTING=1 in the one of KUBECONFIG; takes minutes"
 	@echo "make down    remove that cluster"
 	@echo "make bench   ours beside the straightforward way, into docs/performance.md; takes minutes"
+	@echo "make docs    the documentation as a site, into site/"
 	@echo "make lock    resolve requirements/ again after a change to a pyproject.toml"
 
 setup:
@@ -46,6 +47,10 @@ down:
 
 bench: setup
 	@.venv/bin/python -m bench
+
+docs: setup
+	@.venv/bin/mkdocs build --strict --quiet
+	@echo "docs: site/index.html"
 
 lock: setup
 	@local/lock

@@ -1,0 +1,80 @@
+"""The programs of the how-to pages do what their pages say."""
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from local.documents import blocks
+from mqtt_trace import TracedPublisher
+
+DEADLINE_S = 30.0
+
+RunProgram = Callable[..., dict[str, Any]]
+Connect = Callable[[Client], Client]
+
+
+def test_a_batch_links_to_each_of_its_messages(
+    spans: InMemorySpanExporter, run_program: RunProgram, connected: Connect
+) -> None:
+    """The page's consumer opens one span with a link for each of ten messages."""
+    [block] = blocks("how-to/batches.md", "python")
+    program = run_program(block.code)
+    publisher = TracedPublisher(connected(client("batch-publisher")))
+    published = 0
+    while not program["written"].is_set():  # what is published before the consumer has subscribed reaches nobody
+        assert published < 10_000
+        publisher.publish("sensors/batch/reading", "21.5", 1).wait_for_publish(DEADLINE_S)
+        published += 1
+    batch = until(lambda: [span for span in spans.get_finished_spans() if span.name.startswith("process")])[0]
+    publishes = {span.context.span_id for span in spans.get_finished_spans() if span.name.startswith("publish")}
+    assert {link.context.span_id for link in batch.links} <= publishes
+    assert len(batch.links) == program["BATCH"]
+    assert (batch.attributes or {})["messaging.batch.message_count"] == program["BATCH"]
+
+
+def test_the_fallback_is_in_the_payload(run_program: RunProgram, connected: Connect) -> None:
+    """The page's 3.1.1 publisher sends the context in the `_trace` key of its payload."""
+    received: list[bytes | bytearray] = []
+    subscribed = threading.Event()
+    reader = connected(client("fallback-reader"))
+    reader.on_message = lambda _client, _userdata, message: received.append(message.payload)
+    reader.on_subscribe = lambda *_: subscribed.set()
+    reader.subscribe("sensors/old/reading", 1)
+    assert subscribed.wait(DEADLINE_S)
+    [block] = blocks("how-to/mqtt-3.1.1.md", "python")
+    run_program(block.code)
+    until(lambda: received)
+    assert json.loads(received[0])["reading"] == 19.5
+    assert "_trace" in json.loads(received[0])
+
+
+def test_only_alarms_are_sampled(run_program: RunProgram) -> None:
+    """The page's sampler sees the destination, and keeps the alarm's trace alone."""
+    [block] = blocks("how-to/sampling.md", "python")
+    exporter = InMemorySpanExporter()
+    code = block.code.replace("client = Client(", "provider.add_span_processor(exporting)\nclient = Client(")
+    run_program(code, exporting=SimpleSpanProcessor(exporter))
+    [alarm] = until(lambda: list(exporter.get_finished_spans()))
+    assert alarm.name == "publish sensors/thermometer/alarm"
+
+
+def client(client_id: str) -> Client:
+    """A client that speaks MQTT 5."""
+    return Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
+
+
+def until(condition: Callable[[], list[Any]]) -> list[Any]:
+    """Wait until a condition that other threads bring about holds something."""
+    pause = threading.Event()
+    for _ in range(int(DEADLINE_S / 0.01)):
+        if found := condition():
+            return found
+        pause.wait(0.01)
+    pytest.fail(f"not within {DEADLINE_S:g} s")
