@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import MeterProvider
-from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
+from opentelemetry.trace import Span, TracerProvider
 from opentelemetry.util.types import AttributeValue
 from paho.mqtt.client import Client, MQTTMessageInfo, MQTTv5
-from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_trace import attributes as names
 from mqtt_trace import payload as json_payload
 from mqtt_trace._paho import report_refused_pubrec
-from mqtt_trace._pending import PendingSpan, PendingSpans, PublishOutcome
+from mqtt_trace._pending import PublishOutcome
+from mqtt_trace._publish_spans import PublishSpans
 from mqtt_trace._version import __version__
 from mqtt_trace.metrics import PublishMetrics
 from mqtt_trace.options import Options
 from mqtt_trace.propagation import context_to_user_properties, inject
-from mqtt_trace.reasons import REFUSED_FROM
 
 Payload = str | bytes | bytearray | int | float | None
-
-_log = logging.getLogger(__name__)
 
 
 class TracedPublisher:
@@ -61,18 +55,21 @@ class TracedPublisher:
     ) -> None:
         self._client = client
         self._options = options or Options.from_env()
-        self._tracer = trace.get_tracer("mqtt_trace", __version__, tracer_provider)
-        self._metrics = PublishMetrics(meter_provider)
-        self._pending = PendingSpans(max_pending, timeout, self._end)
-        self._shared: names.Attributes = {}
-        self._shared_for: object = None
-        self._chain(client.on_publish)
+        self._spans = PublishSpans(
+            trace.get_tracer("mqtt_trace", __version__, tracer_provider),
+            PublishMetrics(meter_provider),
+            self._options,
+            max_pending=max_pending,
+            timeout=timeout,
+        )
+        # The client holds the pending spans and not the publisher, which holds the client.
+        client.on_publish = _acknowledging(self._spans, client.on_publish)
         report_refused_pubrec(client)
 
     @property
     def pending(self) -> int:
         """How many spans wait for an acknowledgement."""
-        return len(self._pending)
+        return len(self._spans)
 
     def publish(
         self,
@@ -111,35 +108,30 @@ class TracedPublisher:
             TypeError: The payload is of no type that paho takes.
         """
         body = _body(payload)
-        shared = self._shared_attributes()
-        own = names.message_attributes(topic, qos, retain=retain, body_size=len(body or b""), properties=properties)
-        span_attributes = {**shared, **own, **(attributes or {})}
+        own = dict(attributes or {})
         if message_id is not None:
-            span_attributes[names.MESSAGE_ID] = message_id
+            own[names.MESSAGE_ID] = message_id
         if template is not None:
-            span_attributes[names.TEMPLATE] = template
-        span = self._tracer.start_span(
-            f"{names.Operation.PUBLISH} {topic}",
-            context,
-            SpanKind.PRODUCER,
-            names.with_older_names(span_attributes, self._options.conventions),
+            own[names.TEMPLATE] = template
+        pending = self._spans.start(
+            self._client,
+            topic,
+            qos,
+            retain=retain,
+            body_size=len(body or b""),
+            properties=properties,
+            context=context,
+            attributes=own,
+            on_outcome=on_outcome,
         )
-        pending = PendingSpan(span, time.monotonic(), names.metric_attributes(span_attributes), on_outcome)
-        carrying = trace.set_span_in_context(span, context)
-        self._pending.call_begins()
-        try:
-            info = self._send(span, topic, body, qos, retain, properties, carrying)
-        except BaseException as error:
-            self._pending.call_ends()
-            span.record_exception(error)
-            self._end(pending, PublishOutcome(0, 0, type(error).__qualname__, str(error)))
-            raise
-        self._settle(pending, info, qos)
-        return info
+        carrying = trace.set_span_in_context(pending.span, context)
+        return self._spans.send(
+            pending, qos, lambda: self._send(pending.span, topic, body, qos, retain, properties, carrying)
+        )
 
     def close(self) -> None:
         """End every pending span with `error.type=closed`; to be called when the client will not be used again."""
-        self._pending.close()
+        self._spans.close()
 
     def _send(
         self,
@@ -158,66 +150,16 @@ class TracedPublisher:
             span.set_attribute(names.BODY_SIZE, len(body))
         return self._client.publish(topic, body, qos, retain, properties)
 
-    def _settle(self, pending: PendingSpan, info: MQTTMessageInfo, qos: int) -> None:
-        """With QoS 1 or 2 paho keeps the message and sends it on the next connection, unless its queue is full."""
-        queued = qos > 0 and info.rc != MQTTErrorCode.MQTT_ERR_QUEUE_SIZE
-        if queued:
-            self._pending.call_ends(info.mid, pending)
-            return
-        self._pending.call_ends()
-        if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._end(pending, PublishOutcome(info.mid))
-        else:
-            error = MQTTErrorCode(info.rc)
-            self._end(pending, PublishOutcome(info.mid, 0, error.name, f"paho did not take the message: {error.name}"))
 
-    def _end(self, pending: PendingSpan, outcome: PublishOutcome) -> None:
-        span = pending.span
-        attributes = pending.metric_attributes
-        if outcome.reason_code:
-            span.set_attribute(names.REASON_CODE, outcome.reason_code)
-        if outcome.error_type is not None:
-            span.set_attribute(names.ERROR_TYPE, outcome.error_type)
-            span.set_status(StatusCode.ERROR, outcome.description)
-            attributes = {**attributes, names.ERROR_TYPE: outcome.error_type}
-        self._metrics.sent.add(1, attributes)
-        self._metrics.duration.record(time.monotonic() - pending.started, attributes)
-        if pending.on_outcome is not None:
-            with trace.use_span(span, record_exception=False, set_status_on_exception=False):
-                _report(outcome, pending.on_outcome)
-        span.end()
+def _acknowledging(spans: PublishSpans, previous: Callable[..., None] | None) -> Callable[..., None]:
+    """A callback for paho's `on_publish` that ends the span of each publish, and then calls the one that was set."""
 
-    def _shared_attributes(self) -> names.Attributes:
-        """Known once the client knows its broker, and the same until it gets another one."""
-        key = (self._client.host, self._client.port)
-        if self._shared_for != key:
-            self._shared = names.operation_attributes(self._client, names.Operation.PUBLISH, self._options.conventions)
-            self._shared_for = key
-        return self._shared
+    def on_publish(client: Client, userdata: Any, mid: int, *rest: Any) -> None:
+        spans.acknowledge(mid, rest[0] if rest else None)
+        if previous is not None:
+            previous(client, userdata, mid, *rest)
 
-    def _chain(self, previous: Callable[..., None] | None) -> None:
-        def on_publish(client: Client, userdata: Any, mid: int, *rest: Any) -> None:
-            self._pending.acknowledge(_outcome(mid, rest))
-            if previous is not None:
-                previous(client, userdata, mid, *rest)
-
-        self._client.on_publish = on_publish
-
-
-def _report(outcome: PublishOutcome, on_outcome: Callable[[PublishOutcome], None]) -> None:
-    """Call whoever waits for the outcome; what is raised must reach neither paho's thread nor other publishes."""
-    try:
-        on_outcome(outcome)
-    except Exception:  # noqa: BLE001 - whatever it is, the spans of others must end
-        _log.exception("on_outcome failed for packet id %d", outcome.packet_id)
-
-
-def _outcome(packet_id: int, rest: tuple[Any, ...]) -> PublishOutcome:
-    """Callback API version 1 has no reason code; with MQTT 3.1.1 there is none to have."""
-    reason: ReasonCode | None = rest[0] if rest else None
-    if reason is None or reason.value < REFUSED_FROM:
-        return PublishOutcome(packet_id, reason.value if reason else 0)
-    return PublishOutcome(packet_id, reason.value, f"0x{reason.value:02x}", str(reason))
+    return on_publish
 
 
 def _body(payload: Payload) -> bytes | None:

@@ -1,0 +1,149 @@
+"""The publish spans of one client, whoever sends its messages and whoever hears of the acknowledgements."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind, StatusCode, Tracer
+from opentelemetry.util.types import AttributeValue
+from paho.mqtt.client import Client, MQTTMessageInfo
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from mqtt_trace import attributes as names
+from mqtt_trace._pending import PendingSpan, PendingSpans, PublishOutcome
+from mqtt_trace.metrics import PublishMetrics
+from mqtt_trace.options import Options
+from mqtt_trace.reasons import REFUSED_FROM
+
+_log = logging.getLogger(__name__)
+
+
+class PublishSpans:
+    """Starts a span per publish and ends it when the publish has ended.
+
+    It does not hold the client: the client, or what listens to it, can hold this without a cycle.
+
+    Args:
+        tracer: Starts the spans.
+        metrics: Where ended publishes are counted.
+        options: Names of the conventions.
+        max_pending: Spans that may wait for an acknowledgement; the oldest gives way with `error.type=overflow`.
+        timeout: Seconds that a span may wait, after which it ends with `error.type=timeout`.
+    """
+
+    def __init__(
+        self, tracer: Tracer, metrics: PublishMetrics, options: Options, *, max_pending: int, timeout: float
+    ) -> None:
+        self._tracer = tracer
+        self._options = options
+        self._end = partial(_end, metrics)
+        self._pending = PendingSpans(max_pending, timeout, self._end)
+        self._shared: names.Attributes = {}
+        self._shared_for: object = None
+
+    def __len__(self) -> int:
+        """How many spans wait for an acknowledgement."""
+        return len(self._pending)
+
+    def start(
+        self,
+        client: Client,
+        topic: str,
+        qos: int,
+        *,
+        retain: bool,
+        body_size: int,
+        properties: Properties | None,
+        context: Context | None = None,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        on_outcome: Callable[[PublishOutcome], None] | None = None,
+    ) -> PendingSpan:
+        """Start the span of one publish, below the current span unless a context is given."""
+        shared = self._shared_attributes(client)
+        own = names.message_attributes(topic, qos, retain=retain, body_size=body_size, properties=properties)
+        span_attributes = {**shared, **own, **(attributes or {})}
+        span = self._tracer.start_span(
+            f"{names.Operation.PUBLISH} {topic}",
+            context,
+            SpanKind.PRODUCER,
+            names.with_older_names(span_attributes, self._options.conventions),
+        )
+        return PendingSpan(span, time.monotonic(), names.metric_attributes(span_attributes), on_outcome)
+
+    def send(self, pending: PendingSpan, qos: int, publish: Callable[[], MQTTMessageInfo]) -> MQTTMessageInfo:
+        """Call paho's `publish`; the span ends with it, or with what acknowledges the message."""
+        self._pending.call_begins()
+        try:
+            info = publish()
+        except BaseException as error:
+            self._pending.call_ends()
+            pending.span.record_exception(error)
+            self._end(pending, PublishOutcome(0, 0, type(error).__qualname__, str(error)))
+            raise
+        self._settle(pending, info, qos)
+        return info
+
+    def acknowledge(self, packet_id: int, reason: ReasonCode | None) -> None:
+        """To be called with every PUBACK, PUBCOMP or refusal; callback API version 1 gives no reason code."""
+        if reason is None or reason.value < REFUSED_FROM:
+            outcome = PublishOutcome(packet_id, reason.value if reason else 0)
+        else:
+            outcome = PublishOutcome(packet_id, reason.value, f"0x{reason.value:02x}", str(reason))
+        self._pending.acknowledge(outcome)
+
+    def close(self) -> None:
+        """End every pending span with `error.type=closed`."""
+        self._pending.close()
+
+    def _settle(self, pending: PendingSpan, info: MQTTMessageInfo, qos: int) -> None:
+        """With QoS 1 or 2 paho keeps the message and sends it on the next connection, unless its queue is full."""
+        queued = qos > 0 and info.rc != MQTTErrorCode.MQTT_ERR_QUEUE_SIZE
+        if queued:
+            self._pending.call_ends(info.mid, pending)
+            return
+        self._pending.call_ends()
+        if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._end(pending, PublishOutcome(info.mid))
+        else:
+            error = MQTTErrorCode(info.rc)
+            self._end(pending, PublishOutcome(info.mid, 0, error.name, f"paho did not take the message: {error.name}"))
+
+    def _shared_attributes(self, client: Client) -> names.Attributes:
+        """Known once the client knows its broker, and the same until it gets another one."""
+        key = (client.host, client.port)
+        if self._shared_for != key:
+            self._shared = names.operation_attributes(client, names.Operation.PUBLISH, self._options.conventions)
+            self._shared_for = key
+        return self._shared
+
+
+def _end(metrics: PublishMetrics, pending: PendingSpan, outcome: PublishOutcome) -> None:
+    span = pending.span
+    attributes = pending.metric_attributes
+    if outcome.reason_code:
+        span.set_attribute(names.REASON_CODE, outcome.reason_code)
+    if outcome.error_type is not None:
+        span.set_attribute(names.ERROR_TYPE, outcome.error_type)
+        span.set_status(StatusCode.ERROR, outcome.description)
+        attributes = {**attributes, names.ERROR_TYPE: outcome.error_type}
+    metrics.sent.add(1, attributes)
+    metrics.duration.record(time.monotonic() - pending.started, attributes)
+    if pending.on_outcome is not None:
+        with trace.use_span(span, record_exception=False, set_status_on_exception=False):
+            _report(outcome, pending.on_outcome)
+    span.end()
+
+
+def _report(outcome: PublishOutcome, on_outcome: Callable[[PublishOutcome], None]) -> None:
+    """Call whoever waits for the outcome; what is raised must reach neither paho's thread nor other publishes."""
+    try:
+        on_outcome(outcome)
+    except Exception:  # noqa: BLE001 - whatever it is, the spans of others must end
+        _log.exception("on_outcome failed for packet id %d", outcome.packet_id)
