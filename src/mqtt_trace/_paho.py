@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
@@ -19,18 +21,26 @@ def report_refused_pubrec(client: Client) -> None:
     Such a PUBREC is the last packet of its publish (MQTT 5, section 4.3.3). paho ignores the code, sends PUBREL, and
     then reports the message as delivered.
     """
-    go_on = client._handle_pubrec  # noqa: SLF001 - no callback is told of PUBREC
+    if "_handle_pubrec" in vars(client):
+        return
+    # What the client holds must not hold the client: it would live until the garbage collector finds the two.
+    reference = weakref.ref(client)
 
     def handle_pubrec() -> MQTTErrorCode:
-        packet = bytes(client._in_packet["packet"])  # noqa: SLF001 - as above
-        refused = client.protocol == MQTTv5 and packet[_PACKET_ID_BYTES : _PACKET_ID_BYTES + 1] >= bytes([REFUSED_FROM])
-        if not refused:
-            return go_on()
-        packet_id = int.from_bytes(packet[:_PACKET_ID_BYTES])
-        reason = ReasonCode(PacketTypes.PUBREC, identifier=packet[_PACKET_ID_BYTES])
-        with client._out_message_mutex:  # noqa: SLF001 - as paho does when a publish ends
-            if packet_id in client._out_messages:  # noqa: SLF001 - as above
-                return client._do_on_publish(packet_id, reason, Properties(PacketTypes.PUBREC))  # noqa: SLF001 - as above
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
+        alive = reference()
+        return MQTTErrorCode.MQTT_ERR_NO_CONN if alive is None else _handle_pubrec(alive)
 
-    client._handle_pubrec = handle_pubrec  # type: ignore[method-assign]  # noqa: SLF001 - as above
+    client._handle_pubrec = handle_pubrec  # type: ignore[method-assign]  # noqa: SLF001 - no callback is told of PUBREC
+
+
+def _handle_pubrec(client: Client) -> MQTTErrorCode:
+    packet = bytes(client._in_packet["packet"])  # noqa: SLF001 - as above
+    refused = client.protocol == MQTTv5 and packet[_PACKET_ID_BYTES : _PACKET_ID_BYTES + 1] >= bytes([REFUSED_FROM])
+    if not refused:
+        return type(client)._handle_pubrec(client)  # noqa: SLF001 - as above
+    packet_id = int.from_bytes(packet[:_PACKET_ID_BYTES])
+    reason = ReasonCode(PacketTypes.PUBREC, identifier=packet[_PACKET_ID_BYTES])
+    with client._out_message_mutex:  # noqa: SLF001 - as paho does when a publish ends
+        if packet_id in client._out_messages:  # noqa: SLF001 - as above
+            return client._do_on_publish(packet_id, reason, Properties(PacketTypes.PUBREC))  # noqa: SLF001 - as above
+    return MQTTErrorCode.MQTT_ERR_SUCCESS

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -59,7 +58,7 @@ class PendingSpans:
         self._pending: dict[int, PendingSpan] = {}
         self._early: dict[int, PublishOutcome] = {}
         self._calls = 0
-        self._swept = False
+        self._watched = False
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -72,6 +71,7 @@ class PendingSpans:
     def call_ends(self, packet_id: int | None = None, pending: PendingSpan | None = None) -> None:
         """To be called after paho's `publish()`, with the span if it now waits for an acknowledgement."""
         ended: Ended = []
+        watch = False
         with self._lock:
             self._calls -= 1
             if packet_id is not None and pending is not None:
@@ -84,9 +84,10 @@ class PendingSpans:
                     ended.append((pending, outcome))
             if not self._calls:
                 self._early.clear()
+            if self._pending and not self._watched:
+                self._watched = watch = True
         self._finish(ended)
-        if not self._swept:
-            self._swept = True
+        if watch:
             _sweeper.watch(self)
 
     def acknowledge(self, outcome: PublishOutcome) -> None:
@@ -98,14 +99,16 @@ class PendingSpans:
         if pending is not None:
             self._finish([(pending, outcome)])
 
-    def expire(self) -> None:
-        """End the spans that have waited for longer than the time-out."""
+    def expire(self) -> bool:
+        """End the spans that have waited for longer than the time-out, and return whether others still wait."""
         ended: Ended = []
         with self._lock:
             limit = time.monotonic() - self._timeout
             while self._pending and next(iter(self._pending.values())).started <= limit:
                 ended.append(self._oldest("timeout", f"no acknowledgement within {self._timeout:g} s"))
+            self._watched = waiting = bool(self._pending)
         self._finish(ended)
+        return waiting
 
     def close(self) -> None:
         """End every span: nobody will hear the acknowledgements."""
@@ -125,10 +128,13 @@ class PendingSpans:
 
 
 class _Sweeper:
-    """One daemon thread that bounds the age of all pending spans, however quiet their clients are."""
+    """One daemon thread that bounds the age of all pending spans, however quiet their clients are.
+
+    It holds what it watches, so that the spans of a publisher that nobody holds any more end, too.
+    """
 
     def __init__(self) -> None:
-        self._watched: weakref.WeakSet[PendingSpans] = weakref.WeakSet()
+        self._watched: set[PendingSpans] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -146,14 +152,15 @@ class _Sweeper:
                 return
 
     def _sweep_once(self) -> bool:
-        """Return whether anybody is left. A function of its own: nothing watched is held until the next sweep."""
+        """Return whether anybody is left. A function of its own: what no longer waits is not held until the next."""
         with self._lock:
-            watched = list(self._watched)
+            watched, self._watched = self._watched, set()
             if not watched:
                 self._thread = None
                 return False
         for spans in watched:
-            spans.expire()
+            if spans.expire():
+                self.watch(spans)
         return True
 
 

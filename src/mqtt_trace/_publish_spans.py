@@ -21,6 +21,7 @@ from mqtt_trace._pending import PendingSpan, PendingSpans, PublishOutcome
 from mqtt_trace.metrics import PublishMetrics
 from mqtt_trace.options import Options
 from mqtt_trace.reasons import REFUSED_FROM
+from mqtt_trace.topics import TopicAliases
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class PublishSpans:
         self._options = options
         self._end = partial(_end, metrics)
         self._pending = PendingSpans(max_pending, timeout, self._end)
+        self._aliases = TopicAliases()
         self._shared: names.Attributes = {}
         self._shared_for: object = None
 
@@ -67,10 +69,11 @@ class PublishSpans:
     ) -> PendingSpan:
         """Start the span of one publish, below the current span unless a context is given."""
         shared = self._shared_attributes(client)
-        own = names.message_attributes(topic, qos, retain=retain, body_size=body_size, properties=properties)
+        destination = self._aliases.topic(topic, properties)
+        own = names.message_attributes(destination, qos, retain=retain, body_size=body_size, properties=properties)
         span_attributes = {**shared, **own, **(attributes or {})}
         span = self._tracer.start_span(
-            f"{names.Operation.PUBLISH} {topic}",
+            names.span_name(names.Operation.PUBLISH, destination),
             context,
             SpanKind.PRODUCER,
             names.with_older_names(span_attributes, self._options.conventions),

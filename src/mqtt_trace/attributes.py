@@ -56,6 +56,11 @@ class Operation(StrEnum):
     PROCESS = "process"
 
 
+def span_name(operation: Operation, destination: object) -> str:
+    """`publish sensors/s1/reading`; behind a topic alias that is not known there is no destination to name."""
+    return f"{operation} {destination}" if destination else operation.value
+
+
 def operation_attributes(client: Client | None, operation: Operation, conventions: Conventions) -> Attributes:
     """What all spans of one operation of one client share."""
     renamed = operation is Operation.PUBLISH and conventions is not Conventions.GUIDE
@@ -80,11 +85,12 @@ def message_attributes(
 ) -> Attributes:
     """What one message adds, on either side of the broker."""
     attributes: Attributes = {
-        DESTINATION: topic,
         BODY_SIZE: body_size,
         "mqtt.qos": qos,
         "mqtt.retain": retain,
     }
+    if topic:
+        attributes[DESTINATION] = topic
     correlation = getattr(properties, "CorrelationData", None)
     if correlation:
         attributes["messaging.message.conversation_id"] = _readable(correlation)

@@ -80,7 +80,7 @@ class TracedConsumer:
         self._count([extracted], metric_attributes)
         linked = message.retain or self._options.relation is Relation.LINK
         span = self._tracer.start_span(
-            f"{names.Operation.PROCESS} {message.topic}",
+            names.span_name(names.Operation.PROCESS, message.topic),
             trace.set_span_in_context(INVALID_SPAN, extracted.context) if linked else extracted.context,
             SpanKind.CONSUMER,
             names.with_older_names(span_attributes, self._options.conventions),
@@ -113,7 +113,7 @@ class TracedConsumer:
         self._count(extracted, metric_attributes)
         destination = common.get(names.DESTINATION) or common.get(names.TEMPLATE)
         span = self._tracer.start_span(
-            f"{names.Operation.PROCESS} {destination}" if destination else names.Operation.PROCESS.value,
+            names.span_name(names.Operation.PROCESS, destination),
             None,
             SpanKind.CONSUMER,
             names.with_older_names(span_attributes, self._options.conventions),

@@ -88,7 +88,7 @@ class TracedPublisher:
         """Publish as paho's `Client.publish` does, traced.
 
         Args:
-            topic: The topic to publish to.
+            topic: The topic to publish to; empty where a Topic Alias stands for it.
             payload: As paho takes it.
             qos: 0, 1 or 2.
             retain: Whether the broker keeps the message.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from paho.mqtt.matcher import MQTTMatcher
+from paho.mqtt.properties import Properties
 
 _SHARE = "$share/"
 
@@ -63,6 +64,25 @@ class Subscriptions:
         if not named:
             return next(matching, None)
         return named[0] if len(named) == 1 else next((one for one in matching if one in named), named[0])
+
+
+class TopicAliases:
+    """What the Topic Aliases of one publisher stand for (MQTT 5, section 3.3.2.3.4)."""
+
+    def __init__(self) -> None:
+        self._topics: dict[int, str] = {}
+
+    def topic(self, topic: str, properties: Properties | None) -> str:
+        """The topic of a publish: its own, which a Topic Alias of it then stands for, or that of its Topic Alias.
+
+        Empty if the alias is not known.
+        """
+        alias: int | None = getattr(properties, "TopicAlias", None)
+        if alias is None:
+            return topic
+        if topic:
+            self._topics[alias] = topic
+        return self._topics.get(alias, "")
 
 
 def is_topic_filter(text: str) -> bool:

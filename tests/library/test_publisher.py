@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import select
 import socket
 import threading
 import weakref
@@ -130,6 +131,26 @@ def test_the_message_carries_the_publish_spans_context(
         assert [name for name, _ in message.properties.UserProperty] == ["site", "traceparent"]
         remote = trace.get_current_span(extract(message.properties.UserProperty).context).get_span_context()
         assert (remote.trace_id, remote.span_id) == (span.context.trace_id, span.context.span_id)
+
+
+def test_a_topic_alias_is_named_by_its_topic(
+    broker: Mosquitto, connect: Connect, recorded: Any, until: Until, inbox: Any
+) -> None:
+    """The packet has no topic (MQTT 5, section 3.3.2.3.4), the span has; an alias that is not known has no name."""
+    received = inbox(connect(broker), "aliased/#")
+    publisher = publisher_of(connect(broker), recorded)
+    alias = Properties(PacketTypes.PUBLISH)
+    alias.TopicAlias = 3
+    publisher.publish("aliased/x", "x", 1, properties=alias)
+    publisher.publish("", "x", 1, properties=alias)
+    assert [message.topic for message in received.wait(2)] == ["aliased/x"] * 2
+    until(lambda: len(recorded.spans) == 2, "both spans ended")
+    assert [span.name for span in recorded.spans] == ["publish aliased/x"] * 2
+    assert {span.attributes["messaging.destination.name"] for span in recorded.spans} == {"aliased/x"}
+    unconnected = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    publisher_of(unconnected, recorded).publish("", "x", 0, properties=alias)
+    assert recorded.spans[-1].name == "publish"
+    assert "messaging.destination.name" not in recorded.spans[-1].attributes
 
 
 def test_a_publish_span_is_a_child_of_the_current_span(
@@ -265,6 +286,28 @@ def test_metrics_are_split_by_what_is_few(broker: Mosquitto, connect: Connect, r
     assert duration.explicit_bounds[-1] == 10
 
 
+def test_a_qos_2_publish_lasts_until_pubcomp(broker: Mosquitto, recorded: Any) -> None:
+    """PUBREC ends nothing: the message is delivered exactly once when PUBCOMP is there (MQTT 5, section 4.3.3)."""
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    client.connect(broker.host, broker.port)
+    while not client.is_connected():
+        client.loop(0.1)
+    publisher = publisher_of(client, recorded)
+    publisher.publish("twice/x", "x", 2)
+    sock: Any = client.socket()
+
+    def read_one_packet() -> None:
+        select.select([sock], [], [], 10)
+        client.loop_read()  # reads as many packets as messages are under way
+
+    read_one_packet()
+    assert publisher.pending == 1
+    read_one_packet()
+    assert publisher.pending == 0
+    assert recorded.spans[0].status.status_code is StatusCode.UNSET
+    client.disconnect()
+
+
 def test_a_refused_qos_2_publish_is_an_error(make_broker: Any, connect: Connect, recorded: Any, until: Until) -> None:
     """The refusal stands in PUBREC, then the last packet: the span ends with it, and nothing is left behind."""
     broker = make_broker(acl=["topic read #", "topic write allowed/#"])
@@ -314,13 +357,18 @@ def test_an_outcome_callback_that_fails_costs_nobody_else_a_span(
 
 
 def test_a_publisher_that_nobody_holds_is_forgotten(recorded: Any, until: Until) -> None:
-    """The sweep for old spans keeps neither publisher nor client alive."""
+    """Neither the sweep for old spans nor a cycle keeps publisher or client alive until garbage is collected."""
 
     def publish_once() -> weakref.ref[Client]:
         client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-        publisher_of(client, recorded, timeout=0.01).publish("forgotten/x", "x", 1)
+        for _ in range(2):
+            publisher_of(client, recorded, timeout=0.01).publish("forgotten/x", "x", 1)
         return weakref.ref(client)
 
-    forgotten = publish_once()
-    until(lambda: bool(recorded.spans), "the sweep has seen it")
-    until(lambda: gc.collect() >= 0 and forgotten() is None, "the client is gone")
+    gc.disable()
+    try:
+        forgotten = publish_once()
+        until(lambda: len(recorded.spans) == 2, "the sweep has seen both")
+        until(lambda: forgotten() is None, "the client is gone")
+    finally:
+        gc.enable()
