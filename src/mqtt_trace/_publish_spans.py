@@ -47,8 +47,7 @@ class PublishSpans:
         self._end = partial(_end, metrics)
         self._pending = PendingSpans(max_pending, timeout, self._end)
         self._aliases = TopicAliases()
-        self._shared: names.Attributes = {}
-        self._shared_for: object = None
+        self._shared = names.SharedAttributes(names.Operation.PUBLISH, options.conventions)
 
     def __len__(self) -> int:
         """How many spans wait for an acknowledgement."""
@@ -68,10 +67,9 @@ class PublishSpans:
         on_outcome: Callable[[PublishOutcome], None] | None = None,
     ) -> PendingSpan:
         """Start the span of one publish, below the current span unless a context is given."""
-        shared = self._shared_attributes(client)
         destination = self._aliases.topic(topic, properties)
         own = names.message_attributes(destination, qos, retain=retain, body_size=body_size, properties=properties)
-        span_attributes = {**shared, **own, **(attributes or {})}
+        span_attributes = {**self._shared.of(client), **own, **(attributes or {})}
         span = self._tracer.start_span(
             names.span_name(names.Operation.PUBLISH, destination),
             context,
@@ -117,14 +115,6 @@ class PublishSpans:
         else:
             error = MQTTErrorCode(info.rc)
             self._end(pending, PublishOutcome(info.mid, 0, error.name, f"paho did not take the message: {error.name}"))
-
-    def _shared_attributes(self, client: Client) -> names.Attributes:
-        """Known once the client knows its broker, and the same until it gets another one."""
-        key = (client.host, client.port)
-        if self._shared_for != key:
-            self._shared = names.operation_attributes(client, names.Operation.PUBLISH, self._options.conventions)
-            self._shared_for = key
-        return self._shared
 
 
 def _end(metrics: PublishMetrics, pending: PendingSpan, outcome: PublishOutcome) -> None:

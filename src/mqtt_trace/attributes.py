@@ -80,6 +80,29 @@ def operation_attributes(client: Client | None, operation: Operation, convention
     return attributes
 
 
+class SharedAttributes:
+    """What all spans of one operation of one client share, until the client gets another broker.
+
+    Args:
+        operation: What the spans do.
+        conventions: Names of the conventions.
+    """
+
+    def __init__(self, operation: Operation, conventions: Conventions) -> None:
+        self._operation = operation
+        self._conventions = conventions
+        self._known: Attributes = {}
+        self._known_for: object = self
+
+    def of(self, client: Client | None) -> Attributes:
+        """The attributes; not to be changed."""
+        key = None if client is None else (client.host, client.port)
+        if self._known_for != key:
+            self._known = operation_attributes(client, self._operation, self._conventions)
+            self._known_for = key
+        return self._known
+
+
 def message_attributes(
     topic: str, qos: int, *, retain: bool, body_size: int, properties: Properties | None
 ) -> Attributes:

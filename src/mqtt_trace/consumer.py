@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.metrics import MeterProvider
-from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, StatusCode, TracerProvider
+from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, TracerProvider
 from opentelemetry.util.types import AttributeValue
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 
 from mqtt_trace import attributes as names
 from mqtt_trace import payload as json_payload
+from mqtt_trace._process_span import ProcessSpan
 from mqtt_trace._version import __version__
 from mqtt_trace.metrics import ProcessMetrics
 from mqtt_trace.options import Options, Relation
@@ -54,15 +53,15 @@ class TracedConsumer:
         self._options = options or Options.from_env()
         self._tracer = trace.get_tracer("mqtt_trace", __version__, tracer_provider)
         self._metrics = ProcessMetrics(meter_provider)
+        self._shared = names.SharedAttributes(names.Operation.PROCESS, self._options.conventions)
 
-    @contextmanager
     def process(
         self,
         message: MQTTMessage,
         *,
         message_id: str | None = None,
         attributes: Mapping[str, AttributeValue] | None = None,
-    ) -> Iterator[Span]:
+    ) -> ProcessSpan:
         """Make a process span the current one; an exception is recorded in it and goes on.
 
         The span is a child of the publish span, and links to it. A retained message, and any message when
@@ -86,13 +85,11 @@ class TracedConsumer:
             names.with_older_names(span_attributes, self._options.conventions),
             _links([extracted]),
         )
-        with self._current(span, extracted.context, metric_attributes):
-            yield span
+        return ProcessSpan(span, extracted.context, self._metrics, metric_attributes)
 
-    @contextmanager
     def process_batch(
         self, messages: Sequence[MQTTMessage], *, attributes: Mapping[str, AttributeValue] | None = None
-    ) -> Iterator[Span]:
+    ) -> ProcessSpan:
         """Make one process span for several messages the current one, with a link to each one's publish span.
 
         A single parent would misrepresent where the batch came from, so the span continues the current trace, or starts
@@ -119,8 +116,7 @@ class TracedConsumer:
             names.with_older_names(span_attributes, self._options.conventions),
             _links(extracted),
         )
-        with self._current(span, otel_context.get_current(), metric_attributes):
-            yield span
+        return ProcessSpan(span, otel_context.get_current(), self._metrics, metric_attributes)
 
     def handler(self, handle: Handler) -> Handler:
         """Wrap an `on_message` callback in a process span.
@@ -151,8 +147,7 @@ class TracedConsumer:
         return extracted
 
     def _attributes(self, message: MQTTMessage) -> names.Attributes:
-        attributes = names.operation_attributes(self._client, names.Operation.PROCESS, self._options.conventions)
-        attributes |= names.received_attributes(message)
+        attributes = {**self._shared.of(self._client), **names.received_attributes(message)}
         subscription = self._subscriptions.match(message.topic)
         if subscription is not None:
             attributes[names.TEMPLATE] = subscription.topic_filter
@@ -165,26 +160,6 @@ class TracedConsumer:
         for one in extracted:
             if one.missing is not None:
                 self._metrics.missing_contexts.add(1, {**attributes, names.MISSING_CONTEXT_REASON: one.missing.value})
-
-    @contextmanager
-    def _current(
-        self, span: Span, context: otel_context.Context, metric_attributes: names.Attributes
-    ) -> Iterator[None]:
-        started = time.monotonic()
-        token = otel_context.attach(trace.set_span_in_context(span, context))
-        try:
-            yield
-        except BaseException as error:
-            error_type = type(error).__qualname__
-            span.record_exception(error)
-            span.set_attribute(names.ERROR_TYPE, error_type)
-            span.set_status(StatusCode.ERROR, f"{error_type}: {error}")
-            metric_attributes = {**metric_attributes, names.ERROR_TYPE: error_type}
-            raise
-        finally:
-            otel_context.detach(token)
-            self._metrics.duration.record(time.monotonic() - started, metric_attributes)
-            span.end()
 
 
 def _links(extracted: Sequence[Extracted]) -> list[Link]:
