@@ -1,0 +1,181 @@
+"""The process spans of one client, whoever hands over its messages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from contextvars import Token
+from types import TracebackType
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, StatusCode, Tracer
+from opentelemetry.util.types import AttributeValue
+from paho.mqtt.client import Client, MQTTMessage, MQTTv5
+
+from mqtt_trace import attributes as names
+from mqtt_trace import payload as json_payload
+from mqtt_trace.metrics import ProcessMetrics
+from mqtt_trace.options import Options, Relation
+from mqtt_trace.propagation import Extracted, MissingReason, extract
+from mqtt_trace.topics import Subscriptions
+
+
+class ProcessSpans:
+    """Starts a span per message, or per batch, of one client. It does not hold the client.
+
+    Args:
+        tracer: Starts the spans.
+        metrics: Where messages are counted.
+        options: What relates a span to its message, and names of the conventions.
+        subscriptions: What the client has subscribed to, as far as it is known.
+    """
+
+    def __init__(self, tracer: Tracer, metrics: ProcessMetrics, options: Options, subscriptions: Subscriptions) -> None:
+        self._tracer = tracer
+        self._metrics = metrics
+        self._options = options
+        self._subscriptions = subscriptions
+        self._shared = names.SharedAttributes(names.Operation.PROCESS, options.conventions)
+
+    def start(
+        self,
+        client: Client | None,
+        message: MQTTMessage,
+        *,
+        message_id: str | None = None,
+        attributes: Mapping[str, AttributeValue] | None = None,
+    ) -> ProcessSpan:
+        """Start the span of one message, related to the context that it carries."""
+        extracted = self._extract(client, message)
+        span_attributes = self._attributes(client, message) | dict(attributes or {})
+        if message_id is not None:
+            span_attributes[names.MESSAGE_ID] = message_id
+        metric_attributes = names.metric_attributes(span_attributes)
+        if extracted.missing is not None:
+            span_attributes[names.MISSING_CONTEXT] = True
+            span_attributes[names.MISSING_CONTEXT_REASON] = extracted.missing.value
+        self._count([extracted], metric_attributes)
+        linked = message.retain or self._options.relation is Relation.LINK
+        span = self._tracer.start_span(
+            names.span_name(names.Operation.PROCESS, message.topic),
+            trace.set_span_in_context(INVALID_SPAN, extracted.context) if linked else extracted.context,
+            SpanKind.CONSUMER,
+            names.with_older_names(span_attributes, self._options.conventions),
+            _links([extracted]),
+        )
+        return ProcessSpan(span, extracted.context, self._metrics, metric_attributes)
+
+    def start_batch(
+        self,
+        client: Client | None,
+        messages: Sequence[MQTTMessage],
+        *,
+        attributes: Mapping[str, AttributeValue] | None = None,
+    ) -> ProcessSpan:
+        """Start one span for several messages, linked to the context of each."""
+        extracted = [self._extract(client, message) for message in messages]
+        each = [self._attributes(client, message) for message in messages]
+        common = (
+            {key: value for key, value in each[0].items() if all(a.get(key) == value for a in each)} if each else {}
+        )
+        span_attributes = common | {names.BATCH_MESSAGE_COUNT: len(messages)} | dict(attributes or {})
+        metric_attributes = names.metric_attributes(span_attributes)
+        reasons = {one.missing.value for one in extracted if one.missing is not None}
+        if reasons:
+            span_attributes[names.MISSING_CONTEXT] = True
+        if len(reasons) == 1:
+            span_attributes[names.MISSING_CONTEXT_REASON] = reasons.pop()
+        self._count(extracted, metric_attributes)
+        destination = common.get(names.DESTINATION) or common.get(names.TEMPLATE)
+        span = self._tracer.start_span(
+            names.span_name(names.Operation.PROCESS, destination),
+            None,
+            SpanKind.CONSUMER,
+            names.with_older_names(span_attributes, self._options.conventions),
+            _links(extracted),
+        )
+        return ProcessSpan(span, otel_context.get_current(), self._metrics, metric_attributes)
+
+    def _extract(self, client: Client | None, message: MQTTMessage) -> Extracted:
+        extracted = extract(getattr(message.properties, "UserProperty", None))
+        if extracted.missing is not MissingReason.ABSENT:
+            return extracted
+        if self._options.json_fallback:
+            carried = extract(json_payload.read_context(message.payload))
+            if carried.missing is not MissingReason.ABSENT:
+                return carried
+        if client is not None and client.protocol != MQTTv5:
+            return Extracted(missing=MissingReason.MQTT311)
+        return extracted
+
+    def _attributes(self, client: Client | None, message: MQTTMessage) -> names.Attributes:
+        attributes = {**self._shared.of(client), **names.received_attributes(message)}
+        subscription = self._subscriptions.match(message.topic)
+        if subscription is not None:
+            attributes[names.TEMPLATE] = subscription.topic_filter
+            if subscription.group is not None:
+                attributes[names.GROUP] = subscription.group
+        return attributes
+
+    def _count(self, extracted: Sequence[Extracted], attributes: names.Attributes) -> None:
+        self._metrics.consumed.add(len(extracted), attributes)
+        for one in extracted:
+            if one.missing is not None:
+                self._metrics.missing_contexts.add(1, {**attributes, names.MISSING_CONTEXT_REASON: one.missing.value})
+
+
+class ProcessSpan(AbstractContextManager[Span, None]):
+    """Makes a span the current one and ends it; an exception is recorded and goes on.
+
+    A class, as a generator would cost each message several times as much.
+
+    Args:
+        span: The span.
+        context: What is current beside the span, such as baggage.
+        metrics: Where the duration goes.
+        metric_attributes: What the duration is split by.
+    """
+
+    __slots__ = ("_context", "_error_type", "_metric_attributes", "_metrics", "_span", "_started", "_token")
+
+    def __init__(
+        self, span: Span, context: Context, metrics: ProcessMetrics, metric_attributes: names.Attributes
+    ) -> None:
+        self._span = span
+        self._context = context
+        self._metrics = metrics
+        self._metric_attributes = metric_attributes
+        self._error_type: str | None = None
+
+    def __enter__(self) -> Span:
+        self._started = time.monotonic()
+        self._token: Token[Context] = otel_context.attach(trace.set_span_in_context(self._span, self._context))
+        return self._span
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        del exc_type, traceback
+        if error is not None:
+            self.fail(error)
+        otel_context.detach(self._token)
+        attributes = self._metric_attributes
+        if self._error_type is not None:
+            attributes = {**attributes, names.ERROR_TYPE: self._error_type}
+        self._metrics.duration.record(time.monotonic() - self._started, attributes)
+        self._span.end()
+
+    def fail(self, error: BaseException) -> None:
+        """Record an error that processing met, whether or not it goes on from there."""
+        self._error_type = type(error).__qualname__
+        self._span.record_exception(error)
+        self._span.set_attribute(names.ERROR_TYPE, self._error_type)
+        self._span.set_status(StatusCode.ERROR, f"{self._error_type}: {error}")
+
+
+def _links(extracted: Sequence[Extracted]) -> list[Link]:
+    contexts = (trace.get_current_span(one.context).get_span_context() for one in extracted if one.missing is None)
+    return [Link(context) for context in contexts]
