@@ -13,9 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from paho.mqtt.client import MQTTMessage
-from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties, VariableByteIntegers
+from paho.mqtt.properties import MalformedPacket, Properties, VariableByteIntegers  # type: ignore[attr-defined]  # where 2.1 has it, too
 
 Value = object
 Reader = Callable[[bytes, int], tuple[Value, int]]
@@ -55,10 +54,10 @@ def unpack(properties: Properties, buffer: bytes) -> int:
     Raises:
         MalformedPacket: A property ends beyond the bytes that are there, or no PUBLISH may have it.
     """
-    length, position = _variable_byte_integer(buffer, 0)
-    end = position + length
     found: dict[str, Any] = {}
     try:
+        length, position = _variable_byte_integer(buffer, 0)
+        end = position + length
         while position < end:
             name, read = _PUBLISH_PROPERTIES[buffer[position]]
             value, position = read(buffer, position + 1)

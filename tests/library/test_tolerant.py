@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.client import MQTTMessage
-from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.properties import MalformedPacket, Properties  # type: ignore[attr-defined]  # where 2.1 has it, too
 
 from mqtt_trace.tolerant import topic_of, unpack
 

@@ -1,0 +1,47 @@
+"""What a release is made of."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import mqtt_trace
+from tests.packaging.conftest import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
+
+
+def load(path: Path) -> Any:
+    """A YAML file; a workflow's `on` is a boolean to YAML 1.1."""
+    return yaml.safe_load(path.read_text())
+
+
+def test_the_changelog_begins_with_the_version() -> None:
+    """Its newest heading is the version of chart and packages, with the day of its release."""
+    headings = re.findall(
+        r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
+    assert headings[0] == load(ROOT / "charts" / "mqtt-trace" / "Chart.yaml")["appVersion"] == mqtt_trace.__version__
+    assert headings == sorted(headings, key=lambda version: [int(part) for part in version.split(".")], reverse=True)
+
+
+def test_a_release_publishes_every_image() -> None:
+    """Each Dockerfile of the repository is in the matrix."""
+    dockerfiles = [*ROOT.glob("images/*/Dockerfile"), *ROOT.glob("operator/Dockerfile")]
+    matrix = load(ROOT / ".github" / "workflows" / "release.yaml")["jobs"]["images"]["strategy"]["matrix"]
+    assert matrix["dockerfile"] == sorted(str(path.relative_to(ROOT)) for path in dockerfiles)
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_call_verbs_that_exist(workflow: Path) -> None:
+    """`make` knows each verb that a workflow runs."""
+    verbs = set(re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    steps = [step for job in load(workflow)["jobs"].values() for step in job["steps"]]
+    calls = [re.findall(r"^\s*make ([a-z0-9 ]+)$", step.get("run", ""), re.MULTILINE) for step in steps]
+    used = {verb for lines in calls for line in lines for verb in line.split()}
+    assert used
+    assert used <= verbs
