@@ -1,4 +1,4 @@
-"""PUBLISH properties that pack quickly."""
+"""Properties that are made, and packed, quickly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,21 @@ _MAX_STRING = 65_535
 _TABLES = frozenset({"types", "names", "properties"})
 
 
-class PublishProperties(Properties):
+class LazyProperties(Properties):
+    """Properties for which paho's tables are built when something asks for them: they cost more than all the rest."""
+
+    def __init__(self, packet_type: int) -> None:
+        vars(self).update(packetType=packet_type)
+
+    def __getattr__(self, name: str) -> object:
+        if name not in _TABLES:
+            raise AttributeError(name)
+        tables: dict[str, object] = vars(Properties(self.packetType))
+        vars(self).update(tables)
+        return tables[name]
+
+
+class PublishProperties(LazyProperties):
     """PUBLISH properties with user properties, and whatever else `base` holds.
 
     paho's class builds its tables for every object and walks them for every packet, which is most of what tracing a
@@ -22,15 +36,10 @@ class PublishProperties(Properties):
     UserProperty: list[tuple[str, str]]
 
     def __init__(self, user_properties: list[tuple[str, str]], base: Properties | None = None) -> None:
+        super().__init__(PacketTypes.PUBLISH)
         if base is not None:
             vars(self).update(vars(base))
-        vars(self).update(packetType=PacketTypes.PUBLISH, UserProperty=_encodable(user_properties))
-
-    def __getattr__(self, name: str) -> object:
-        if name not in _TABLES:
-            raise AttributeError(name)
-        vars(self).update(vars(Properties(PacketTypes.PUBLISH)))
-        return getattr(self, name)
+        vars(self).update(UserProperty=_encodable(user_properties))
 
     def pack(self) -> bytes:
         """The properties as they stand in a packet: a length and then each property."""

@@ -17,6 +17,7 @@ from mqtt_trace import attributes as names
 from mqtt_trace import payload as json_payload
 from mqtt_trace._paho import report_refused_pubrec
 from mqtt_trace._pending import PublishOutcome
+from mqtt_trace._puback import read_pubacks_quickly
 from mqtt_trace._publish_spans import PublishSpans
 from mqtt_trace._version import __version__
 from mqtt_trace.metrics import PublishMetrics
@@ -65,6 +66,7 @@ class TracedPublisher:
         # The client holds the pending spans and not the publisher, which holds the client.
         client.on_publish = _acknowledging(self._spans, client.on_publish)
         report_refused_pubrec(client)
+        read_pubacks_quickly(client)
 
     @property
     def pending(self) -> int:

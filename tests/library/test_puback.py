@@ -1,0 +1,80 @@
+"""Reading PUBACK packets ourselves tells what paho tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt._packet import decode_puback
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.exception import MalformedPacket
+
+from local.mosquitto import Mosquitto
+from mqtt_trace import TracedPublisher
+from mqtt_trace._puback import _plain_reason, read_pubacks_quickly
+
+Connect = Callable[..., Client]
+Until = Callable[[Callable[[], bool], str], None]
+
+
+@given(st.binary(min_size=2, max_size=3))
+def test_any_puback_without_properties_is_read_as_paho_reads_it(packet: bytes) -> None:
+    """The reason code is paho's; what paho refuses is left to paho."""
+    try:
+        expected = decode_puback(0x40, packet, MQTTProtocolVersion.MQTTv5).reason
+    except MalformedPacket:
+        expected = None
+    reason = _plain_reason(packet)
+    assert (reason and (reason.value, str(reason), reason.packetType)) == (
+        expected and (expected.value, str(expected), expected.packetType)
+    )
+
+
+@pytest.mark.parametrize("packet", [b"", b"\0", b"\0\1\0\0", b"\0\1\x10\x03\x1f\0\0"])
+def test_other_packets_are_left_to_paho(packet: bytes) -> None:
+    """A PUBACK that is too short or has properties is read by paho."""
+    assert _plain_reason(packet) is None
+
+
+@pytest.mark.parametrize(
+    ("topic", "reason"),
+    [("allowed/x", "Success"), ("allowed/nobody", "No matching subscribers"), ("x", "Not authorized")],
+)
+def test_callbacks_are_told_what_paho_tells_them(
+    make_broker: Any, connect: Connect, until: Until, topic: str, reason: str
+) -> None:
+    """`on_publish` has the packet id, the reason code and usable properties, and paho forgets the message."""
+    broker: Mosquitto = make_broker(acl=["topic read #", "topic write allowed/#"])
+    connect(broker).subscribe("allowed/x", 1)
+    client = connect(broker)
+    told: list[tuple[int, str, str]] = []
+    client.on_publish = lambda _c, _u, mid, code, properties: told.append((mid, str(code), str(properties)))
+    read_pubacks_quickly(client)
+    info = client.publish(topic, "x", 1)
+    until(lambda: bool(told), "the publish was acknowledged")
+    assert told == [(info.mid, reason, "[]")]
+    info.wait_for_publish(10)
+    assert info.is_published()
+
+
+@pytest.mark.filterwarnings("ignore:Callback API version 1")
+def test_the_callback_of_version_1_is_told_as_well(broker: Mosquitto, connect: Connect, until: Until) -> None:
+    """The older callback API has the packet id only."""
+    client = connect(broker, api=CallbackAPIVersion.VERSION1)
+    told: list[int] = []
+    client.on_publish = lambda _client, _userdata, mid: told.append(mid)
+    read_pubacks_quickly(client)
+    info = client.publish("puback/v1", "x", 1)
+    until(lambda: bool(told), "the publish was acknowledged")
+    assert told == [info.mid]
+
+
+def test_a_traced_publisher_reads_them_quickly(broker: Mosquitto, connect: Connect, recorded: Any) -> None:
+    """Whoever publishes through us has what this is for."""
+    client = connect(broker)
+    TracedPublisher(client, tracer_provider=recorded.tracer_provider, meter_provider=recorded.meter_provider)
+    assert "_handle_pubackcomp" in vars(client)
