@@ -34,13 +34,33 @@ def report_refused_pubrec(client: Client) -> None:
 
 
 def _handle_pubrec(client: Client) -> MQTTErrorCode:
-    packet = bytes(client._in_packet["packet"])  # noqa: SLF001 - as above
-    refused = client.protocol == MQTTv5 and packet[_PACKET_ID_BYTES : _PACKET_ID_BYTES + 1] >= bytes([REFUSED_FROM])
-    if not refused:
+    refusal = refused_pubrec(client)
+    if refusal is None:
         return type(client)._handle_pubrec(client)  # noqa: SLF001 - as above
-    packet_id = int.from_bytes(packet[:_PACKET_ID_BYTES])
-    reason = ReasonCode(PacketTypes.PUBREC, identifier=packet[_PACKET_ID_BYTES])
+    packet_id, reason = refusal
     with client._out_message_mutex:  # noqa: SLF001 - as paho does when a publish ends
         if packet_id in client._out_messages:  # noqa: SLF001 - as above
             return client._do_on_publish(packet_id, reason, Properties(PacketTypes.PUBREC))  # noqa: SLF001 - as above
     return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+
+def refused_pubrec(client: Client) -> tuple[int, ReasonCode] | None:
+    """Packet id and reason code of the PUBREC that a client is about to handle, if the code is 0x80 or more."""
+    packet = bytes(client._in_packet["packet"])  # noqa: SLF001 - as above
+    if client.protocol != MQTTv5 or packet[_PACKET_ID_BYTES : _PACKET_ID_BYTES + 1] < bytes([REFUSED_FROM]):
+        return None
+    reason = ReasonCode(PacketTypes.PUBREC, identifier=packet[_PACKET_ID_BYTES])
+    return int.from_bytes(packet[:_PACKET_ID_BYTES]), reason
+
+
+_CONSUMERS = "_mqtt_trace_consumers"
+
+
+def trace_explicitly(client: Client, consumer: object) -> None:
+    """Leave the messages of a client to a consumer, for as long as that exists."""
+    vars(client).setdefault(_CONSUMERS, weakref.WeakSet()).add(consumer)
+
+
+def is_traced_explicitly(client: Client) -> bool:
+    """Whether the messages of a client are left to a consumer."""
+    return bool(vars(client).get(_CONSUMERS))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from opentelemetry.trace import Span
@@ -77,6 +78,7 @@ class PendingSpans:
             if packet_id is not None and pending is not None:
                 outcome = self._early.pop(packet_id, None)
                 if outcome is None:
+                    ended.extend(self._forgotten(packet_id))
                     self._pending[packet_id] = pending
                     if len(self._pending) > self._limit:
                         ended.append(self._oldest("overflow", f"more than {self._limit} publishes are pending"))
@@ -118,6 +120,12 @@ class PendingSpans:
                 ended.append(self._oldest("closed", "the client was closed before the acknowledgement"))
         self._finish(ended)
 
+    def _forgotten(self, packet_id: int) -> Ended:
+        """What paho dropped, as `drop_out_messages` or `reinitialise` do: its packet id is in use again."""
+        pending = self._pending.pop(packet_id, None)
+        outcome = PublishOutcome(packet_id, 0, "closed", "paho dropped the message")
+        return [] if pending is None else [(pending, outcome)]
+
     def _oldest(self, error_type: str, description: str) -> tuple[PendingSpan, PublishOutcome]:
         packet_id = next(iter(self._pending))
         return self._pending.pop(packet_id), PublishOutcome(packet_id, 0, error_type, description)
@@ -143,7 +151,14 @@ class _Sweeper:
             self._watched.add(spans)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._sweep, name="mqtt-trace-sweeper", daemon=True)
-                self._thread.start()
+                with suppress(RuntimeError):  # the interpreter is ending: nothing will wait for long
+                    self._thread.start()
+
+    def close(self) -> None:
+        with self._lock:
+            watched, self._watched = self._watched, set()
+        for spans in watched:
+            spans.close()
 
     def _sweep(self) -> None:
         pause = threading.Event()
@@ -165,3 +180,8 @@ class _Sweeper:
 
 
 _sweeper = _Sweeper()
+
+
+def close_all_pending() -> None:
+    """End the spans that still wait, of every publisher: the process is about to end."""
+    _sweeper.close()

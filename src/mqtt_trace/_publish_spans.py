@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TypeVar
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -22,6 +23,8 @@ from mqtt_trace.metrics import PublishMetrics
 from mqtt_trace.options import Options
 from mqtt_trace.reasons import REFUSED_FROM
 from mqtt_trace.topics import TopicAliases
+
+Answer = TypeVar("Answer")
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +81,7 @@ class PublishSpans:
         )
         return PendingSpan(span, time.monotonic(), names.metric_attributes(span_attributes), on_outcome)
 
-    def send(self, pending: PendingSpan, qos: int, publish: Callable[[], MQTTMessageInfo]) -> MQTTMessageInfo:
+    def send(self, pending: PendingSpan, qos: int, publish: Callable[[], Answer]) -> Answer:
         """Call paho's `publish`; the span ends with it, or with what acknowledges the message."""
         self._pending.call_begins()
         try:
@@ -103,8 +106,12 @@ class PublishSpans:
         """End every pending span with `error.type=closed`."""
         self._pending.close()
 
-    def _settle(self, pending: PendingSpan, info: MQTTMessageInfo, qos: int) -> None:
+    def _settle(self, pending: PendingSpan, info: object, qos: int) -> None:
         """With QoS 1 or 2 paho keeps the message and sends it on the next connection, unless its queue is full."""
+        if not isinstance(info, MQTTMessageInfo):  # from another library's wrapper: nothing to go by
+            self._pending.call_ends()
+            self._end(pending, PublishOutcome(0))
+            return
         queued = qos > 0 and info.rc != MQTTErrorCode.MQTT_ERR_QUEUE_SIZE
         if queued:
             self._pending.call_ends(info.mid, pending)

@@ -52,6 +52,7 @@ _OLDER_NAMES = {
 class Operation(StrEnum):
     """What a span does with a message."""
 
+    CREATE = "create"
     PUBLISH = "publish"
     PROCESS = "process"
 

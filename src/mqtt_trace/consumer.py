@@ -12,6 +12,7 @@ from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 from paho.mqtt.client import Client, MQTTMessage
 
+from mqtt_trace._paho import trace_explicitly
 from mqtt_trace._process_spans import ProcessSpan, ProcessSpans
 from mqtt_trace._version import __version__
 from mqtt_trace.metrics import ProcessMetrics
@@ -51,6 +52,8 @@ class TracedConsumer:
             options or Options.from_env(),
             Subscriptions(subscriptions),
         )
+        if client is not None:
+            trace_explicitly(client, self)
 
     def process(
         self,

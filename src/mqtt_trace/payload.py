@@ -1,4 +1,4 @@
-"""The opt-in fallback for MQTT 3.1.1: the context in a `_trace` key of a JSON payload.
+"""Payloads: their bytes, and the opt-in fallback for MQTT 3.1.1, the context in a `_trace` key of a JSON payload.
 
 MQTT 3.1.1 has no user properties. This couples the transport to the payload's schema, so it is off by default.
 """
@@ -8,7 +8,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+Payload = str | bytes | bytearray | int | float | None
+
 KEY = "_trace"
+
+
+def as_bytes(payload: Payload) -> bytes | None:
+    """The bytes that paho sends for a payload.
+
+    Raises:
+        TypeError: It is of no type that paho takes.
+    """
+    if payload is None or isinstance(payload, bytes):
+        return payload
+    if isinstance(payload, bytearray):
+        return bytes(payload)
+    if isinstance(payload, str | int | float):
+        return str(payload).encode()
+    raise TypeError(f"payload must be str, bytes, bytearray, int, float or None, not {type(payload).__qualname__}")
 
 
 def add_context(payload: bytes, user_properties: Iterable[tuple[str, str]]) -> bytes:

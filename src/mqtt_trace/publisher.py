@@ -15,6 +15,7 @@ from paho.mqtt.properties import Properties
 
 from mqtt_trace import attributes as names
 from mqtt_trace import payload as json_payload
+from mqtt_trace._packing import PublishProperties
 from mqtt_trace._paho import report_refused_pubrec
 from mqtt_trace._pending import PublishOutcome
 from mqtt_trace._puback import read_pubacks_quickly
@@ -23,8 +24,6 @@ from mqtt_trace._version import __version__
 from mqtt_trace.metrics import PublishMetrics
 from mqtt_trace.options import Options
 from mqtt_trace.propagation import context_to_user_properties, inject
-
-Payload = str | bytes | bytearray | int | float | None
 
 
 class TracedPublisher:
@@ -76,7 +75,7 @@ class TracedPublisher:
     def publish(
         self,
         topic: str,
-        payload: Payload = None,
+        payload: json_payload.Payload = None,
         qos: int = 0,
         retain: bool = False,
         properties: Properties | None = None,
@@ -109,7 +108,7 @@ class TracedPublisher:
             ValueError: As paho does, for a topic, QoS or payload that cannot be sent; the span ends with the error.
             TypeError: The payload is of no type that paho takes.
         """
-        body = _body(payload)
+        body = json_payload.as_bytes(payload)
         own = dict(attributes or {})
         if message_id is not None:
             own[names.MESSAGE_ID] = message_id
@@ -147,9 +146,12 @@ class TracedPublisher:
     ) -> MQTTMessageInfo:
         if self._client.protocol == MQTTv5:
             properties = inject(properties, context, options=self._options)
-        elif body is not None and self._options.json_fallback:
+            return self._client.publish(topic, body, qos, retain, properties)
+        if body is not None and self._options.json_fallback:
             body = json_payload.add_context(body, context_to_user_properties(context, options=self._options))
             span.set_attribute(names.BODY_SIZE, len(body))
+        # MQTT 3.1.1 sends no properties: these tell an instrumented client that the message has its span.
+        properties = PublishProperties([], properties)
         return self._client.publish(topic, body, qos, retain, properties)
 
 
@@ -162,14 +164,3 @@ def _acknowledging(spans: PublishSpans, previous: Callable[..., None] | None) ->
             previous(client, userdata, mid, *rest)
 
     return on_publish
-
-
-def _body(payload: Payload) -> bytes | None:
-    """The bytes that paho would send for a payload."""
-    if payload is None or isinstance(payload, bytes):
-        return payload
-    if isinstance(payload, bytearray):
-        return bytes(payload)
-    if isinstance(payload, str | int | float):
-        return str(payload).encode()
-    raise TypeError(f"payload must be str, bytes, bytearray, int, float or None, not {type(payload).__qualname__}")

@@ -1,0 +1,83 @@
+"""Traces paho-mqtt programs that know nothing of it.
+
+Run them under OpenTelemetry's own command, `opentelemetry-instrument python program.py`, or call
+`PahoMqttInstrumentor().instrument()` before they publish. The extra `mqtt-trace[instrumentation]` has what it needs.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+from collections.abc import Collection
+
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # untyped
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import TracerProvider
+
+from mqtt_trace._errors import ConfigurationError
+from mqtt_trace._pending import close_all_pending
+from mqtt_trace.instrumentation._patches import Patches
+from mqtt_trace.instrumentation._settings import excluded_topics
+from mqtt_trace.instrumentation._tracing import ProcessHook, PublishHook, Tracing
+from mqtt_trace.options import Options
+
+__all__ = ["PahoMqttInstrumentor", "ProcessHook", "PublishHook"]
+
+_log = logging.getLogger(__name__)
+
+
+class PahoMqttInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # untyped
+    """Instruments every paho client of the process, also those that exist already.
+
+    A publish span lasts until the acknowledgement, a process span as long as the callbacks of a message, and a will has
+    a create span at each connect. What a program does is not changed by it. Messages that a program traces itself, with
+    `TracedPublisher`, `inject` or a `TracedConsumer` of the client, are left to it.
+
+    `instrument` takes, by keyword:
+
+    - `tracer_provider`, `meter_provider`: The global ones by default.
+    - `publish_hook`: Called with span, client, topic and payload before a message is sent.
+    - `process_hook`: Called with span, client and message before the callbacks of a message.
+
+    Hooks are called for recorded spans only; what they raise is logged. `OTEL_PYTHON_PAHO_MQTT_EXCLUDED_TOPICS` names
+    topic filters, separated by commas, whose messages are left alone. A variable that is not understood is logged, and
+    nothing is traced: a setting for telemetry is no reason to stop a program.
+    """
+
+    _patches: Patches | None = None
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """The versions of paho that are served."""
+        return ("paho-mqtt >= 2.1, < 3",)
+
+    def _instrument(
+        self,
+        *,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        publish_hook: PublishHook | None = None,
+        process_hook: ProcessHook | None = None,
+    ) -> None:
+        try:
+            options, excluded = Options.from_env(), excluded_topics()
+        except ConfigurationError as error:
+            _log.error("paho-mqtt is not traced: %s", error)
+            return
+        tracing = Tracing(
+            tracer_provider=tracer_provider,
+            meter_provider=meter_provider,
+            options=options,
+            excluded=excluded,
+            publish_hook=publish_hook,
+            process_hook=process_hook,
+        )
+        self._patches = Patches(tracing)
+        self._patches.install()
+        # Registered after the SDK's own, so it comes before the last export.
+        atexit.register(close_all_pending)
+
+    def _uninstrument(self) -> None:
+        atexit.unregister(close_all_pending)
+        if self._patches is not None:
+            self._patches.remove()
+            self._patches = None

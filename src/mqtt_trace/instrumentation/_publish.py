@@ -1,0 +1,163 @@
+"""Publishing by an instrumented client, and the acknowledgements."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any, NamedTuple
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from paho.mqtt.client import Client, MQTTv5
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from mqtt_trace import attributes as names
+from mqtt_trace import payload as json_payload
+from mqtt_trace._packing import PublishProperties
+from mqtt_trace._paho import refused_pubrec
+from mqtt_trace._pending import PendingSpan
+from mqtt_trace.instrumentation._tracing import Tracing
+from mqtt_trace.propagation import context_to_user_properties, extract, inject
+
+_log = logging.getLogger(__name__)
+
+
+def publish(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
+    """For `Client.publish`, or what another library has made of it: called as the program calls it."""
+
+    @wraps(original)
+    def traced_publish(self: Client, *args: Any, **kwargs: Any) -> Any:
+        begun = _begin(tracing, self, args, kwargs) if tracing.active else None
+        if begun is None:
+            return original(self, *args, **kwargs)
+        call = partial(original, self, *begun.args, **begun.kwargs)
+        return tracing.of(self).publishes.send(begun.pending, begun.qos, call)
+
+    return traced_publish
+
+
+def do_on_publish(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
+    """For `Client._do_on_publish`, which paho calls with each PUBACK and PUBCOMP, whatever `on_publish` is."""
+
+    @wraps(original)
+    def traced_do_on_publish(
+        self: Client, mid: int, reason_code: ReasonCode | None = None, *rest: Any, **more: Any
+    ) -> Any:
+        if tracing.active:
+            tracing.of(self).publishes.acknowledge(mid, reason_code)
+        return original(self, mid, reason_code, *rest, **more)
+
+    return traced_do_on_publish
+
+
+def handle_pubrec(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
+    """For `Client._handle_pubrec`: a refusal ends the span, although paho goes on as if there were none."""
+
+    @wraps(original)
+    def traced_handle_pubrec(self: Client) -> Any:
+        if tracing.active and (refusal := _refusal(self)) is not None:
+            tracing.of(self).publishes.acknowledge(*refusal)
+        return original(self)
+
+    return traced_handle_pubrec
+
+
+class _Call(NamedTuple):
+    """The arguments of a publish, as paho names and orders them."""
+
+    topic: Any
+    payload: Any = None
+    qos: Any = 0
+    retain: Any = False
+    properties: Any = None
+
+
+_PAYLOAD, _PROPERTIES = _Call._fields.index("payload"), _Call._fields.index("properties")
+
+
+class _Begun(NamedTuple):
+    """A publish whose span has started, with arguments that carry the context."""
+
+    pending: PendingSpan
+    qos: int
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+def _begin(tracing: Tracing, client: Client, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Begun | None:
+    """Start the span of a publish; None if it is not to be traced, or cannot be: that is no reason not to send it."""
+    try:
+        call = _Call(*args, **kwargs)
+        body = json_payload.as_bytes(call.payload)
+    except (TypeError, ValueError):
+        return None  # paho says what is wrong with it
+    # Properties of this kind come from `inject` and `TracedPublisher`: the program traces the message itself.
+    if isinstance(call.properties, PublishProperties):
+        return None
+    try:
+        return _start(tracing, client, call, body, args, kwargs) if tracing.wants(call.topic) else None
+    except Exception:
+        _log.exception("a publish is not traced")
+        return None
+
+
+def _start(
+    tracing: Tracing, client: Client, call: _Call, body: bytes | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> _Begun:
+    context = _parent(call.properties)
+    pending = tracing.of(client).publishes.start(
+        client,
+        call.topic,
+        call.qos,
+        retain=bool(call.retain),
+        body_size=len(body or b""),
+        properties=call.properties,
+        context=context,
+    )
+    tracing.call_publish_hook(pending.span, client, call.topic, call.payload)
+    try:
+        replaced = _carry(tracing, client, call, body, pending, trace.set_span_in_context(pending.span, context))
+    except Exception:
+        _log.exception("a publish carries no context")
+        replaced = None
+    if replaced is None:
+        return _Begun(pending, call.qos, args, kwargs)
+    position, value = replaced
+    if len(args) > position:
+        return _Begun(pending, call.qos, (*args[:position], value, *args[position + 1 :]), kwargs)
+    return _Begun(pending, call.qos, args, {**kwargs, _Call._fields[position]: value})
+
+
+def _carry(
+    tracing: Tracing, client: Client, call: _Call, body: bytes | None, pending: PendingSpan, context: Context
+) -> tuple[int, Any] | None:
+    """Which argument carries the context, and what it becomes; the program's own object is not changed."""
+    options = tracing.options
+    if client.protocol == MQTTv5:
+        # Whatever packs itself in a way of its own is sent as it is.
+        if type(call.properties) not in {Properties, type(None)}:
+            return None
+        return _PROPERTIES, inject(call.properties, context, options=options)
+    if body is None or not options.json_fallback:
+        return None
+    body = json_payload.add_context(body, context_to_user_properties(context, options=options))
+    pending.span.set_attribute(names.BODY_SIZE, len(body))
+    return _PAYLOAD, body
+
+
+def _parent(properties: Properties | None) -> Context | None:
+    """Outside of any span, the context that the program itself sends: the trace that it belongs to stays one."""
+    if properties is None or trace.get_current_span().get_span_context().is_valid:
+        return None
+    carried = extract(getattr(properties, "UserProperty", None))
+    return carried.context if carried.missing is None else None
+
+
+def _refusal(client: Client) -> tuple[int, ReasonCode] | None:
+    try:
+        return refused_pubrec(client)
+    except Exception:
+        _log.exception("a PUBREC is not understood")
+        return None

@@ -1,0 +1,94 @@
+"""Receiving by an instrumented client, and what it has subscribed to."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import LogLevel
+from paho.mqtt.properties import Properties
+
+from mqtt_trace._paho import is_traced_explicitly
+from mqtt_trace._process_spans import ProcessSpan
+from mqtt_trace.instrumentation._tracing import ClientTracing, Tracing
+
+_CAUGHT = ("Caught exception in on_message", "Caught exception in user defined callback")
+"""What paho logs when it suppresses what a callback raised."""
+
+_log = logging.getLogger(__name__)
+
+
+def handle_on_message(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
+    """For `Client._handle_on_message`, which calls the callbacks of a message, however they were set."""
+
+    @wraps(original)
+    def traced_handle_on_message(self: Client, message: MQTTMessage) -> Any:
+        processing = _start(tracing, self, message) if tracing.active else None
+        if processing is None:
+            return original(self, message)
+        client = tracing.of(self)
+        with processing as span:
+            tracing.call_process_hook(span, self, message)
+            client.processing = processing
+            try:
+                return original(self, message)
+            finally:
+                client.processing = None
+
+    return traced_handle_on_message
+
+
+def easy_log(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
+    """For `Client._easy_log`: with `suppress_exceptions` nothing else tells what a callback raised."""
+
+    @wraps(original)
+    def traced_easy_log(self: Client, level: LogLevel, fmt: str, *args: Any) -> Any:
+        if level == LogLevel.MQTT_LOG_ERR and tracing.active and fmt.startswith(_CAUGHT) and self.suppress_exceptions:
+            processing, error = tracing.of(self).processing, sys.exception()
+            if processing is not None and error is not None:
+                processing.fail(error)
+        return original(self, level, fmt, *args)
+
+    return traced_easy_log
+
+
+def send_subscribe(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
+    """For `Client._send_subscribe`, to which every form of `subscribe` leads."""
+
+    @wraps(original)
+    def traced_send_subscribe(
+        self: Client, dup: int, topics: Sequence[tuple[bytes, Any]], properties: Properties | None = None
+    ) -> Any:
+        if tracing.active:
+            _note(tracing.of(self), topics, properties)
+        return original(self, dup, topics, properties)
+
+    return traced_send_subscribe
+
+
+def _start(tracing: Tracing, client: Client, message: MQTTMessage) -> ProcessSpan | None:
+    """Start the span of a message; None if it is not to be traced, or cannot be: the callbacks are called anyway."""
+    try:
+        if is_traced_explicitly(client) or not tracing.wants(message.topic) or not _has_callback(client, message):
+            return None
+        return tracing.of(client).processes.start(client, message)
+    except UnicodeDecodeError:
+        return None  # the program sees the same when it asks for the topic
+    except Exception:
+        _log.exception("a message is not traced")
+        return None
+
+
+def _has_callback(client: Client, message: MQTTMessage) -> bool:
+    return bool(client.on_message) or next(client._on_message_filtered.iter_match(message.topic), None) is not None
+
+
+def _note(client: ClientTracing, topics: Sequence[tuple[bytes, Any]], properties: Properties | None) -> None:
+    identifiers = getattr(properties, "SubscriptionIdentifier", None)
+    identifier = identifiers[0] if identifiers else None
+    for topic, _ in topics:
+        client.subscriptions.add(topic.decode(errors="replace"), identifier)

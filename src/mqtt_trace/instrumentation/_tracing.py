@@ -1,0 +1,142 @@
+"""What instrumented clients share, and what each of them has of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.context import get_current
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import Span, TracerProvider
+from paho.mqtt.client import Client, MQTTMessage
+
+from mqtt_trace._process_spans import ProcessSpan, ProcessSpans
+from mqtt_trace._publish_spans import PublishSpans
+from mqtt_trace._version import __version__
+from mqtt_trace.metrics import ProcessMetrics, PublishMetrics
+from mqtt_trace.options import Options
+from mqtt_trace.topics import Subscriptions
+
+PublishHook = Callable[[Span, Client, str, Any], None]
+"""Called with span, client, topic and payload."""
+ProcessHook = Callable[[Span, Client, MQTTMessage], None]
+"""Called with span, client and message."""
+
+_ATTRIBUTE = "_mqtt_trace"
+_MAX_PENDING = 10_000
+_TIMEOUT_S = 300.0
+
+_log = logging.getLogger(__name__)
+
+
+class ClientTracing:
+    """What one client needs to be traced. The client holds it, and is not held by it.
+
+    Attributes:
+        publishes: Its publish spans.
+        processes: Its process spans.
+        subscriptions: What it has subscribed to since it is instrumented.
+        processing: The process span that is under way: paho calls one callback at a time.
+    """
+
+    def __init__(self, client: Client, owner: Tracing) -> None:
+        self.client = weakref.ref(client)
+        self.owner = owner
+        self.subscriptions = Subscriptions()
+        self.publishes = owner.publish_spans()
+        self.processes = owner.process_spans(self.subscriptions)
+        self.processing: ProcessSpan | None = None
+
+
+class Tracing:
+    """What all instrumented clients share.
+
+    Attributes:
+        active: False once nothing is to be traced any more.
+        tracer: Starts every span.
+        options: Those of the environment.
+    """
+
+    def __init__(
+        self,
+        *,
+        tracer_provider: TracerProvider | None,
+        meter_provider: MeterProvider | None,
+        options: Options,
+        excluded: Callable[[str], bool] | None,
+        publish_hook: PublishHook | None,
+        process_hook: ProcessHook | None,
+    ) -> None:
+        self.active = True
+        self.tracer = trace.get_tracer("mqtt_trace", __version__, tracer_provider)
+        self.options = options
+        self._publish_metrics = PublishMetrics(meter_provider)
+        self._process_metrics = ProcessMetrics(meter_provider)
+        self._excluded = excluded
+        self._publish_hook = publish_hook
+        self._process_hook = process_hook
+        self._clients: weakref.WeakSet[ClientTracing] = weakref.WeakSet()
+        self._lock = threading.Lock()
+
+    def of(self, client: Client) -> ClientTracing:
+        """What belongs to a client; made when it is first asked for."""
+        known: ClientTracing | None = vars(client).get(_ATTRIBUTE)
+        return known if known is not None and known.owner is self else self._add(client)
+
+    def wants(self, topic: str) -> bool:
+        """Whether messages of a topic are traced, here and now."""
+        if get_current() and not is_instrumentation_enabled():
+            return False
+        return self._excluded is None or not self._excluded(topic)
+
+    def call_publish_hook(self, span: Span, client: Client, topic: str, payload: Any) -> None:
+        """Let the user add to a publish span."""
+        if self._publish_hook is not None and span.is_recording():
+            try:
+                self._publish_hook(span, client, topic, payload)
+            except Exception:
+                _log.exception("publish_hook failed for a message on %s", topic)
+
+    def call_process_hook(self, span: Span, client: Client, message: MQTTMessage) -> None:
+        """Let the user add to a process span."""
+        if self._process_hook is not None and span.is_recording():
+            try:
+                self._process_hook(span, client, message)
+            except Exception:
+                _log.exception("process_hook failed for a message on %s", message.topic)
+
+    def publish_spans(self) -> PublishSpans:
+        """The publish spans of one more client."""
+        return PublishSpans(
+            self.tracer, self._publish_metrics, self.options, max_pending=_MAX_PENDING, timeout=_TIMEOUT_S
+        )
+
+    def process_spans(self, subscriptions: Subscriptions) -> ProcessSpans:
+        """The process spans of one more client."""
+        return ProcessSpans(self.tracer, self._process_metrics, self.options, subscriptions)
+
+    def close(self) -> None:
+        """Trace nothing any more, end the spans that wait, and leave nothing in any client."""
+        with self._lock:
+            self.active = False
+            clients = list(self._clients)
+        for one in clients:
+            one.publishes.close()
+            client = one.client()
+            if client is not None:
+                vars(client).pop(_ATTRIBUTE, None)
+
+    def _add(self, client: Client) -> ClientTracing:
+        with self._lock:
+            known: ClientTracing | None = vars(client).get(_ATTRIBUTE)
+            if known is not None and known.owner is self:
+                return known
+            added = ClientTracing(client, self)
+            self._clients.add(added)
+            vars(client)[_ATTRIBUTE] = added
+            return added
