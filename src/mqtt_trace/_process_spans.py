@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Token
 from types import TracebackType
+from typing import NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, StatusCode, Tracer
+from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanContext, SpanKind, StatusCode, Tracer
 from opentelemetry.util.types import AttributeValue
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 
@@ -21,6 +22,9 @@ from mqtt_trace.metrics import ProcessMetrics
 from mqtt_trace.options import Options, Relation
 from mqtt_trace.propagation import Extracted, MissingReason, extract
 from mqtt_trace.topics import Subscriptions
+
+LinkAttributes = Callable[[MQTTMessage], Mapping[str, AttributeValue]]
+"""More attributes for the link of a message in a batch."""
 
 
 class ProcessSpans:
@@ -38,6 +42,7 @@ class ProcessSpans:
         self._metrics = metrics
         self._options = options
         self._subscriptions = subscriptions
+        self._trusted = None if options.trusted_topics is None else Subscriptions(options.trusted_topics)
         self._shared = names.SharedAttributes(names.Operation.PROCESS, options.conventions)
 
     def start(
@@ -49,24 +54,21 @@ class ProcessSpans:
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> ProcessSpan:
         """Start the span of one message, related to the context that it carries."""
-        extracted = self._extract(client, message)
-        span_attributes = self._attributes(client, message) | dict(attributes or {})
+        received = self._receive(client, message)
+        span_attributes = received.attributes | dict(attributes or {})
         if message_id is not None:
             span_attributes[names.MESSAGE_ID] = message_id
         metric_attributes = names.metric_attributes(span_attributes)
-        if extracted.missing is not None:
-            span_attributes[names.MISSING_CONTEXT] = True
-            span_attributes[names.MISSING_CONTEXT_REASON] = extracted.missing.value
-        self._count([extracted], metric_attributes)
-        linked = message.retain or self._options.relation is Relation.LINK
+        self._count([received], metric_attributes)
+        parent = self._parent(message, received)
         span = self._tracer.start_span(
             names.span_name(names.Operation.PROCESS, message.topic),
-            trace.set_span_in_context(INVALID_SPAN, extracted.context) if linked else extracted.context,
+            parent,
             SpanKind.CONSUMER,
             names.with_older_names(span_attributes, self._options.conventions),
-            _links([extracted]),
+            [Link(received.origin)] if received.missing is None else (),
         )
-        return ProcessSpan(span, extracted.context, self._metrics, metric_attributes)
+        return ProcessSpan(span, parent, self._metrics, metric_attributes)
 
     def start_batch(
         self,
@@ -74,30 +76,61 @@ class ProcessSpans:
         messages: Sequence[MQTTMessage],
         *,
         attributes: Mapping[str, AttributeValue] | None = None,
+        link_attributes: LinkAttributes | None = None,
     ) -> ProcessSpan:
-        """Start one span for several messages, linked to the context of each."""
-        extracted = [self._extract(client, message) for message in messages]
-        each = [self._attributes(client, message) for message in messages]
-        common = (
-            {key: value for key, value in each[0].items() if all(a.get(key) == value for a in each)} if each else {}
-        )
+        """Start one span for several messages, linked to the context of each.
+
+        What the messages have in common is on the span, what they differ in on the links.
+        """
+        received = [self._receive(client, message) for message in messages]
+        common = _common([one.attributes for one in received])
         span_attributes = common | {names.BATCH_MESSAGE_COUNT: len(messages)} | dict(attributes or {})
         metric_attributes = names.metric_attributes(span_attributes)
-        reasons = {one.missing.value for one in extracted if one.missing is not None}
+        reasons = {one.missing.value for one in received if one.missing is not None}
         if reasons:
             span_attributes[names.MISSING_CONTEXT] = True
         if len(reasons) == 1:
             span_attributes[names.MISSING_CONTEXT_REASON] = reasons.pop()
-        self._count(extracted, metric_attributes)
+        self._count(received, metric_attributes)
+        links = []
+        for message, one in zip(messages, received, strict=True):
+            if one.missing is None:
+                own = {name: value for name, value in one.attributes.items() if name not in common}
+                own |= link_attributes(message) if link_attributes else {}
+                links.append(Link(one.origin, names.with_older_names(own, self._options.conventions)))
         destination = common.get(names.DESTINATION) or common.get(names.TEMPLATE)
         span = self._tracer.start_span(
             names.span_name(names.Operation.PROCESS, destination),
             None,
             SpanKind.CONSUMER,
             names.with_older_names(span_attributes, self._options.conventions),
-            _links(extracted),
+            links,
         )
         return ProcessSpan(span, otel_context.get_current(), self._metrics, metric_attributes)
+
+    def _receive(self, client: Client | None, message: MQTTMessage) -> _Received:
+        extracted = self._extract(client, message)
+        attributes = {**self._shared.of(client), **names.received_attributes(message)}
+        identifiers: Sequence[int] = getattr(message.properties, "SubscriptionIdentifier", ())
+        subscription = self._subscriptions.match(message.topic, identifiers)
+        if subscription is not None:
+            attributes[names.TEMPLATE] = subscription.topic_filter
+            if subscription.group is not None:
+                attributes[names.GROUP] = subscription.group
+        if extracted.missing is not None:
+            attributes[names.MISSING_CONTEXT] = True
+            attributes[names.MISSING_CONTEXT_REASON] = extracted.missing.value
+        elif self._trusted is not None and self._trusted.match(message.topic) is None:
+            attributes[names.UNTRUSTED_CONTEXT] = True
+        return _Received(extracted.context, extracted.missing, attributes)
+
+    def _parent(self, message: MQTTMessage, received: _Received) -> Context:
+        """What the span of a message continues: all that came with it, its baggage alone, or nothing."""
+        if names.UNTRUSTED_CONTEXT in received.attributes:
+            return Context()
+        if message.retain or self._options.relation is Relation.LINK:
+            return trace.set_span_in_context(INVALID_SPAN, received.context)
+        return received.context
 
     def _extract(self, client: Client | None, message: MQTTMessage) -> Extracted:
         extracted = extract(getattr(message.properties, "UserProperty", None))
@@ -111,18 +144,9 @@ class ProcessSpans:
             return Extracted(missing=MissingReason.MQTT311)
         return extracted
 
-    def _attributes(self, client: Client | None, message: MQTTMessage) -> names.Attributes:
-        attributes = {**self._shared.of(client), **names.received_attributes(message)}
-        subscription = self._subscriptions.match(message.topic)
-        if subscription is not None:
-            attributes[names.TEMPLATE] = subscription.topic_filter
-            if subscription.group is not None:
-                attributes[names.GROUP] = subscription.group
-        return attributes
-
-    def _count(self, extracted: Sequence[Extracted], attributes: names.Attributes) -> None:
-        self._metrics.consumed.add(len(extracted), attributes)
-        for one in extracted:
+    def _count(self, received: Sequence[_Received], attributes: names.Attributes) -> None:
+        self._metrics.consumed.add(len(received), attributes)
+        for one in received:
             if one.missing is not None:
                 self._metrics.missing_contexts.add(1, {**attributes, names.MISSING_CONTEXT_REASON: one.missing.value})
 
@@ -176,6 +200,20 @@ class ProcessSpan(AbstractContextManager[Span, None]):
         self._span.set_status(StatusCode.ERROR, f"{self._error_type}: {error}")
 
 
-def _links(extracted: Sequence[Extracted]) -> list[Link]:
-    contexts = (trace.get_current_span(one.context).get_span_context() for one in extracted if one.missing is None)
-    return [Link(context) for context in contexts]
+class _Received(NamedTuple):
+    """What a message says about itself and its origin."""
+
+    context: Context
+    missing: MissingReason | None
+    attributes: names.Attributes
+
+    @property
+    def origin(self) -> SpanContext:
+        """The publish span."""
+        return trace.get_current_span(self.context).get_span_context()
+
+
+def _common(each: Sequence[names.Attributes]) -> names.Attributes:
+    """The attributes that all have, with the same value."""
+    first, *others = each or [{}]
+    return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}

@@ -28,6 +28,9 @@ ERROR_TYPE = "error.type"
 REASON_CODE = "mqtt.reason_code"
 MISSING_CONTEXT = "mqtt.missing_context"
 MISSING_CONTEXT_REASON = "mqtt.missing_context_reason"
+UNTRUSTED_CONTEXT = "mqtt.untrusted_context"
+CONVERSATION = "messaging.message.conversation_id"
+RESPONSE_TOPIC = "mqtt.response_topic"
 
 _METRIC_KEYS = (
     "messaging.system",
@@ -115,9 +118,21 @@ def message_attributes(
     }
     if topic:
         attributes[DESTINATION] = topic
-    correlation = getattr(properties, "CorrelationData", None)
-    if correlation:
-        attributes["messaging.message.conversation_id"] = _readable(correlation)
+    if properties is not None:
+        attributes |= _conversation(properties)
+    return attributes
+
+
+def _conversation(properties: Properties) -> Attributes:
+    """What makes request and response one conversation (MQTT 5, section 4.10).
+
+    A requester that sends no Correlation Data knows the response by its topic alone, so that is then the conversation.
+    """
+    attributes: Attributes = {}
+    if response_topic := getattr(properties, "ResponseTopic", None):
+        attributes[RESPONSE_TOPIC] = attributes[CONVERSATION] = response_topic
+    if correlation := getattr(properties, "CorrelationData", None):
+        attributes[CONVERSATION] = _readable(correlation)
     return attributes
 
 

@@ -13,7 +13,7 @@ from opentelemetry.util.types import AttributeValue
 from paho.mqtt.client import Client, MQTTMessage
 
 from mqtt_trace._paho import trace_explicitly
-from mqtt_trace._process_spans import ProcessSpan, ProcessSpans
+from mqtt_trace._process_spans import LinkAttributes, ProcessSpan, ProcessSpans
 from mqtt_trace._version import __version__
 from mqtt_trace.metrics import ProcessMetrics
 from mqtt_trace.options import Options
@@ -31,6 +31,9 @@ class TracedConsumer:
     Args:
         client: The client that receives; None if messages come from elsewhere.
         subscriptions: The filters it subscribed to, `$share/…` included: they become destination template and group.
+        subscription_identifiers: Those that it subscribed to with a Subscription Identifier (MQTT 5, section
+            3.8.2.1.2), by identifier; `subscriptions` need not repeat them. Where filters overlap, only the identifier
+            says which of them a message came through.
         tracer_provider: The global one by default.
         meter_provider: The global one by default.
         options: Those of the environment by default.
@@ -41,6 +44,7 @@ class TracedConsumer:
         client: Client | None = None,
         subscriptions: Iterable[str] = (),
         *,
+        subscription_identifiers: Mapping[int, str] | None = None,
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         options: Options | None = None,
@@ -50,7 +54,7 @@ class TracedConsumer:
             trace.get_tracer("mqtt_trace", __version__, tracer_provider),
             ProcessMetrics(meter_provider),
             options or Options.from_env(),
-            Subscriptions(subscriptions),
+            Subscriptions(subscriptions, subscription_identifiers),
         )
         if client is not None:
             trace_explicitly(client, self)
@@ -65,20 +69,30 @@ class TracedConsumer:
         """Make a process span the current one; an exception is recorded in it and goes on.
 
         The span is a child of the publish span, and links to it. A retained message, and any message when
-        `MQTT_TRACE_RELATION=link`, starts a trace of its own that links to it. Without usable context it starts one
-        with `mqtt.missing_context=true` and the reason.
+        `MQTT_TRACE_RELATION=link`, starts a trace of its own that links to it. So does one on a topic that
+        `MQTT_TRACE_TRUSTED_TOPICS` leaves out; it has `mqtt.untrusted_context=true`, and its baggage is not taken over.
+        Without usable context a message starts a trace with `mqtt.missing_context=true` and the reason.
         """
         return self._spans.start(self._client, message, message_id=message_id, attributes=attributes)
 
     def process_batch(
-        self, messages: Sequence[MQTTMessage], *, attributes: Mapping[str, AttributeValue] | None = None
+        self,
+        messages: Sequence[MQTTMessage],
+        *,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        link_attributes: LinkAttributes | None = None,
     ) -> ProcessSpan:
         """Make one process span for several messages the current one, with a link to each one's publish span.
 
         A single parent would misrepresent where the batch came from, so the span continues the current trace, or starts
-        one.
+        one. Attributes that all messages share are on the span, those in which they differ on the links.
+
+        Args:
+            messages: The batch, in any order, of any topics.
+            attributes: More attributes for the span.
+            link_attributes: More attributes for the link of a message, such as its `messaging.message.id`.
         """
-        return self._spans.start_batch(self._client, messages, attributes=attributes)
+        return self._spans.start_batch(self._client, messages, attributes=attributes, link_attributes=link_attributes)
 
     def handler(self, handle: Handler) -> Handler:
         """Wrap an `on_message` callback in a process span.

@@ -182,7 +182,7 @@ def test_retained_messages_and_the_link_policy_start_a_linked_trace(
 
 
 def test_a_batch_is_one_span_with_a_link_per_message(
-    broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any
+    broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any, until: Any
 ) -> None:
     """It continues whatever is current, counts its messages, and says if one came without context."""
     receiver = connect(broker)
@@ -192,6 +192,7 @@ def test_a_batch_is_one_span_with_a_link_per_message(
         publisher.publish(f"batch/{number}", "x", 1)
     connect(broker).publish("batch/3", "x", 1)
     messages = received.wait(4)
+    until(lambda: len(recorded.spans) == 3, "the publish spans ended")
     with consumer_of(recorded, receiver, "batch/+").process_batch(messages):
         pass
     batch = recorded.spans[-1]
