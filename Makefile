@@ -10,6 +10,7 @@ help:
 	@echo "make images  the container image of each service, with Docker"
 	@echo "make up      the chart in a kind cluster, with the trace page: needs Docker, kind, kubectl and Helm"
 	@echo "make e2e     the chart's tests in that cluster, or with E2E_EXISTING=1 in the one of KUBECONFIG; takes minutes"
+	@echo "             (TESTS='-k broker' hands pytest arguments, here as in make test)"
 	@echo "make down    remove that cluster"
 	@echo "make bench   ours beside the straightforward way, into docs/performance.md; takes minutes"
 	@echo "make docs    the documentation as a site, into site/"
@@ -22,7 +23,7 @@ demo: setup
 	@.venv/bin/python -m local.demo
 
 test: setup
-	@.venv/bin/pytest
+	@.venv/bin/pytest $(TESTS)
 
 check: setup
 	.venv/bin/ruff format --check .
@@ -39,7 +40,7 @@ up: setup
 	@.venv/bin/python -m local.up
 
 e2e: setup
-	@.venv/bin/pytest k8s-tests
+	@.venv/bin/pytest k8s-tests $(TESTS)
 
 down:
 	@command -v kind >/dev/null || { echo "down: kind is not on PATH, so there is no cluster to remove" >&2; exit 2; }
