@@ -97,8 +97,9 @@ def pytest_runtest_makereport(
     """Keep what the cluster says when a test fails, and name the folder in its report."""
     report = yield
     fixtures = getattr(item, "funcargs", {})
-    if report.failed and call.when == "call" and {"release", "scout"} <= fixtures.keys():
-        folder = _failures / re.sub(r"\W+", "-", item.name)
-        evidence.keep(fixtures["release"], fixtures["scout"], folder)
-        report.sections.append(("what the cluster said", str(folder)))
+    if report.failed and call.when == "call":
+        for release in [fixture for fixture in fixtures.values() if isinstance(fixture, Release)]:
+            folder = _failures / re.sub(r"\W+", "-", item.name) / release.kubectl.namespace
+            evidence.keep(release, fixtures.get("scout"), folder)
+            report.sections.append(("what the cluster said", str(folder)))
     return report

@@ -11,14 +11,15 @@ from local.commands import CommandError
 from local.scout import Scout
 
 
-def keep(release: Release, scout: Scout, folder: Path) -> None:
+def keep(release: Release, scout: Scout | None, folder: Path) -> None:
     """Write what the cluster says now into a folder. What cannot be had is written down as that."""
     kubectl = release.kubectl
     folder.mkdir(parents=True)
     _write(folder / "pods.txt", lambda: kubectl("get", "pods", "--output", "wide"))
     _write(folder / "describe.txt", lambda: kubectl("describe", "pods"))
     _write(folder / "events.txt", lambda: kubectl("get", "events", "--sort-by=.lastTimestamp"))
-    _write(folder / "traces.json", lambda: json.dumps(scout.get("/api/traces", limit=1000), indent=1))
+    if scout is not None:
+        _write(folder / "traces.json", lambda: json.dumps(scout.get("/api/traces", limit=1000), indent=1))
     for pod in _pods(release):
         _write(folder / f"{pod}.log", lambda pod=pod: kubectl("logs", pod, "--all-containers"))  # type: ignore[misc] # mypy does not infer a lambda with a default
         _write(

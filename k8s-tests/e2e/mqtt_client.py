@@ -15,6 +15,11 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 _PATIENCE_S = 8.0
 
 
+def done(answer: dict[str, Any]) -> bool:
+    """Return whether nothing more is to come."""
+    return bool("puback" in answer or answer["received"] or answer.get("connack"))
+
+
 def main() -> None:
     """Ask, and print `connack`, `puback`, `suback` (reason codes) and `received` (topics), as far as it came."""
     wanted = json.loads(sys.argv[1])
@@ -26,8 +31,8 @@ def main() -> None:
     def on_connect(*arguments: Any) -> None:
         answer["connack"] = arguments[3].value
         if arguments[3].is_failure:
-            client.disconnect()
-        elif "publish" in wanted:
+            return
+        if "publish" in wanted:
             client.publish(wanted["publish"], b"{}", 1)
         else:
             client.subscribe(wanted["subscribe"], options=SubscribeOptions(qos=1))
@@ -46,7 +51,7 @@ def main() -> None:
     try:
         client.connect(wanted["host"])
         deadline = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < deadline and not ("puback" in answer or answer["received"]):
+        while time.monotonic() < deadline and not done(answer):
             client.loop(timeout=0.2)
         client.disconnect()
     except OSError as error:

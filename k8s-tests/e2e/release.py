@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import yaml
 
 from local.cluster import CHART
-from local.commands import Helm, Kubectl
+from local.commands import CommandError, Helm, Kubectl
 from local.golden import Json
 from local.scout import Scout
 
+VERSION: str = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
 VALUES = Path(__file__).parents[1] / "values.yaml"
 
 _PUBLISHED = re.compile(r"published reading .*: message (?P<message_id>\S+), trace (?P<trace_id>\S+)$")
@@ -89,6 +91,18 @@ class Release:
         self.roll_out(workload)
         component = workload.rpartition("-")[2]
         until(lambda: len(self.pods(component)) == replicas, 120, f"{workload} has {replicas} pods")
+
+    def failing_test(self) -> str:
+        """Run `helm test`, which has to fail, and return what its pod says.
+
+        Raises:
+            AssertionError: it passes.
+        """
+        try:
+            self.helm("test", self.name, "--timeout", "3m")
+        except CommandError:
+            return self.kubectl("logs", self.object("test"))
+        raise AssertionError("helm test passed")
 
     def pods(self, component: str) -> list[Any]:
         """Return a component's pods as the cluster describes them."""

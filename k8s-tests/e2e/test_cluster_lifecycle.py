@@ -1,16 +1,19 @@
-"""From install to uninstall, with each version of Helm."""
+"""From the previous chart to uninstall, with each version of Helm."""
 
 import json
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from e2e.release import Release, now, spans_of, until
+from e2e.readings import complete
+from e2e.release import VERSION, Release, now, spans_of, until
 from local.commands import Helm, Kubectl
 from local.scout import Scout
 
 NAMESPACE = "mqtt-trace-e2e-lifecycle"
+PREVIOUS = Path(__file__).parents[1] / "previous"
 
 # What every namespace has.
 _GIVEN = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
@@ -51,20 +54,19 @@ def volumes_of(kubectl: Kubectl) -> list[str]:
     ]
 
 
-def test_install_upgrade_uninstall(release: Release, open_scout: Callable[[Release], Scout]) -> None:
-    """An upgrade with other values is seen in the traces and keeps the passwords; an uninstall leaves nothing."""
-    release.apply()
-    release.helm("test", release.name, "--timeout", "5m")
+def test_upgrade_and_uninstall(release: Release, open_scout: Callable[[Release], Scout]) -> None:
+    """The previous chart's passwords stay, a later reading's connected trace shows the upgrade, and nothing is left."""
+    install_previous(release)
     before = passwords(release)
     assert before
+    release.published_next(2, now())
 
     release.apply("scout.environment=upgraded", "producer.deviceId=upgraded-001", "consumer.replicas=2")
     assert passwords(release) == before
     scout = open_scout(release)
     (reading,) = release.published_next(1, now())
-    spans = until(
-        lambda: spans if len(spans := spans_of(scout, reading.trace_id)) == 4 else [], 60, "the reading's four spans"
-    )
+    until(lambda: complete(scout, reading), 60, "the reading is one connected trace")
+    spans = spans_of(scout, reading.trace_id)
     assert {span["resource"]["environment"] for span in spans} == {"upgraded"}
     assert spans[0]["name"].startswith("publish sensors/upgraded-")
     release.helm("test", release.name, "--timeout", "5m")
@@ -72,3 +74,11 @@ def test_install_upgrade_uninstall(release: Release, open_scout: Callable[[Relea
     release.helm("uninstall", release.name, "--wait", "--timeout", "5m")
     until(lambda: not left_in(release.kubectl), 60, "everything is gone")
     until(lambda: not volumes_of(release.kubectl), 60, "the volumes are gone")
+
+
+def install_previous(release: Release) -> None:
+    """Install the previous chart as users have it, but with the images that are there to be tested."""
+    (chart,) = PREVIOUS.glob("mqtt-trace-*.tgz")
+    services = ("producer", "consumer", "echo", "scoutSim")
+    tags = [part for service in services for part in ("--set", f"{service}.image.tag={VERSION}")]
+    release.helm("install", release.name, str(chart), *release.options, *tags, "--wait", "--timeout", "10m")

@@ -1,0 +1,38 @@
+"""A real API server takes what the chart renders."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from charts.generate import EXAMPLES
+from local.commands import Kubectl
+
+NAMESPACE = "mqtt-trace-e2e-renders"
+
+
+@pytest.fixture(scope="module")
+def kubectl(make_namespace: Callable[[str], Kubectl]) -> Kubectl:
+    """A namespace that also complains about workloads whose pods the Pod Security Standard would refuse."""
+    kubectl = make_namespace(NAMESPACE)
+    kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/warn=restricted")
+    # A dry run makes no account, and without its account the pod of `helm test` is refused.
+    kubectl("create", "serviceaccount", "demo-mqtt-trace-test")
+    return kubectl
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_the_server_takes_every_golden_render(kubectl: Kubectl, example: Path) -> None:
+    """In a dry run with nothing to warn of, unknown fields and pods that are not restricted included."""
+    golden = (example / "rendered.yaml").read_text().replace("namespace: iot\n", f"namespace: {NAMESPACE}\n")
+    taken = kubectl(
+        "--warnings-as-errors",
+        "apply",
+        "--server-side",
+        "--dry-run=server",
+        "--force-conflicts",
+        "--filename",
+        "-",
+        stdin=golden,
+    )
+    assert taken.count("serverside-applied (server dry run)") == golden.count("\nkind: ")

@@ -1,0 +1,176 @@
+"""Consumers that scale, and a Scout that is somebody else's: here another namespace's scout-sim."""
+
+import json
+import re
+import shutil
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from e2e.release import Release, now, spans_of, until, values_of
+from local.commands import CommandError, Helm, Kubectl
+from local.forward import PortForward
+from local.scout import Scout
+
+NAMESPACE = "mqtt-trace-e2e-scout"
+SECRET = "scout"  # noqa: S105 - the name of a Secret
+VALUES = [
+    f"scout.existingSecret={SECRET}",
+    "scout.environment=the-real-scout",
+    "networkPolicy.scoutPorts={4320}",
+    "consumer.autoscaling.enabled=true",
+    "consumer.autoscaling.minReplicas=2",
+    "consumer.podDisruptionBudget.enabled=true",
+]
+
+
+@pytest.fixture(scope="module")
+def credentials(release: Release) -> Iterator[dict[str, str]]:
+    """What a Scout's customer is given, with the door to it open for the customer's namespace."""
+    release.kubectl("apply", "--filename", "-", stdin=json.dumps(door(release)))
+    backend = release.object("scout-sim")
+    data = release.kubectl.json("get", "secret", backend)["data"]
+    address = f"{backend}.{release.kubectl.namespace}"
+    yield {key: b64decode(value).decode().replace(backend, address) for key, value in data.items()}
+    release.kubectl("delete", "networkpolicy", NAMESPACE)
+
+
+def door(release: Release) -> dict[str, Any]:
+    """Return a NetworkPolicy that lets the namespace of these tests reach a release's scout-sim."""
+    customer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": NAMESPACE},
+        "spec": {
+            "podSelector": {
+                "matchLabels": dict(label.split("=") for label in release.selector("scout-sim").split(","))
+            },
+            "policyTypes": ["Ingress"],
+            "ingress": [{"from": [customer], "ports": [{"port": 4320}]}],
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def customer(
+    credentials: dict[str, str], make_namespace: Callable[[str], Kubectl], options: tuple[str, ...]
+) -> Iterator[Release]:
+    """A release with these credentials, and consumers that scale."""
+    kubectl = make_namespace(NAMESPACE)
+    kubectl("create", "secret", "generic", SECRET, *(f"--from-literal={key}={credentials[key]}" for key in credentials))
+    # The release of the other tests was installed by Helm 3.
+    helm = "helm4" if shutil.which("helm4") else "helm"
+    installed = Release("customer", Helm(kubectl.kubeconfig, NAMESPACE, helm), kubectl, options)
+    installed.apply(*VALUES)
+    yield installed
+    kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+@pytest.fixture
+def patch_secret(customer: Release, credentials: dict[str, str]) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Patch the Secret; it has its four values again when the test ends."""
+
+    def patch(content: dict[str, Any]) -> None:
+        customer.kubectl("patch", "secret", SECRET, "--patch", json.dumps(content))
+
+    yield patch
+    patch({"stringData": credentials})
+    customer.roll_out(f"statefulset/{customer.object('otel-collector')}")
+
+
+def counters(customer: Release, log: Path) -> dict[str, float]:
+    """Return the counters of spans that the Collector keeps of its exporter to Scout, by name."""
+    with (
+        PortForward(customer.kubectl, customer.object("otel-collectors"), 8888, log) as forward,
+        httpx.Client(base_url=forward.url, transport=forward) as http,
+    ):
+        metrics = http.get("/metrics").text
+    samples = re.findall(
+        r'^(otelcol_exporter_\w+_spans)\w*\{.*exporter="otlp_http/b14".*\} (\S+)$', metrics, re.MULTILINE
+    )
+    return {name: float(value) for name, value in samples}
+
+
+def test_helm_test_passes_when_scout_takes_the_spans(customer: Release, scout: Scout, tmp_path: Path) -> None:
+    """The Collector's counters show spans sent and none failed; Scout has the four spans of the check's reading."""
+    start = now()
+    customer.helm("test", customer.name, "--timeout", "5m")
+    counted = counters(customer, tmp_path / "port-forward.log")
+    assert counted["otelcol_exporter_sent_spans"] > 0
+    assert counted.get("otelcol_exporter_send_failed_spans", 0) == 0
+    (trace_id,) = scout.trace_ids(service="mqtt-trace-check", since=str(start.timestamp()))
+    spans = until(lambda: spans if len(spans := spans_of(scout, trace_id)) == 4 else [], 60, "the check's four spans")
+    assert values_of(spans, "resource", "environment") == {"the-real-scout"}
+
+
+def test_helm_test_names_a_refused_client_secret(
+    customer: Release, patch_secret: Callable[[dict[str, Any]], None]
+) -> None:
+    """It fails with the answer of Scout's token endpoint, and with the command that shows the Collector's view."""
+    patch_secret({"stringData": {"client-secret": "wrong"}})
+    said = customer.failing_test()
+    assert "credentials: FAILED: " in said
+    assert "invalid_client" in said
+    assert f"next: kubectl -n {NAMESPACE} " in said
+
+
+def test_a_key_that_the_secret_lacks_is_named(
+    customer: Release, patch_secret: Callable[[dict[str, Any]], None]
+) -> None:
+    """An event of the pod names it, the release's notes lead there, and `helm test` says it too."""
+    patch_secret({"data": {"token-url": None}})
+    customer.delete_pod("otel-collector")
+    look = f"kubectl -n {NAMESPACE} get events --field-selector type=Warning"
+    assert look in customer.helm("get", "notes", customer.name)
+    missing = f"couldn't find key token-url in Secret {NAMESPACE}/{SECRET}"
+    until(lambda: missing in customer.kubectl(*look.split()[3:]), 60, f"an event says: {missing}")
+    said = customer.failing_test()
+    assert f"credentials: FAILED: Secret {SECRET} has no token-url" in said
+    assert f"next: kubectl -n {NAMESPACE} describe secret {SECRET}" in said
+
+
+def test_the_autoscaler_scales_the_consumer(customer: Release) -> None:
+    """It brings the StatefulSet to the fewest replicas that it may have, says that it can, and an upgrade agrees."""
+    consumer = customer.object("consumer")
+
+    def conditions() -> dict[str, str]:
+        status = customer.kubectl.json("get", "horizontalpodautoscaler", consumer)["status"]
+        return {condition["type"]: condition["status"] for condition in status.get("conditions", [])}
+
+    until(lambda: ready_replicas(customer) == 2, 120, "two consumers")
+    until(lambda: conditions().get("AbleToScale") == "True", 60, "the autoscaler is able to scale")
+    customer.apply(*VALUES, "consumer.env.LOG_LEVEL=DEBUG")
+    assert customer.kubectl.json("get", "statefulset", consumer)["spec"]["replicas"] == 2
+    assert ready_replicas(customer) == 2
+
+
+def test_a_drain_takes_one_consumer_at_a_time(customer: Release) -> None:
+    """While one is away, the budget refuses to evict the other."""
+    consumer = customer.object("consumer")
+
+    def allowed() -> int:
+        status = customer.kubectl.json("get", "poddisruptionbudget", consumer)["status"]
+        return int(status["disruptionsAllowed"]) if status["expectedPods"] == 2 else 0
+
+    until(lambda: allowed() == 1, 120, "one of two consumers may go")
+    evict(customer.kubectl, f"{consumer}-0")
+    with pytest.raises(CommandError, match="disruption budget"):
+        evict(customer.kubectl, f"{consumer}-1")
+
+
+def ready_replicas(customer: Release) -> int:
+    """Return how many consumers are ready."""
+    status = customer.kubectl.json("get", "statefulset", customer.object("consumer"))["status"]
+    return int(status.get("readyReplicas", 0))
+
+
+def evict(kubectl: Kubectl, pod: str) -> None:
+    """Ask the API server for what `kubectl drain` asks it for."""
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+    path = f"/api/v1/namespaces/{kubectl.namespace}/pods/{pod}/eviction"
+    kubectl("create", "--raw", path, "--filename", "-", stdin=json.dumps(eviction))
