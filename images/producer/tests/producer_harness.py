@@ -6,8 +6,10 @@ import json
 import os
 import re
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -57,7 +59,10 @@ class Stopped(NamedTuple):
 
 
 class Producer(Process):
-    """The command, with its settings as keyword arguments: readings come quickly unless they say otherwise."""
+    """The command, with its settings as keyword arguments.
+
+    Readings come quickly and are published whether or not somebody is there to receive them, unless they say otherwise.
+    """
 
     def __init__(self, log: Path, *, port: int, **settings: object) -> None:
         self._health = f"http://{HOST}:{free_port()}"
@@ -67,6 +72,7 @@ class Producer(Process):
             "HEALTH_HOST": HOST,
             "HEALTH_PORT": self._health.rpartition(":")[2],
             "PUBLISH_INTERVAL_S": 0.05,
+            "PUBLISH_RETRY_S": 0,
         }
         super().__init__(
             "producer", [command("mqtt-trace-producer")], log=log, env=environment({**defaults, **settings})
@@ -134,6 +140,8 @@ class Listener:
         self.message_ids: set[str] = set()
         self._topic = topic
         self._subscribed = False
+        self._may_subscribe = threading.Event()
+        self._may_subscribe.set()
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=f"listener-{id(self)}", protocol=MQTTv5)
         if credentials:
             self._client.username_pw_set(credentials["username"], credentials["password"])
@@ -155,6 +163,15 @@ class Listener:
         self._client.disconnect(properties=_session_of(0))
         self._client.loop_stop()
 
+    @contextmanager
+    def slow_to_subscribe_again(self) -> Iterator[None]:
+        """Within the block it does not subscribe when it has connected again."""
+        self._may_subscribe.clear()
+        try:
+            yield
+        finally:
+            self._may_subscribe.set()
+
     def readings(self) -> list[dict[str, Any]]:
         """The payloads so far."""
         return [json.loads(message.payload) for message in self.messages.copy()]
@@ -163,6 +180,7 @@ class Listener:
         self, client: Client, userdata: Any, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
         del userdata, flags, reason, properties
+        self._may_subscribe.wait(DEADLINE_S)
         client.subscribe(self._topic, qos=2)
 
     def _on_subscribe(

@@ -11,12 +11,14 @@ from functools import partial
 
 from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.device import Device, Shared
+from mqtt_trace_producer.faults import FaultyClient
+from mqtt_trace_producer.spec import DeviceSpec
 from mqtt_trace_producer.tally import Tally
 from mqtt_trace_producer.turns import Turns
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from paho.mqtt.client import Client, MQTTv5
+from paho.mqtt.client import MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
 from local.mosquitto import Mosquitto
@@ -45,18 +47,18 @@ def test_a_reading_whose_span_has_timed_out_still_counts_when_its_puback_comes(
         with ThreadPoolExecutor(1) as executor:
             tally, connectivity = Tally(), Connectivity("broker")
             shared = Shared(
-                interval=0.05,
-                qos=1,
                 buffer_readings=100,
+                retry_s=0,
                 tally=tally,
                 connectivity=connectivity,
                 turns=Turns(),
                 executor=executor,
             )
-            client = Client(CallbackAPIVersion.VERSION2, "late-1", protocol=MQTTv5)
+            spec = DeviceSpec(number=0, interval=0.05, qos=1, attributes={})
+            client = FaultyClient(CallbackAPIVersion.VERSION2, "late-1", protocol=MQTTv5)
             client.connect_async(broker.host, broker.port)
             publisher = partial(TracedPublisher, tracer_provider=tracer_provider, timeout=0.1)
-            device = Device("late-1", client, publisher, shared)
+            device = Device("late-1", spec, client, publisher, shared)
             running = asyncio.create_task(device.run(0))
             await until(lambda: tally.published)
             os.kill(broker.pid, signal.SIGSTOP)

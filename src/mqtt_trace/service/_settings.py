@@ -2,7 +2,7 @@
 
 import ssl
 from functools import cached_property
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar, overload
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -10,6 +10,8 @@ from pydantic import Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mqtt_trace._errors import ConfigurationError
+
+AnyClient = TypeVar("AnyClient", bound=Client)
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
@@ -59,15 +61,26 @@ class BrokerSettings(ServiceSettings):
                     raise ConfigurationError(variable=variable, problem="is set, but MQTT_TLS is not true")
         return self
 
-    def make_client(self, client_id: str, *, manual_ack: bool = False) -> Client:
-        """A paho client with MQTT 5 and callback API version 2, and with the broker's credentials and TLS.
+    @overload
+    def make_client(self, client_id: str, *, manual_ack: bool = False) -> Client: ...
+
+    @overload
+    def make_client(self, client_id: str, *, kind: type[AnyClient], protocol: MQTTProtocolVersion) -> AnyClient: ...
+
+    def make_client(
+        self,
+        client_id: str,
+        *,
+        kind: type[Client] = Client,
+        protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
+        manual_ack: bool = False,
+    ) -> Client:
+        """A paho client with callback API version 2, and with the broker's credentials and TLS.
 
         Raises:
             mqtt_trace.ConfigurationError: A file that holds no usable certificate or key.
         """
-        client = Client(
-            CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5, manual_ack=manual_ack
-        )
+        client = kind(CallbackAPIVersion.VERSION2, client_id, protocol=protocol, manual_ack=manual_ack)
         if self.mqtt_username is not None:
             password = self.mqtt_password
             client.username_pw_set(self.mqtt_username, password.get_secret_value() if password else None)

@@ -19,8 +19,8 @@ from mqtt_trace.reasons import NO_MATCHING_SUBSCRIBERS
 from mqtt_trace.service import load
 from mqtt_trace_producer.check_evidence import Culprit, SpanCounts, first_gap, span_counts
 from mqtt_trace_producer.check_settings import CheckSettings
-from mqtt_trace_producer.device import TOPIC_TEMPLATE
 from mqtt_trace_producer.sensor import Sensor
+from mqtt_trace_producer.spec import TOPIC_TEMPLATE
 
 PROGRAM = "mqtt-trace-check"
 

@@ -51,6 +51,13 @@ class Connectivity:
         """One more device is about to connect."""
         self._devices += 1
 
+    def forget(self, device_id: str) -> None:
+        """One device fewer is to be connected."""
+        self._devices -= 1
+        self._connected.discard(device_id)
+        self._causes.pop(device_id, None)
+        self._say_in(_SETTLE_S)
+
     def up(self, device_id: str) -> None:
         """A device is connected."""
         if self._untold:  # or a short outage would be over before it was told
@@ -109,7 +116,7 @@ class Connectivity:
         return State.SOME_WAITING if self._connected else State.ALL_WAITING
 
     def _count(self, devices: int) -> str:
-        return f"{devices} of {self._devices} device{'s' if self._devices > 1 else ''}"
+        return f"{devices} of {self._devices} device{'' if self._devices == 1 else 's'}"
 
 
 def _is_refusal(cause: str) -> bool:

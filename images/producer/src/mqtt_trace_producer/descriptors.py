@@ -11,8 +11,12 @@ _WHEN_UNLIMITED = 10_240
 """What macOS grants a process that asks for as many as it likes (OPEN_MAX)."""
 
 
-def make_room_for(devices: int) -> None:
+def make_room_for(devices: int, variable: str) -> None:
     """Raise the descriptor limit of this process to what the system allows.
+
+    Args:
+        devices: How many are to fit.
+        variable: The environment variable that asks for them.
 
     Raises:
         ConfigurationError: That is not enough for so many devices.
@@ -22,7 +26,7 @@ def make_room_for(devices: int) -> None:
     room = limit - _OTHER_DESCRIPTORS
     if devices > room:
         raise ConfigurationError(
-            variable="DEVICE_COUNT",
+            variable=variable,
             problem=f"{max(room, 0)} devices fit into the limit of {limit} file descriptors (got {devices})",
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

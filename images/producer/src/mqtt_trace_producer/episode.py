@@ -29,15 +29,19 @@ class Episode:
         self._detail = ""
         self._announcement: asyncio.TimerHandle | None = None
 
-    def lost(self, device: Hashable, detail: str = "") -> None:
-        """A device lost one reading by it."""
+    def met(self, device: Hashable, detail: str = "") -> None:
+        """A device is in it."""
         if not self._in_it:
             self._readings, self._affected = 0, set()
             self._announcement = asyncio.get_running_loop().call_later(_SETTLE_S, self._announce)
         self._in_it.add(device)
         self._affected.add(device)
-        self._readings += 1
         self._detail = detail
+
+    def lost(self, device: Hashable, detail: str = "") -> None:
+        """A device lost one reading by it."""
+        self.met(device, detail)
+        self._readings += 1
 
     def over(self, device: Hashable) -> None:
         """A device is out of it; nothing happens when it was not in it."""

@@ -2,17 +2,17 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
-from paho.mqtt.client import Client
-
 from mqtt_trace import Options, TracedPublisher, telemetry
 from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.device import Device, Shared
+from mqtt_trace_producer.faults import FaultyClient
 from mqtt_trace_producer.settings import ProducerSettings
+from mqtt_trace_producer.spec import DeviceSpec
 from mqtt_trace_producer.tally import Tally
 from mqtt_trace_producer.turns import Turns
 
@@ -49,34 +49,49 @@ class Fleet:
         self._connectivity = Connectivity(f"{settings.mqtt_broker_host}:{settings.mqtt_broker_port}")
         self._executor = ThreadPoolExecutor(_CONNECTING_THREADS, thread_name_prefix="connect")
         self._shared = Shared(
-            interval=settings.publish_interval_s,
-            qos=settings.publish_qos,
             buffer_readings=settings.device_buffer_readings,
+            retry_s=settings.publish_retry_s,
             tally=self._tally,
             connectivity=self._connectivity,
             turns=Turns(),
             executor=self._executor,
         )
+        self._generation: int | None = None
+        self._known = False
         self._devices: dict[str, Device] = {}
+        self._leaving: set[Device] = set()
+        self._running: dict[str, asyncio.Task[None]] = {}
 
-    def add(self, device_ids: list[str]) -> None:
-        """Start devices; each connects at a moment of its own."""
-        spread = len(device_ids) / _CONNECTS_PER_S
-        for device_id in device_ids:
-            device = self._make_device(device_id)
-            self._devices[device_id] = device
-            self._tasks.create_task(device.run(random.uniform(0, spread)), name=device_id)  # noqa: S311 - spreads load
+    def become(self, wanted: Mapping[str, DeviceSpec], generation: int | None = None) -> None:
+        """Run exactly these devices: start, change and remove what it takes.
+
+        A device whose protocol changes is another one with the same id. New devices connect at a moment of their own.
+
+        Args:
+            wanted: What each device is to do, by id.
+            generation: Of the fleet file that says so.
+        """
+        self._known, self._generation = True, generation
+        self._remove([device for device in self._devices.values() if not _stays(device, wanted)])
+        for device in self._devices.values():
+            self._change(device, wanted[device.id])
+        new = {device_id: spec for device_id, spec in wanted.items() if device_id not in self._devices}
+        for device_id, spec in new.items():
+            self._start(device_id, spec, random.uniform(0, len(new) / _CONNECTS_PER_S))  # noqa: S311 - spreads load
 
     def status(self) -> tuple[bool, Mapping[str, object]]:
         """Whether all devices are connected, and the figures of the readiness probe."""
         devices, connected = len(self._devices), self._connectivity.connected
-        return 0 < devices == connected, {
+        figures: dict[str, object] = {
             "devices": devices,
             "connected": connected,
             "published": self._tally.published,
-            "buffered": sum(device.unacknowledged for device in self._devices.values()),
+            "buffered": sum(device.unacknowledged for device in self._all()),
             "dropped": self._tally.dropped,
         }
+        if self._generation is not None:
+            figures["generation"] = self._generation
+        return self._known and devices == connected, figures
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - what is left then is counted, not an error
         """Take no more readings, wait for acknowledgements, give up what has none after `timeout` seconds."""
@@ -84,8 +99,8 @@ class Fleet:
             device.stop_reading()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                await asyncio.gather(*(device.wait_idle() for device in self._devices.values()))
-        self._tally.stopped(sum(device.give_up() for device in self._devices.values()))
+                await asyncio.gather(*(device.wait_idle() for device in self._all()))
+        self._tally.stopped(sum(device.give_up() for device in self._all()))
 
     async def close(self) -> None:
         """Disconnect every device; attempts to connect that have not begun never will."""
@@ -93,29 +108,72 @@ class Fleet:
         self._executor.shutdown(wait=False, cancel_futures=True)
         await asyncio.gather(*(device.close() for device in self._devices.values()))
 
-    def _make_device(self, device_id: str) -> Device:
-        return Device(device_id, self._make_client(device_id), self._publisher_maker(device_id), self._shared)
+    def _all(self) -> Collection[Device]:
+        return [*self._devices.values(), *self._leaving]
 
-    def _make_client(self, device_id: str) -> Client:
+    def _start(self, device_id: str, spec: DeviceSpec, delay: float) -> None:
+        client = self._make_client(device_id, spec)
+        make_publisher = partial(
+            TracedPublisher,
+            tracer_provider=self._providers.device_tracer_provider(spec.attributes),
+            meter_provider=self._providers.meter_provider,
+            options=self._options,
+        )
+        device = Device(device_id, spec, client, make_publisher, self._shared)
+        self._devices[device_id] = device
+        before = self._running.get(device_id)
+        running = self._tasks.create_task(_run(device, delay, before), name=device_id)
+        self._running[device_id] = running
+        running.add_done_callback(partial(self._forget, device_id))
+
+    def _change(self, device: Device, spec: DeviceSpec) -> None:
+        if spec.attributes != device.spec.attributes:
+            device.trace_with(self._providers.device_tracer_provider(spec.attributes))
+        device.follow(spec)
+
+    def _remove(self, devices: list[Device]) -> None:
+        if not devices:
+            return
+        for device in devices:
+            del self._devices[device.id]
+            device.retire()
+        self._leaving.update(devices)
+        self._tasks.create_task(self._let_go(devices), name="removal")
+
+    async def _let_go(self, devices: list[Device]) -> None:
+        self._tally.removed(sum(await asyncio.gather(*map(self._finish, devices))))
+
+    async def _finish(self, device: Device) -> int:
+        """Disconnect a device once its readings are acknowledged; returns how many were given up instead."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_timeout_s):
+                await device.wait_idle()
+        given_up = device.give_up()
+        await device.close()
+        self._tally.gone(device.id)
+        self._leaving.discard(device)
+        return given_up
+
+    def _forget(self, device_id: str, ended: asyncio.Task[None]) -> None:
+        if self._running.get(device_id) is ended:
+            del self._running[device_id]
+
+    def _make_client(self, device_id: str, spec: DeviceSpec) -> FaultyClient:
         settings = self._settings
-        client = settings.make_client(device_id)
+        client = settings.make_client(device_id, kind=FaultyClient, protocol=spec.protocol)
         client.max_inflight_messages_set(0)  # a device has its own window: paho's costs a scan per PUBACK
         client.max_queued_messages_set(0)
         client.connect_async(settings.mqtt_broker_host, settings.mqtt_broker_port, settings.mqtt_keepalive_s)
         return client
 
-    def _publisher_maker(self, device_id: str) -> Callable[[Client], TracedPublisher]:
-        settings = self._settings
-        device = telemetry.Device(
-            id=device_id,
-            kind="sensor",
-            firmware_version=settings.device_firmware_version,
-            firmware_channel=settings.device_firmware_channel,
-            battery_level=settings.device_battery_level,
-        )
-        return partial(
-            TracedPublisher,
-            tracer_provider=self._providers.device_tracer_provider(device.attributes()),
-            meter_provider=self._providers.meter_provider,
-            options=self._options,
-        )
+
+async def _run(device: Device, delay: float, before: asyncio.Task[None] | None) -> None:
+    """Connect when whoever had this id before has disconnected: the broker would end one of the two."""
+    if before is not None:
+        await asyncio.wait([before])
+    await device.run(delay)
+
+
+def _stays(device: Device, wanted: Mapping[str, DeviceSpec]) -> bool:
+    spec = wanted.get(device.id)
+    return spec is not None and spec.protocol == device.spec.protocol

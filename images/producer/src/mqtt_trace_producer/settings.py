@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, FilePath, model_validator
 
 from mqtt_trace import ConfigurationError
 from mqtt_trace.service import BrokerSettings
@@ -35,6 +35,14 @@ class ProducerSettings(BrokerSettings):
         le=1_000_000,
         description="Readings that each device keeps while the broker is away; beyond that the oldest are dropped.",
     )
+    fleet_file: FilePath | None = Field(
+        default=None,
+        description="JSON file of a SensorFleet, followed while it changes; then DEVICE_*, FLEET_*, SITE_ID, "
+        "PUBLISH_INTERVAL_S and PUBLISH_QOS say nothing.",
+    )
+    fleet_pod_index: int | None = Field(
+        default=None, ge=0, le=1_000_000, description="Which of the fleet's pods this is, from 0: it has its share."
+    )
     fleet_id: Name = Field(default="fleet-demo", description="`fleet.id`.")
     fleet_priority: FleetPriority = Field(default="normal", description="`fleet.priority`.")
     fleet_tenant: Name = Field(default="acme", description="`fleet.tenant`.")
@@ -43,9 +51,23 @@ class ProducerSettings(BrokerSettings):
         default=2, ge=0.01, le=86_400, description="Seconds between two readings of a device."
     )
     publish_qos: int = Field(default=1, ge=0, le=2, description="QoS of each PUBLISH; only 1 and 2 are acknowledged.")
+    publish_retry_s: Seconds = Field(
+        default=60,
+        ge=0,
+        le=3600,
+        description="Seconds for which a reading that has no subscriber is published again; 0 for never.",
+    )
     drain_timeout_s: Seconds = Field(
         default=10, ge=0, le=600, description="Seconds that SIGTERM leaves for readings not acknowledged yet."
     )
+
+    @model_validator(mode="after")
+    def _fleet_is_complete(self) -> Self:
+        if self.fleet_file is not None and self.fleet_pod_index is None:
+            raise ConfigurationError(variable="FLEET_FILE", problem="is set, but FLEET_POD_INDEX is not")
+        if self.fleet_pod_index is not None and self.fleet_file is None:
+            raise ConfigurationError(variable="FLEET_POD_INDEX", problem="is set, but FLEET_FILE is not")
+        return self
 
     @model_validator(mode="after")
     def _devices_can_be_counted(self) -> Self:

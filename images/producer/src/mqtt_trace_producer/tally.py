@@ -45,6 +45,9 @@ class Tally:
         )
         self._full_buffers = Episode(_logger, "buffers are full, the oldest readings are dropped", "backlog sent")
         self._refusals = Episode(_logger, "the broker refuses readings", "the broker accepts readings again")
+        self._unheard = Episode(
+            _logger, "nobody is subscribed to readings, they are published again", "readings have subscribers again"
+        )
 
     @property
     def dropped(self) -> int:
@@ -63,11 +66,21 @@ class Tally:
         """The broker has taken a reading over."""
         self.published += 1
         self._refusals.over(device_id)
+        self._unheard.over(device_id)
 
     def refused(self, device_id: str, reason: ReasonCode) -> None:
         """The broker has answered a reading with an error: sending it again would not help (MQTT 5, section 4.13)."""
         self._dropped["refused"] += 1
         self._refusals.lost(device_id, f"0x{reason.value:02x} {reason}")
+
+    def unheard(self, device_id: str) -> None:
+        """The broker has taken a reading, and nobody received it; it will be published again."""
+        self._unheard.met(device_id)
+
+    def gave_up_unheard(self, device_id: str) -> None:
+        """A reading that nobody received is not published again."""
+        self._dropped["no_subscribers"] += 1
+        self._unheard.lost(device_id)
 
     def overflowed(self, device_id: str) -> None:
         """A reading had to make room for a newer one."""
@@ -78,10 +91,22 @@ class Tally:
         """Nothing of a device waits any more."""
         self._full_buffers.over(device_id)
 
+    def gone(self, device_id: str) -> None:
+        """A device is in no trouble any more, as there is no such device."""
+        for episode in (self._full_buffers, self._refusals, self._unheard):
+            episode.over(device_id)
+
+    def removed(self, unacknowledged: int) -> None:
+        """Devices are gone, and with them what was not acknowledged in time."""
+        if unacknowledged:
+            self._dropped["removed"] += unacknowledged
+            _logger.warning("devices removed: %d of their readings were not acknowledged", unacknowledged)
+
     def stopped(self, unacknowledged: int) -> None:
         """The process gives up what is not acknowledged by now."""
         self._full_buffers.close()
         self._refusals.close()
+        self._unheard.close()
         if unacknowledged:
             self._dropped["shutdown"] += unacknowledged
         _logger.log(

@@ -1,0 +1,98 @@
+"""The fleet file: what a SensorFleet asks of all its pods."""
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
+
+from mqtt_trace import ConfigurationError, telemetry
+from mqtt_trace.telemetry import FleetPriority
+from mqtt_trace_producer.faults import Faults
+from mqtt_trace_producer.settings import Name
+from mqtt_trace_producer.spec import DEVICE_ID, DeviceSpec
+
+_NOT_IN_A_TOPIC = "+#\0"
+_ALL = 100
+
+
+class FleetFile(BaseModel):
+    """One JSON object. Members that are not known here are those of a later operator, and ignored."""
+
+    model_config = ConfigDict(frozen=True, strict=True, alias_generator=to_camel)
+
+    generation: int
+    fleet: Name
+    namespace: Name
+    replicas: int = Field(ge=0, le=1_000_000)
+    sensors_per_pod: int = Field(ge=1)
+    interval_seconds: float = Field(ge=0.01, le=86_400, allow_inf_nan=False)
+    qos: int = Field(ge=0, le=2)
+    topic_template: str = Field(min_length=1, max_length=1024)
+    tenant: Name
+    site: Name
+    priority: FleetPriority
+    firmware: Name
+    battery: float = Field(ge=0, le=100)
+    faults: Faults
+
+    def specs(self, pod_index: int) -> dict[str, DeviceSpec]:
+        """The devices of a pod, by id: none when the fleet needs fewer pods."""
+        first = pod_index * self.sensors_per_pod
+        numbers = range(first, min(first + self.sensors_per_pod, self.replicas))
+        return {device_id: self._spec(number, device_id) for number, device_id in self._ids(numbers)}
+
+    def _ids(self, numbers: range) -> list[tuple[int, str]]:
+        return [(number, f"{self.namespace}.{self.fleet}-{number:05d}") for number in numbers]
+
+    def _spec(self, number: int, device_id: str) -> DeviceSpec:
+        device = telemetry.Device(
+            id=device_id, kind="sensor", firmware_version=self.firmware, battery_level=self.battery
+        )
+        fleet = telemetry.Fleet(id=self.fleet, tenant=self.tenant, priority=self.priority)
+        site = telemetry.Site(id=self.site)
+        return DeviceSpec(
+            number=number,
+            interval=self.interval_seconds,
+            qos=self.qos,
+            topic_template=self.topic_template,
+            attributes=device.attributes() | fleet.attributes() | site.attributes(),
+            faults=self.faults,
+        )
+
+    @field_validator("topic_template")
+    @classmethod
+    def _is_a_topic(cls, template: str) -> str:
+        if any(character in template for character in _NOT_IN_A_TOPIC):
+            raise ValueError("must be a topic, without wildcards")
+        if any(brace in template.replace(DEVICE_ID, "") for brace in "{}"):
+            raise ValueError(f"the only placeholder is {DEVICE_ID}")
+        return template
+
+    @model_validator(mode="after")
+    def _faults_fit(self) -> "FleetFile":
+        faults = self.faults
+        if faults.missing_context + faults.malformed_context + faults.mqtt311 > _ALL:
+            raise ValueError("faults: are more than 100 percent together")
+        return self
+
+
+def parse(text: str | bytes) -> FleetFile:
+    """Read a fleet file.
+
+    Raises:
+        ConfigurationError: It cannot be used; the problem names each member that is wrong.
+    """
+    try:
+        return FleetFile.model_validate_json(text)
+    except ValidationError as error:
+        problem = "; ".join(_problem(details) for details in error.errors())
+        raise ConfigurationError(variable="FLEET_FILE", problem=problem) from None
+
+
+def _problem(details: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in details["loc"])
+    cause = details.get("ctx", {}).get("error")
+    what = str(cause) if isinstance(cause, ValueError) else details["msg"][:1].lower() + details["msg"][1:]
+    if not where:
+        return what
+    given = "" if details["type"] == "missing" else f" (got {details['input']!r})"
+    return f"{where}: {what}{given}"

@@ -1,0 +1,104 @@
+"""Readings that the broker took and nobody received.
+
+Mosquitto keeps a session over a restart and forgets the shared subscriptions in it: until the consumer has subscribed
+again, a reading is acknowledged with reason code 0x10 (MQTT 5, section 3.4.2.1) and dropped.
+"""
+
+import asyncio
+from bisect import insort
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from opentelemetry.context import Context
+
+from mqtt_trace_producer.faults import Fault
+from mqtt_trace_producer.sensor import Reading
+
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 5.0
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A reading on its way.
+
+    Attributes:
+        reading: The reading.
+        fault: What is wrong with its context on the wire.
+        origin: The context of its first publish, whose trace further ones continue; None before that has ended.
+        given_up_at: When a further try is its last, in the loop's time.
+    """
+
+    reading: Reading
+    fault: Fault
+    origin: Context | None = None
+    given_up_at: float = float("inf")
+
+
+class Retries:
+    """The readings of one device that nobody received, oldest first, until they are published again.
+
+    Only the oldest is tried while nobody is there, after pauses that double, and each once more when its time is over.
+    New readings are tries, too: as soon as one is received all that are kept are published.
+
+    Args:
+        seconds: How long a reading is kept after its first try.
+        limit: How many are kept.
+        publish: Called with readings to publish again.
+        give_up: Called once for each reading that is given up.
+    """
+
+    def __init__(
+        self, seconds: float, limit: int, publish: Callable[[list[Outgoing]], None], give_up: Callable[[], None]
+    ) -> None:
+        self._seconds = seconds
+        self._limit = limit
+        self._publish = publish
+        self._give_up = give_up
+        self._kept: list[Outgoing] = []
+        self._pause = _FIRST_PAUSE_S
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def unheard(self, outgoing: Outgoing) -> None:
+        """Nobody received a reading: keep it, or give it up if this was its last try."""
+        now = self._loop.time()
+        if now >= outgoing.given_up_at:
+            self._give_up()
+            return
+        outgoing.given_up_at = min(outgoing.given_up_at, now + self._seconds)
+        insort(self._kept, outgoing, key=lambda kept: kept.given_up_at)
+        if len(self._kept) > self._limit:
+            self._kept.pop(0)
+            self._give_up()
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._pause, self._try)
+
+    def heard(self) -> None:
+        """Somebody received a reading: publish all that are kept."""
+        self._pause = _FIRST_PAUSE_S
+        if self._kept:
+            self._publish(self.clear())
+
+    def clear(self) -> list[Outgoing]:
+        """Keep none of them any more.
+
+        Returns:
+            Those that were kept.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        kept, self._kept = self._kept, []
+        return kept
+
+    def _try(self) -> None:
+        now = self._loop.time()
+        due = max(1, sum(outgoing.given_up_at <= now for outgoing in self._kept))
+        tried, self._kept = self._kept[:due], self._kept[due:]
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE_S)
+        self._timer = self._loop.call_later(self._pause, self._try) if self._kept else None
+        self._publish(tried)

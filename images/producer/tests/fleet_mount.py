@@ -1,0 +1,56 @@
+"""A fleet file as the kubelet mounts it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+FLEET: dict[str, Any] = {
+    "generation": 0,
+    "fleet": "demo",
+    "namespace": "iot",
+    "replicas": 3,
+    "sensorsPerPod": 100,
+    "intervalSeconds": 0.1,
+    "qos": 1,
+    "topicTemplate": "sensors/{device_id}/reading",
+    "tenant": "acme",
+    "site": "site-hq",
+    "priority": "normal",
+    "firmware": "1.4.2",
+    "battery": 100,
+    "faults": {"missingContext": 0, "malformedContext": 0, "mqtt311": 0},
+}
+
+
+class FleetMount:
+    """A folder with `fleet.json`, which is a link through another link that is turned when the content changes.
+
+    Attributes:
+        path: Of the file.
+    """
+
+    def __init__(self, folder: Path, **members: object) -> None:
+        self._folder = folder
+        self._numbers = itertools.count()
+        self._members = {**FLEET, **members}
+        self.path = folder / "fleet.json"
+        self.write()
+        self.path.symlink_to(Path("..data", "fleet.json"))
+
+    def write(self, **changes: object) -> None:
+        """Change members, and count the generation up unless it is given."""
+        self._members = {**self._members, "generation": self._members["generation"] + 1, **changes}
+        self.write_text(json.dumps(self._members))
+
+    def write_text(self, text: str) -> None:
+        """Put anything there at once."""
+        number = next(self._numbers)
+        version = self._folder / f"..{number}"
+        version.mkdir()
+        (version / "fleet.json").write_text(text)
+        link = self._folder / f"..link-{number}"
+        link.symlink_to(version.name)
+        link.rename(self._folder / "..data")

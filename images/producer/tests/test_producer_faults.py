@@ -1,0 +1,119 @@
+"""Faulty publishers: their shares, and what the wire shows of them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mqtt_trace_producer.faults import Fault, Faults, spoilt
+from paho.mqtt.client import MQTTMessage
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from images.producer.tests.conftest import StartProducer
+from images.producer.tests.fleet_mount import FleetMount
+from images.producer.tests.producer_harness import Backend, Listener, wait_for
+from local.mosquitto import Mosquitto
+from mqtt_trace import MissingReason, extract
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def missing(message: MQTTMessage) -> MissingReason | None:
+    """Why a message has no usable context, as the consumer would say."""
+    return extract(getattr(message.properties, "UserProperty", None)).missing
+
+
+@pytest.mark.parametrize("percent", [0, 1, 10, 33, 50, 99, 100])
+def test_as_many_of_a_hundred_devices_speak_mqtt_3_1_1_as_the_percentage_says(percent: int) -> None:
+    """Of any hundred in a row exactly so many, and of any ten as many as can be up to one."""
+    faults = Faults(mqtt311=percent)
+    chosen = [faults.speaks_mqtt311(device) for device in range(1000)]
+    assert {sum(chosen[first : first + 100]) for first in range(900)} == {percent}
+    assert all(abs(sum(chosen[first : first + 10]) - percent / 10) < 2 for first in range(990))
+
+
+def test_a_larger_share_only_adds_devices() -> None:
+    """A device that speaks MQTT 3.1.1 goes on doing so when more shall."""
+    few, more = Faults(mqtt311=10), Faults(mqtt311=35)
+    assert all(more.speaks_mqtt311(device) for device in range(1000) if few.speaks_mqtt311(device))
+
+
+@pytest.mark.parametrize("device", [0, 1, 42])
+def test_shares_of_readings_hold_over_few_readings(device: int) -> None:
+    """In a hundred readings of a device they are exact, in twenty they are nearly so."""
+    faults = Faults(missing_context=20, malformed_context=30)
+    found = [faults.of_reading(device, reading) for reading in range(100)]
+    assert Counter(found) == {Fault.NONE: 50, Fault.MALFORMED_CONTEXT: 30, Fault.MISSING_CONTEXT: 20}
+    few = Counter(found[:20])
+    assert 3 <= few[Fault.MISSING_CONTEXT] <= 5
+    assert 5 <= few[Fault.MALFORMED_CONTEXT] <= 7
+
+
+def test_shares_are_those_of_the_whole_fleet() -> None:
+    """Where half of the devices speak MQTT 3.1.1, the others have the faults of all: no context is left to be whole."""
+    faults = Faults(missing_context=20, malformed_context=30, mqtt311=50)
+    found = Counter(
+        faults.of_reading(device, reading)
+        for device in range(100)
+        if not faults.speaks_mqtt311(device)
+        for reading in range(100)
+    )
+    assert found == {Fault.MISSING_CONTEXT: 2000, Fault.MALFORMED_CONTEXT: 3000}
+
+
+def test_the_first_readings_of_neighbours_differ() -> None:
+    """A fleet's share holds also in one reading of each device."""
+    faults = Faults(missing_context=25)
+    found = [faults.of_reading(device, 0) for device in range(100)]
+    assert found.count(Fault.MISSING_CONTEXT) == 25
+    assert 3 <= found[:20].count(Fault.MISSING_CONTEXT) <= 7
+
+
+def test_spoiling_leaves_other_properties_and_the_original_alone() -> None:
+    """Only what the propagator wrote is left out or cut short."""
+    properties = Properties(PacketTypes.PUBLISH)
+    own = [("unit", "Cel"), ("traceparent", TRACEPARENT)]
+    properties.UserProperty = own
+    without = spoilt(properties, Fault.MISSING_CONTEXT)
+    cut = spoilt(properties, Fault.MALFORMED_CONTEXT)
+    assert getattr(without, "UserProperty", None) == [("unit", "Cel")]
+    assert extract(getattr(cut, "UserProperty", None)).missing is MissingReason.MALFORMED
+    assert ("unit", "Cel") in getattr(cut, "UserProperty", [])
+    assert spoilt(properties, Fault.NONE) is properties
+    assert properties.UserProperty == own
+
+
+def test_the_wire_shows_the_shares_that_the_fleet_asks_for(
+    make_broker: Callable[..., Mosquitto], backend: Backend, start_producer: StartProducer, tmp_path: Path
+) -> None:
+    """Two of twenty sensors speak MQTT 3.1.1, readings are faulty as often as asked, and every span ends well."""
+    broker = make_broker()
+    mount = FleetMount(
+        tmp_path, replicas=20, faults={"missingContext": 20, "malformedContext": 30, "mqtt311": 10}, qos=1
+    )
+    with Listener(broker) as listener:
+        producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0, **backend.exports())
+        wait_for(lambda: len(listener.messages) >= 600, "six hundred readings")
+        assert producer.stop() == 0
+        published = producer.published()
+        wait_for(lambda: set(published) <= listener.message_ids, "every published reading")
+        messages = listener.messages.copy()
+
+    old = set(re.findall(r"as (iot\.demo-\d{5}) \(p2,", broker.log))
+    assert len(old) == 2
+    assert len(set(re.findall(r"as (iot\.demo-\d{5}) \(p5,", broker.log))) == 18
+    by_old = Counter(missing(message) for message in messages if message.topic.split("/")[1] in old)
+    assert set(by_old) == {MissingReason.ABSENT}
+    found = Counter(missing(message) for message in messages)
+    share = {reason: count / found.total() for reason, count in found.items()}
+    assert 0.27 <= share[MissingReason.ABSENT] <= 0.33
+    assert 0.27 <= share[MissingReason.MALFORMED] <= 0.33
+    assert set(found) == {None, MissingReason.ABSENT, MissingReason.MALFORMED}
+
+    spans = backend.ask("traces", service="mqtt-trace-producer", limit=100_000)["traces"]
+    assert {trace["trace_id"] for trace in spans} == set(published.values())
+    assert not any(trace["error"] for trace in spans)
