@@ -57,6 +57,7 @@ def _memory(bed: Bed, devices: int, *, interval_s: float, readings: list[int]) -
         "HEALTH_PORT": str(port),
         "DEVICE_COUNT": str(devices),
         "PUBLISH_INTERVAL_S": str(interval_s),
+        "PUBLISH_RETRY_S": "0",  # nobody is subscribed
     }
     ready = f"http://{HOST}:{port}/ready"
     with bed.service("producer", [script("mqtt-trace-producer")], answers_http(ready), env) as process:

@@ -32,7 +32,8 @@ def tree(spans: Sequence[Span]) -> list[Node]:
 def missing_step(spans: Sequence[Span]) -> str | None:
     """Return what keeps a trace from being one reading's connected trace, None when nothing does.
 
-    More spans than the four are fine: a retry adds a pair, a dead letter a publish span.
+    More spans than the four are fine: a retry adds a pair, a dead letter a publish span, and a reading without a
+    subscriber is published again below its first publish.
     """
     roots = tree(spans)
     if not roots:
@@ -42,7 +43,7 @@ def missing_step(spans: Sequence[Span]) -> str | None:
     strays = [node.span for node in roots if not _has_kind_and_service(node.span, 0)]
     if strays:
         return f"{strays[0].name} of {strays[0].service} has no parent in it"
-    level = roots
+    level = roots + [child for root in roots for child in root.children if _has_kind_and_service(child.span, 0)]
     for step in range(1, len(STEPS)):
         level = [child for node in level for child in node.children if _has_kind_and_service(child.span, step)]
         if not level:

@@ -39,6 +39,15 @@ def test_a_retry_a_dead_letter_and_a_redelivery_stay_connected() -> None:
     assert missing_step([*READING, *retry, dead_letter, redelivery]) is None
 
 
+def test_a_reading_that_was_published_again_is_connected_by_either_publish() -> None:
+    """Its process span is below the second publish span, or below the first when that was received after all."""
+    again = dataclasses.replace(PUBLISH, span_id="a2", parent_span_id="a1")
+    below_again = dataclasses.replace(PROCESS, parent_span_id="a2")
+    assert missing_step([PUBLISH, again, below_again, POST, ECHO]) is None
+    assert missing_step([PUBLISH, again, PROCESS, POST, ECHO]) is None
+    assert missing_step([PUBLISH, again]) == "no process span (CONSUMER) of mqtt-trace-consumer below publish"
+
+
 @pytest.mark.parametrize(
     ("spans", "lacks"),
     [

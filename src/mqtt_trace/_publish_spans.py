@@ -40,12 +40,15 @@ class PublishSpans:
         options: Names of the conventions.
         max_pending: Spans that may wait for an acknowledgement; the oldest gives way with `error.type=overflow`.
         timeout: Seconds that a span may wait, after which it ends with `error.type=timeout`.
+
+    Attributes:
+        tracer: Starts further spans; those under way keep theirs.
     """
 
     def __init__(
         self, tracer: Tracer, metrics: PublishMetrics, options: Options, *, max_pending: int, timeout: float
     ) -> None:
-        self._tracer = tracer
+        self.tracer = tracer
         self._options = options
         self._end = partial(_end, metrics)
         self._pending = PendingSpans(max_pending, timeout, self._end)
@@ -73,7 +76,7 @@ class PublishSpans:
         destination = self._aliases.topic(topic, properties)
         own = names.message_attributes(destination, qos, retain=retain, body_size=body_size, properties=properties)
         span_attributes = {**self._shared.of(client), **own, **(attributes or {})}
-        span = self._tracer.start_span(
+        span = self.tracer.start_span(
             names.span_name(names.Operation.PUBLISH, destination),
             context,
             SpanKind.PRODUCER,

@@ -132,7 +132,7 @@ class TracedPublisher:
 
     def set_tracer_provider(self, tracer_provider: TracerProvider) -> None:
         """Make further spans with another provider, whose resource is another; those under way keep theirs."""
-        self._tracer = trace.get_tracer("mqtt_trace", __version__, tracer_provider)
+        self._spans.tracer = trace.get_tracer("mqtt_trace", __version__, tracer_provider)
 
     def close(self) -> None:
         """End every pending span with `error.type=closed`; to be called when the client will not be used again."""

@@ -84,7 +84,7 @@ def test_spoiling_leaves_other_properties_and_the_original_alone() -> None:
     assert extract(getattr(cut, "UserProperty", None)).missing is MissingReason.MALFORMED
     assert ("unit", "Cel") in getattr(cut, "UserProperty", [])
     assert spoilt(properties, Fault.NONE) is properties
-    assert properties.UserProperty == own
+    assert getattr(properties, "UserProperty", None) == own
 
 
 def test_the_wire_shows_the_shares_that_the_fleet_asks_for(

@@ -155,6 +155,24 @@ def test_devices_that_stay_away_after_the_others_came_back_are_told(
     assert lines()[1] == f"broker broker:1883: {LOST}, 1 of 5 devices waiting; retrying"
 
 
+def test_a_fleet_that_shrinks_is_told_once_without_those_that_have_gone(lines: Callable[[], list[str]]) -> None:
+    """Devices that are removed while they cannot connect do not count as waiting any more."""
+
+    async def shrink() -> None:
+        connections, devices = fleet(5)
+        for device in devices[:3]:
+            connections.up(device)
+        for device in devices[3:]:
+            connections.down(device, LOST)
+        await until(lambda: len(lines()) == 1)
+        for device in devices[2:]:
+            connections.forget(device)
+        await until(lambda: len(lines()) == 2)
+
+    asyncio.run(shrink())
+    assert lines()[1] == "broker broker:1883: 2 of 2 devices connected"
+
+
 def test_an_episode_is_one_line_when_it_begins_and_one_with_totals_when_it_ends(
     lines: Callable[[], list[str]],
 ) -> None:
