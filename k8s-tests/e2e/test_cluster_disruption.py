@@ -59,8 +59,8 @@ def require_all(release: Release, scout: Scout, since: datetime) -> list[Publish
 def test_what_the_broker_takes_for_somebody_outlives_its_pod(release: Release, scout: Scout) -> None:
     """Every reading is processed, also those that came when Mosquitto had forgotten who subscribed.
 
-    Mosquitto 2.0 keeps sessions over a restart, but no shared subscription: until the consumer is there again the PUBACK
-    says that nobody is, and the producer publishes the reading again.
+    Mosquitto 2.0 keeps sessions over a restart, but no shared subscription: until the consumer is there again, PUBACKs
+    say that nobody is, and the producer publishes those readings again.
     """
     start = now()
     release.published_next(DEVICES, start)

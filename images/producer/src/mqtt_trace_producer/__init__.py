@@ -4,6 +4,9 @@ One process is a fleet of 1..N devices on one asyncio loop. Each device has its 
 and its own bounded buffer; `mqtt-trace-producer --help` lists the settings.
 
 How a reading flows: `sensor` makes it when `pace` says so, `device` keeps it until the broker has acknowledged it,
-`tally` counts it. `connectivity` and `episode` turn what thousands of devices go through into single log lines, `fleet`
-holds the devices, `__main__` wires it all.
+`retries` lets it wait for a subscriber, `tally` counts it. `connectivity` and `episode` turn what thousands of devices
+go through into single log lines, `fleet` holds the devices, `__main__` wires it all.
+
+What a device is to do is a `spec`. It comes from the settings, or from a fleet file (`fleet_file`) that `live_fleet`
+follows while it changes; `faults` says which devices and readings of a fleet have no usable context.
 """
