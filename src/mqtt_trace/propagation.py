@@ -56,8 +56,8 @@ def inject(
 ) -> PublishProperties:
     """Return PUBLISH properties that carry the context beside everything that `properties` holds.
 
-    `properties` itself is not changed, so it can be used for any number of messages. Propagation fields that are
-    already in it, as in those of a message that is passed on, are replaced.
+    `properties` itself is not changed, so it can be used for any number of messages. A context that is already in it,
+    as in those of a message that is passed on, is replaced with all that belongs to it.
 
     Args:
         properties: The caller's own PUBLISH properties.
@@ -67,9 +67,12 @@ def inject(
     own = context_to_user_properties(context, options=options)
     if properties is None:
         return PublishProperties(own)
+    there: UserProperties = getattr(properties, "UserProperty", [])
+    replaced = {name for name, _ in own}
     fields = _fields(propagate.get_global_textmap())
-    kept = [pair for pair in getattr(properties, "UserProperty", ()) if pair[0] not in fields]
-    return PublishProperties(kept + own, properties)
+    if own and any(name in fields - _MERGEABLE for name, _ in there):
+        replaced |= fields
+    return PublishProperties([pair for pair in there if pair[0] not in replaced] + own, properties)
 
 
 def context_to_user_properties(context: Context | None = None, *, options: Options | None = None) -> UserProperties:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from paho.mqtt.matcher import MQTTMatcher
@@ -38,6 +40,7 @@ class Subscriptions:
     def __init__(self, filters: Iterable[str] = (), identifiers: Mapping[int, str] | None = None) -> None:
         self._matcher = MQTTMatcher()
         self._identified: dict[int, Subscription] = {}
+        self._lock = threading.Lock()  # a program may subscribe while its network thread receives
         for text in filters:
             self.add(text)
         for identifier, text in (identifiers or {}).items():
@@ -46,9 +49,17 @@ class Subscriptions:
     def add(self, text: str, identifier: int | None = None) -> None:
         """Take note of one more subscription."""
         subscription = Subscription.parse(text)
-        self._matcher[subscription.topic_filter] = subscription
-        if identifier is not None:
-            self._identified[identifier] = subscription
+        with self._lock:
+            self._matcher[subscription.topic_filter] = subscription
+            if identifier is not None:
+                self._identified[identifier] = subscription
+
+    def remove(self, text: str) -> None:
+        """Forget a subscription, if it is known."""
+        subscription = Subscription.parse(text)
+        with self._lock, suppress(KeyError):
+            del self._matcher[subscription.topic_filter]
+            self._identified = {key: one for key, one in self._identified.items() if one != subscription}
 
     def match(self, topic: str, identifiers: Iterable[int] = ()) -> Subscription | None:
         """The subscription that a message came through, or None if it is not known.
@@ -59,11 +70,12 @@ class Subscriptions:
                 it came through, and are believed; without them, or when they are not known, it is one that matches
                 the topic. Of several the most specific is chosen.
         """
-        named = [self._identified[identifier] for identifier in identifiers if identifier in self._identified]
-        matching: Iterator[Subscription] = self._matcher.iter_match(topic)  # paho's order: literal levels, then + and #
-        if not named:
-            return next(matching, None)
-        return named[0] if len(named) == 1 else next((one for one in matching if one in named), named[0])
+        with self._lock:
+            named = [self._identified[identifier] for identifier in identifiers if identifier in self._identified]
+            if len(named) == 1:
+                return named[0]
+            matching: Iterator[Subscription] = self._matcher.iter_match(topic)  # literal levels, then + and #
+            return next((one for one in matching if one in named), named[0]) if named else next(matching, None)
 
 
 class TopicAliases:

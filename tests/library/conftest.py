@@ -17,6 +17,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from local.mosquitto import Mosquitto
+from mqtt_trace.instrumentation import PahoMqttInstrumentor
 
 DEADLINE_S = 10.0
 """How long a condition is waited for before the test fails."""
@@ -52,6 +53,20 @@ def recorded() -> Iterator[Recorded]:
     yield Recorded(tracer_provider, meter_provider, exporter, reader)
     tracer_provider.shutdown()
     meter_provider.shutdown()
+
+
+@pytest.fixture
+def instrument(recorded: Recorded) -> Iterator[Callable[..., None]]:
+    """Instrument paho with the recording providers, and further arguments; undone at the end."""
+    instrumentor = PahoMqttInstrumentor()
+
+    def instrument_paho(**options: Any) -> None:
+        providers = {"tracer_provider": recorded.tracer_provider, "meter_provider": recorded.meter_provider}
+        instrumentor.instrument(**{**providers, **options})
+
+    yield instrument_paho
+    if instrumentor.is_instrumented_by_opentelemetry:
+        instrumentor.uninstrument()
 
 
 @pytest.fixture

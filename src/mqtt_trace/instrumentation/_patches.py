@@ -19,6 +19,7 @@ _WRAPS: dict[str, Wrap] = {
     "_handle_on_message": _receive.handle_on_message,
     "_easy_log": _receive.easy_log,
     "_send_subscribe": _receive.send_subscribe,
+    "_send_unsubscribe": _receive.send_unsubscribe,
     "_send_connect": _will.send_connect,
 }
 """Of all clients, as attributes of the class: callbacks, which programs set and read, are not touched."""

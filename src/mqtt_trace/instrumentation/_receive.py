@@ -70,6 +70,19 @@ def send_subscribe(tracing: Tracing, original: Callable[..., Any]) -> Callable[.
     return traced_send_subscribe
 
 
+def send_unsubscribe(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
+    """For `Client._send_unsubscribe`."""
+
+    @wraps(original)
+    def traced_send_unsubscribe(self: Client, dup: int, topics: Sequence[bytes], *args: Any, **kwargs: Any) -> Any:
+        if tracing.active:
+            for topic in topics:
+                tracing.of(self).subscriptions.remove(topic.decode(errors="replace"))
+        return original(self, dup, topics, *args, **kwargs)
+
+    return traced_send_unsubscribe
+
+
 def _start(tracing: Tracing, client: Client, message: MQTTMessage) -> ProcessSpan | None:
     """Start the span of a message; None if it is not to be traced, or cannot be: the callbacks are called anyway."""
     try:

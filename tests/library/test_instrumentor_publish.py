@@ -1,0 +1,315 @@
+"""Publish spans of programs that know nothing of them, against a real broker."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import paho.mqtt.publish
+import pytest
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, StatusCode
+from paho.mqtt.client import Client, MQTTMessageInfo
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from local.mosquitto import Mosquitto
+from mqtt_trace import TracedPublisher, extract, inject
+
+Connect = Callable[..., Client]
+Instrument = Callable[..., None]
+Until = Callable[[Callable[[], bool], str], None]
+
+
+def new_client(protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5, client_id: str = "") -> Client:
+    """A client that is not connected."""
+    return Client(CallbackAPIVersion.VERSION2, client_id, protocol=protocol)
+
+
+def test_a_publish_span_is_exactly_this(
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any, until: Until
+) -> None:
+    """Name, kind and every attribute of an ordinary QoS 1 publish."""
+    instrument()
+    connect(broker, "instrumented-publisher").publish("instrumented/s1/reading", '{"reading": 21}', 1)
+    until(lambda: len(recorded.spans) == 1, "the span ended")
+    (span,) = recorded.spans
+    assert (span.name, span.kind, span.status.status_code) == (
+        "publish instrumented/s1/reading",
+        SpanKind.PRODUCER,
+        StatusCode.UNSET,
+    )
+    assert dict(span.attributes) == {
+        "messaging.system": "mqtt",
+        "messaging.operation.name": "publish",
+        "messaging.operation.type": "publish",
+        "messaging.destination.name": "instrumented/s1/reading",
+        "messaging.client.id": "instrumented-publisher",
+        "messaging.message.body.size": 15,
+        "server.address": broker.host,
+        "server.port": broker.port,
+        "network.protocol.version": "5.0",
+        "mqtt.qos": 1,
+        "mqtt.retain": False,
+        "mqtt.reason_code": 0x10,
+    }
+    (sent,) = recorded.points("messaging.client.sent.messages")
+    assert sent.value == 1
+
+
+@pytest.mark.filterwarnings("ignore:Callback API version 1 is deprecated")
+@pytest.mark.parametrize("qos", [0, 1, 2])
+@pytest.mark.parametrize("api", list(CallbackAPIVersion))
+@pytest.mark.parametrize("protocol", [MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5])
+def test_every_publish_ends_its_span_once_whenever_on_publish_is_set(
+    broker: Mosquitto,
+    connect: Connect,
+    instrument: Instrument,
+    recorded: Any,
+    until: Until,
+    protocol: MQTTProtocolVersion,
+    api: CallbackAPIVersion,
+    qos: int,
+) -> None:
+    """The callback is set, replaced and taken away in between, and called for each message that it was there for."""
+    instrument()
+    client = connect(broker, protocol=protocol, api=api)
+    first: list[int] = []
+    second: list[int] = []
+
+    def publish(count: int) -> list[int]:
+        before = len(recorded.spans)
+        infos = [client.publish(f"many/{number}", "x", qos) for number in range(count)]
+        for info in infos:
+            info.wait_for_publish(10)
+        until(lambda: len(recorded.spans) == before + count, "every span ended")
+        return [info.mid for info in infos]
+
+    publish(50)
+    client.on_publish = lambda _client, _userdata, mid, *_: first.append(mid)
+    expected = publish(50)
+    until(lambda: first == expected, "on_publish was called for each")
+
+    @client.publish_callback()
+    def on_publish(_client: Client, _userdata: Any, mid: int, *_: Any) -> None:
+        second.append(mid)
+
+    expected = publish(50)
+    until(lambda: second == expected, "the new on_publish was called for each")
+    client.on_publish = None
+    publish(50)
+    assert (len(first), len(second)) == (50, 50)
+    assert {span.status.status_code for span in recorded.spans} == {StatusCode.UNSET}
+
+
+@pytest.mark.parametrize("keyword", [True, False])
+def test_the_message_carries_context_beside_what_the_program_sends(
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any, until: Until, inbox: Any, keyword: bool
+) -> None:
+    """However the arguments are given, and with the same Properties object, unchanged, for several messages."""
+    instrument()
+    received = inbox(connect(broker), f"carried/{keyword}/#")
+    own = Properties(PacketTypes.PUBLISH)
+    own.UserProperty = [("site", "hq"), ("site", "hq"), ("baggage", "suitcase")]
+    own.MessageExpiryInterval = 60
+    before = own.json()
+    client = connect(broker)
+    for _ in range(2):
+        if keyword:
+            client.publish(topic=f"carried/{keyword}/x", payload="x", qos=1, properties=own)
+        else:
+            client.publish(f"carried/{keyword}/x", "x", 1, False, own)  # noqa: FBT003 - as a program may
+    messages = received.wait(2)
+    until(lambda: len(publish_spans(recorded)) == 2, "both spans ended")
+    assert own.json() == before
+    for message, span in zip(messages, publish_spans(recorded), strict=True):
+        pairs = message.properties.UserProperty
+        assert pairs[:3] == [("site", "hq"), ("site", "hq"), ("baggage", "suitcase")]
+        assert [name for name, _ in pairs[3:]] == ["traceparent"]
+        assert message.properties.MessageExpiryInterval in {59, 60}
+        remote = trace.get_current_span(extract(pairs).context).get_span_context()
+        assert (remote.trace_id, remote.span_id) == (span.context.trace_id, span.context.span_id)
+
+
+def publish_spans(recorded: Any) -> list[Any]:
+    """The ended publish spans, by start."""
+    return sorted((s for s in recorded.spans if s.kind is SpanKind.PRODUCER), key=lambda span: span.start_time)
+
+
+def test_a_publish_before_connect_is_traced(
+    broker: Mosquitto, instrument: Instrument, recorded: Any, until: Until
+) -> None:
+    """With QoS 1 paho sends it once it is connected, and the span lasts until its acknowledgement."""
+    instrument()
+    client = new_client()
+    assert client.publish("early/x", "x", 1).rc == MQTTErrorCode.MQTT_ERR_NO_CONN
+    assert recorded.spans == ()
+    client.connect(broker.host, broker.port)
+    client.loop_start()
+    until(lambda: len(recorded.spans) == 1, "the span ended")
+    client.disconnect()
+    client.loop_stop()
+    assert recorded.spans[0].status.status_code is StatusCode.UNSET
+
+
+def test_a_refused_qos_2_publish_is_an_error_and_paho_goes_on_as_ever(
+    make_broker: Any, connect: Connect, instrument: Instrument, recorded: Any, until: Until
+) -> None:
+    """The span ends with the code of PUBREC; `on_publish` hears what it hears in a program that is not traced."""
+    broker = make_broker(acl=["topic read #"])
+
+    def publish() -> list[Any]:
+        heard: list[Any] = []
+        client = connect(broker)
+        client.on_publish = lambda *arguments: heard.append([str(one) for one in arguments[2:]])
+        client.publish("forbidden/x", "x", 2)
+        until(lambda: len(heard) == 1, "on_publish was called")
+        return heard
+
+    untraced = publish()
+    instrument()
+    assert publish() == untraced
+    until(lambda: len(recorded.spans) == 1, "the span ended")
+    (span,) = recorded.spans
+    assert (span.attributes["error.type"], span.attributes["mqtt.reason_code"]) == ("0x87", 0x87)
+
+
+def test_outside_of_any_span_the_programs_own_context_is_the_parent(instrument: Instrument, recorded: Any) -> None:
+    """A program that forwards a message, or injects by itself, stays in the trace that it was in."""
+    instrument()
+    client = new_client()
+    own = Properties(PacketTypes.PUBLISH)
+    own.UserProperty = [("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
+    client.publish("forwarded/x", "x", 0, properties=own)
+    with recorded.tracer_provider.get_tracer("test").start_as_current_span("around") as around:
+        client.publish("forwarded/y", "x", 0, properties=own)
+    forwarded, within, _ = recorded.spans
+    assert f"{forwarded.context.trace_id:032x}" == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert f"{forwarded.parent.span_id:016x}" == "00f067aa0ba902b7"
+    assert within.parent.span_id == around.get_span_context().span_id
+
+
+@pytest.mark.parametrize("protocol", [MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5])
+def test_the_explicit_publisher_keeps_its_one_span(
+    broker: Mosquitto,
+    connect: Connect,
+    instrument: Instrument,
+    recorded: Any,
+    until: Until,
+    protocol: MQTTProtocolVersion,
+) -> None:
+    """On an instrumented client, and what the client publishes beside it has one, too."""
+    instrument()
+    client = connect(broker, protocol=protocol)
+    publisher = TracedPublisher(client, tracer_provider=recorded.tracer_provider)
+    for number in range(20):
+        publisher.publish(f"explicit/{number}", "x", number % 3)
+        client.publish(f"implicit/{number}", "x", number % 3)
+    until(lambda: len(recorded.spans) == 40, "every span ended")
+    expected = [f"publish {kind}/{number}" for kind in ("explicit", "implicit") for number in range(20)]
+    assert sorted(span.name for span in recorded.spans) == sorted(expected)
+
+
+def test_a_message_with_an_injected_context_has_a_span_already(
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any, inbox: Any
+) -> None:
+    """`inject` is for programs that keep spans of their own."""
+    instrument()
+    received = inbox(connect(broker), "injected/#")
+    with recorded.tracer_provider.get_tracer("test").start_as_current_span("own") as own:
+        connect(broker).publish("injected/x", "x", 1, properties=inject())
+    (message,) = received.wait()
+    remote = trace.get_current_span(extract(message.properties.UserProperty).context).get_span_context()
+    assert remote.span_id == own.get_span_context().span_id
+    assert not publish_spans(recorded)
+
+
+def test_several_clients_and_subclasses_are_each_traced(
+    broker: Mosquitto, instrument: Instrument, recorded: Any, until: Until
+) -> None:
+    """A subclass with a `publish` of its own, and an `__eq__` that makes it unhashable, among them."""
+
+    class Prefixed(Client):
+        __hash__ = None  # type: ignore[assignment]  # that is the point
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Prefixed)
+
+        def publish(self, topic: str, *args: Any, **kwargs: Any) -> MQTTMessageInfo:
+            return super().publish(f"prefix/{topic}", *args, **kwargs)
+
+    instrument()
+    clients = [
+        cls(CallbackAPIVersion.VERSION2, f"several-{number}", protocol=MQTTProtocolVersion.MQTTv5)
+        for number, cls in enumerate([Client, Prefixed, Client])
+    ]
+    for number, client in enumerate(clients):
+        client.connect(broker.host, broker.port)
+        client.loop_start()
+        client.publish(f"several/{number}", "x", qos=1)
+    until(lambda: len(recorded.spans) == 3, "every span ended")
+    for client in clients:
+        client.disconnect()
+        client.loop_stop()
+    assert {span.name: span.attributes["messaging.client.id"] for span in recorded.spans} == {
+        "publish several/0": "several-0",
+        "publish prefix/several/1": "several-1",
+        "publish several/2": "several-2",
+    }
+
+
+def test_pahos_helpers_are_traced(broker: Mosquitto, instrument: Instrument, recorded: Any) -> None:
+    """`paho.mqtt.publish.multiple` makes a client of its own and publishes from its callbacks."""
+    instrument()
+    messages: list[Any] = [{"topic": f"helper/{number}", "payload": "x", "qos": 1} for number in range(3)]
+    paho.mqtt.publish.multiple(messages, broker.host, broker.port, protocol=MQTTProtocolVersion.MQTTv5)
+    assert [span.name for span in recorded.spans] == [f"publish helper/{number}" for number in range(3)]
+    assert {span.status.status_code for span in recorded.spans} == {StatusCode.UNSET}
+
+
+def test_a_packet_id_that_is_given_again_ends_the_span_before_it(instrument: Instrument, recorded: Any) -> None:
+    """After `drop_out_messages` and `reinitialise` nothing will be heard of what was under way."""
+    instrument()
+    client = new_client()
+    client.publish("dropped/x", "x", 1)
+    client.reinitialise()
+    client.publish("kept/x", "x", 1)
+    (span,) = recorded.spans
+    assert (span.name, span.attributes["error.type"]) == ("publish dropped/x", "closed")
+
+
+def test_a_client_that_nobody_holds_is_gone_at_once(instrument: Instrument) -> None:
+    """Tracing makes no cycle that waits for the garbage collector."""
+    instrument()
+    gc.disable()
+    try:
+        client = new_client()
+        client.publish("gone/x", "x", 1)
+        client.publish("gone/x", "x", 0)
+        reference = weakref.ref(client)
+        del client
+        assert reference() is None
+    finally:
+        gc.enable()
+
+
+def test_publishing_from_many_threads_ends_every_span(
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any, until: Until
+) -> None:
+    """Acknowledgements come while other threads are within `publish`."""
+    instrument()
+    client = connect(broker)
+    threads = [
+        threading.Thread(target=lambda: [client.publish("threads/x", "x", 1) for _ in range(100)]) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    until(lambda: len(recorded.spans) == 800, "every span ended")
+    assert {span.status.status_code for span in recorded.spans} == {StatusCode.UNSET}
+    assert len({span.context.span_id for span in recorded.spans}) == 800

@@ -1,0 +1,155 @@
+"""Every way in which a paho program receives, traced without its knowledge."""
+
+from __future__ import annotations
+
+import select
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from local.mosquitto import Mosquitto
+
+Connect = Callable[..., Client]
+Instrument = Callable[..., None]
+Until = Callable[[Callable[[], bool], str], None]
+
+
+def process_spans(recorded: Any) -> list[Any]:
+    """The ended process spans."""
+    return [span for span in recorded.spans if span.kind is SpanKind.CONSUMER]
+
+
+class Subclass(Client):
+    """As old examples do it: the callback is a method."""
+
+    seen: Callable[[], None]
+
+    def on_message(self, _client: Client, _userdata: Any, _message: MQTTMessage) -> None:
+        """Called as any callback is."""
+        self.seen()
+
+
+def by_attribute(client: Client, seen: Callable[..., None]) -> None:
+    """Set `on_message`."""
+    client.on_message = lambda *_: seen()
+
+
+def by_decorator(client: Client, seen: Callable[..., None]) -> None:
+    """Use paho's decorator."""
+
+    @client.message_callback()
+    def on_message(_client: Client, _userdata: Any, _message: MQTTMessage) -> None:
+        seen()
+
+
+def by_filter(client: Client, seen: Callable[..., None]) -> None:
+    """Add a callback for a topic filter."""
+    client.on_message = lambda *_: pytest.fail("paho calls it for other topics only")
+    client.message_callback_add("ways/#", lambda *_: seen())
+
+
+def by_filter_decorator(client: Client, seen: Callable[..., None]) -> None:
+    """Use paho's decorator for a topic filter."""
+
+    @client.topic_callback("ways/+")
+    def on_topic(_client: Client, _userdata: Any, _message: MQTTMessage) -> None:
+        seen()
+
+
+def by_subclass(client: Client, seen: Callable[..., None]) -> None:
+    """Let the subclass's method be the callback."""
+    assert isinstance(client, Subclass)
+    client.seen = seen
+
+
+def wait(done: Callable[[], bool]) -> None:
+    """Up to ten seconds."""
+    pause = threading.Event()
+    for _ in range(1_000):
+        if done():
+            return
+        pause.wait(0.01)
+
+
+def loop_start(client: Client, done: Callable[[], bool]) -> None:
+    """Let paho run a thread."""
+    client.loop_start()
+    wait(done)
+    client.disconnect()
+    client.loop_stop()
+
+
+def loop_forever(client: Client, done: Callable[[], bool]) -> None:
+    """Run paho's loop until another thread disconnects."""
+
+    def disconnect() -> None:
+        wait(done)
+        client.disconnect()
+
+    other = threading.Thread(target=disconnect)
+    other.start()
+    client.loop_forever(retry_first_connection=False)
+    other.join()
+
+
+def loop(client: Client, done: Callable[[], bool]) -> None:
+    """Call paho's loop again and again."""
+    for _ in range(100):
+        if done():
+            break
+        client.loop(0.1)
+    client.disconnect()
+
+
+def external_loop(client: Client, done: Callable[[], bool]) -> None:
+    """Serve the socket as an event loop does."""
+    for _ in range(100):
+        sock: Any = client.socket()
+        if done() or sock is None:
+            break
+        readable, writable, _ = select.select([sock], [sock] if client.want_write() else [], [], 0.1)
+        if readable:
+            client.loop_read()
+        if writable:
+            client.loop_write()
+        client.loop_misc()
+    client.disconnect()
+
+
+@pytest.mark.filterwarnings("ignore:Callback API version 1 is deprecated")
+@pytest.mark.parametrize("api", list(CallbackAPIVersion))
+@pytest.mark.parametrize("protocol", [MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5])
+@pytest.mark.parametrize("run", [loop_start, loop_forever, loop, external_loop])
+@pytest.mark.parametrize("listen", [by_attribute, by_decorator, by_filter, by_filter_decorator, by_subclass])
+def test_every_way_to_receive_is_traced_once(
+    broker: Mosquitto,
+    instrument: Instrument,
+    recorded: Any,
+    listen: Callable[..., None],
+    run: Callable[..., None],
+    protocol: MQTTProtocolVersion,
+    api: CallbackAPIVersion,
+) -> None:
+    """However the callback is set and whoever runs the loop: the span is the current one in the callback, and ends."""
+    instrument()
+    current: list[int] = []
+    client = Subclass(api, protocol=protocol) if listen is by_subclass else Client(api, protocol=protocol)
+    listen(client, lambda: current.append(trace.get_current_span().get_span_context().span_id))
+    client.on_connect = lambda client, *_: client.subscribe("ways/x", 1)
+    client.on_subscribe = lambda client, *_: client.publish("ways/x", "x", 1)
+    client.connect(broker.host, broker.port)
+    run(client, lambda: bool(process_spans(recorded)))
+    (span,) = process_spans(recorded)
+    assert current == [span.context.span_id]
+    publish = next(one for one in recorded.spans if one.kind is SpanKind.PRODUCER) if len(recorded.spans) > 1 else None
+    if protocol == MQTTProtocolVersion.MQTTv5:
+        assert "mqtt.missing_context" not in span.attributes
+        assert publish is None or span.parent.span_id == publish.context.span_id
+    else:
+        assert span.attributes["mqtt.missing_context_reason"] == "mqtt311"
