@@ -1,16 +1,19 @@
 """The test bed: one Mosquitto and one OTLP receiver for everything that is compared."""
 
+import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
 import psutil
 
 from bench.figures import Figures, read_report
@@ -82,6 +85,18 @@ def cpu_seconds(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
+def children_cpu_seconds() -> float:
+    """Processor time that processes used from their start to their end, of those that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def get_json(url: str) -> Any:
-    """The JSON document behind an address, whatever the status: an unready service still says what it knows."""
-    return httpx.get(url, timeout=10).json()
+    """The JSON document behind an address, whatever the status: an unready service still says what it knows.
+
+    Not with httpx, which builds a client each time: whoever asks often would take a core from what is measured.
+    """
+    parts = urlsplit(url)
+    with closing(HTTPConnection(parts.netloc, timeout=10)) as connection:
+        connection.request("GET", parts.path)
+        return json.load(connection.getresponse())

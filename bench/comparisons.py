@@ -12,7 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from bench.bed import Bed, cpu_seconds, get_json
+from bench.bed import Bed, children_cpu_seconds, cpu_seconds, get_json
 from bench.figures import Figures
 from bench.reading import TOPIC_FILTER
 from local.ports import HOST, free_port
@@ -25,6 +25,7 @@ LOAD_S = 5
 _SPANS = 2
 """Of each consumed reading: one to process it, one for the call to echo."""
 _LONGEST_S = 300
+_POLL_S = 0.05
 
 Results = dict[str, Figures]
 Measurement = Callable[[], Figures]
@@ -67,11 +68,17 @@ def consuming(bed: Bed) -> Results:
     port = free_port()
     url = f"http://{HOST}:{port}"
     env = {"ECHO_HOST": HOST, "ECHO_PORT": str(port)}
-    with bed.service("echo", [script("mqtt-trace-echo")], answers_http(f"{url}/health"), env):
+    with bed.service("echo", [script("mqtt-trace-echo")], answers_http(f"{url}/health"), env) as echo:
+
+        def beside_echo(consume: Callable[[Bed, str], Figures]) -> Figures:
+            used = cpu_seconds(echo)
+            figures = consume(bed, f"{url}/echo")
+            return replace(figures, echo_cpu_seconds=cpu_seconds(echo) - used)
+
         return in_turn(
             {
-                "straightforward": lambda: _straightforward_consumer(bed, f"{url}/echo"),
-                "ours": lambda: _our_consumer(bed, f"{url}/echo"),
+                "straightforward": lambda: beside_echo(_straightforward_consumer),
+                "ours": lambda: beside_echo(_our_consumer),
             }
         )
 
@@ -128,12 +135,15 @@ def _our_consumer(bed: Bed, echo_url: str) -> Figures:
         "HEALTH_PORT": str(port),
     }
     health = answers_http(f"http://{HOST}:{port}/health")
+    ended = children_cpu_seconds()
     with bed.service("consumer", [script("mqtt-trace-consumer")], health, env) as process:
         first = _wait_for_readings(ready, 1)
-        started, used = time.perf_counter(), cpu_seconds(process)
+        started, before = time.perf_counter(), cpu_seconds(process)
         last = _wait_for_readings(ready, READINGS)
-        figures = Figures(last - first, time.perf_counter() - started, cpu_seconds(process) - used)
-    return replace(figures, dropped=_SPANS * READINGS - bed.spans_received().get("mqtt-trace-consumer", 0))
+        seconds = time.perf_counter() - started
+    used = children_cpu_seconds() - ended - before  # with what it exports at its end
+    dropped = _SPANS * READINGS - bed.spans_received().get("mqtt-trace-consumer", 0)
+    return Figures(last - first, seconds, used, dropped)
 
 
 def _wait_for_readings(ready: str, wanted: int) -> int:
@@ -142,7 +152,7 @@ def _wait_for_readings(ready: str, wanted: int) -> int:
         processed = int(get_json(ready)["processed"])
         if processed >= wanted:
             return processed
-        time.sleep(0.02)
+        time.sleep(_POLL_S)
     raise TimeoutError(f"the consumer has not processed {wanted} readings within {_LONGEST_S} s")
 
 

@@ -17,12 +17,14 @@ class Figures:
         seconds: Wall time of the measured part.
         cpu_seconds: Processor time from the start of the measured part to the last export.
         dropped: Spans that were ended and never arrived.
+        echo_cpu_seconds: Processor time of the echo service that it called, None if it called none.
     """
 
     count: int
     seconds: float
     cpu_seconds: float
     dropped: int = 0
+    echo_cpu_seconds: float | None = None
 
     @property
     def per_second(self) -> float:
@@ -33,6 +35,11 @@ class Figures:
     def cpu_us(self) -> float:
         """Microseconds of processor time per message or request."""
         return self.cpu_seconds / self.count * 1e6
+
+    @property
+    def echo_cpu_us(self) -> float | None:
+        """Microseconds of processor time of the echo service per message."""
+        return None if self.echo_cpu_seconds is None else self.echo_cpu_seconds / self.count * 1e6
 
 
 class Stopwatch:

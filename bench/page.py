@@ -72,10 +72,15 @@ def services(cpu_us: Mapping[str, float]) -> str:
 
 
 def _section(title: str, unit: str, results: Results, text: str) -> str:
+    header = ["", f"{unit}/s", "processor time each", "spans lost"]
     rows = [
         [name, f"{one.per_second:,.0f}", f"{one.cpu_us:,.0f} µs", f"{one.dropped:,}"] for name, one in results.items()
     ]
-    table = _table(["", f"{unit}/s", "processor time each", "spans lost"], rows)
+    echo = [one.echo_cpu_us for one in results.values()]
+    if None not in echo:
+        header.append("processor time of echo")
+        rows = [[*row, f"{used:,.0f} µs"] for row, used in zip(rows, echo, strict=True)]
+    table = _table(header, rows)
     return f"## {title}\n\n{table}\n{text}\n"
 
 
