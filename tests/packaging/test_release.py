@@ -29,6 +29,11 @@ def test_the_changelog_begins_with_the_version() -> None:
     assert headings == sorted(headings, key=lambda version: [int(part) for part in version.split(".")], reverse=True)
 
 
+def test_the_readme_names_the_wheel_of_the_version() -> None:
+    """The command that installs it works with the file of this release."""
+    assert f"'./mqtt_trace-{mqtt_trace.__version__}-py3-none-any.whl[telemetry]'" in (ROOT / "README.md").read_text()
+
+
 def test_a_release_publishes_every_image() -> None:
     """Each Dockerfile of the repository is in the matrix."""
     dockerfiles = [*ROOT.glob("images/*/Dockerfile"), *ROOT.glob("operator/Dockerfile")]
