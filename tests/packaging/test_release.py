@@ -34,13 +34,6 @@ def test_the_readme_names_the_wheel_of_the_version() -> None:
     assert f"'./mqtt_trace-{mqtt_trace.__version__}-py3-none-any.whl[telemetry]'" in (ROOT / "README.md").read_text()
 
 
-def test_a_release_publishes_every_image() -> None:
-    """Each Dockerfile of the repository is in the matrix."""
-    dockerfiles = [*ROOT.glob("images/*/Dockerfile"), *ROOT.glob("operator/Dockerfile")]
-    matrix = load(ROOT / ".github" / "workflows" / "release.yaml")["jobs"]["images"]["strategy"]["matrix"]
-    assert matrix["dockerfile"] == sorted(str(path.relative_to(ROOT)) for path in dockerfiles)
-
-
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
 def test_workflows_call_verbs_that_exist(workflow: Path) -> None:
     """`make` knows each verb that a workflow runs."""
