@@ -12,13 +12,14 @@ from local.scout import Scout
 
 DEVICES = 50
 SERVICES = {"mqtt-trace-producer", "mqtt-trace-consumer", "mqtt-trace-echo"}
+FLEET = (f"producer.devices={DEVICES}", "producer.intervalSeconds=2")
 ECHO_AWAY_S = 60
 
 
 @pytest.fixture(scope="module", autouse=True)
 def fleet(release: Release) -> Iterator[None]:
     """Fifty sensors publish during these tests, each every two seconds."""
-    release.apply(f"producer.devices={DEVICES}", "producer.intervalSeconds=2")
+    release.apply(*FLEET)
     release.published_next(DEVICES, now())
     yield
     release.apply()
@@ -79,6 +80,15 @@ def test_no_reading_is_lost_when_a_pod_is_deleted(release: Release, scout: Scout
     release.delete_pod(component)
     release.roll_out(f"statefulset/{release.object(component)}")
     require_all(release, scout, start)
+
+
+def test_no_reading_is_lost_over_an_upgrade(release: Release, scout: Scout) -> None:
+    """Values that make new pods of consumer, echo and Collector cost nothing."""
+    start = now()
+    release.published_next(DEVICES, start)
+    release.apply(*FLEET, "consumer.env.LOG_LEVEL=DEBUG", "echo.env.LOG_LEVEL=DEBUG", "scout.environment=upgraded")
+    require_all(release, scout, start)
+    release.apply(*FLEET)
 
 
 def test_no_reading_is_lost_while_echo_is_away(release: Release, scout: Scout) -> None:

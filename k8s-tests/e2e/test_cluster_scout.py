@@ -22,6 +22,7 @@ VALUES = [
     f"scout.existingSecret={SECRET}",
     "scout.environment=the-real-scout",
     "networkPolicy.scoutPorts={4320}",
+    "broker.tls.enabled=true",
     "consumer.autoscaling.enabled=true",
     "consumer.autoscaling.minReplicas=2",
     "consumer.podDisruptionBudget.enabled=true",
@@ -60,7 +61,7 @@ def door(release: Release) -> dict[str, Any]:
 def customer(
     credentials: dict[str, str], make_namespace: Callable[[str], Kubectl], options: tuple[str, ...]
 ) -> Iterator[Release]:
-    """A release with these credentials, and consumers that scale."""
+    """A release with these credentials, TLS with the chart's own certificate, and consumers that scale."""
     kubectl = make_namespace(NAMESPACE)
     kubectl("create", "secret", "generic", SECRET, *(f"--from-literal={key}={credentials[key]}" for key in credentials))
     # The release of the other tests was installed by Helm 3.

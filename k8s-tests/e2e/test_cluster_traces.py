@@ -43,7 +43,7 @@ def test_the_resource_says_which_sensor_it_was(scout: Scout, readings: list[Publ
 def test_each_service_logs_within_the_trace(release: Release, scout: Scout, readings: list[Published]) -> None:
     """A record of each service is found by the trace id, in the backend and among the lines of its pod."""
     trace_id = readings[0].trace_id
-    until(lambda: {log["service"] for log in logs_of(scout, trace_id)} == SERVICES, 60, "a record of each service")
+    until(lambda: services_of(logs_of(scout, trace_id)) == SERVICES, 60, "a record of each service")
     for component in ("producer", "consumer", "echo"):
         assert trace_id in release.log(component), component
 
@@ -61,13 +61,31 @@ def test_the_metrics_of_each_service_arrive(scout: Scout, service: str) -> None:
 def test_every_resource_names_the_environment(scout: Scout, readings: list[Published]) -> None:
     """SCOUT_ENVIRONMENT is on every resource of spans, metrics and logs, by both of its names."""
     trace_id = readings[0].trace_id
-    records = [*spans_of(scout, trace_id), *logs_of(scout, trace_id), *scout.get("/api/metrics")["metrics"]]
-    assert {record["service"] for record in records} >= SERVICES
-    for record in records:
-        assert record["resource"]["deployment.environment.name"] == ENVIRONMENT, record
-        assert record["resource"]["environment"] == ENVIRONMENT, record
+    for records_of in (spans_of, logs_of):
+        until(lambda of=records_of: services_of(of(scout, trace_id)) == SERVICES, 60, "something of each service")  # type: ignore[misc] # mypy does not infer a lambda with a default
+    for record in [*spans_of(scout, trace_id), *logs_of(scout, trace_id)]:
+        assert environment_of(record) == ENVIRONMENT, record
+
+    def metrics() -> list[Json]:
+        # Other releases may have sent some here as well.
+        reported: list[Json] = scout.get("/api/metrics")["metrics"]
+        return [metric for metric in reported if environment_of(metric) == ENVIRONMENT]
+
+    until(lambda: services_of(metrics()) >= SERVICES, 60, "metrics of each service")
 
 
 def test_helm_test_passes(release: Release) -> None:
     """The chart's own check of one reading succeeds."""
     assert "Phase:          Succeeded" in release.helm("test", release.name, "--timeout", "5m")
+
+
+def services_of(records: list[Json]) -> set[str]:
+    """Return the services that records are of."""
+    return {record["service"] for record in records}
+
+
+def environment_of(record: Json) -> str:
+    """Return the environment that a record's resource names, which it has to do twice."""
+    resource = record["resource"]
+    assert resource["deployment.environment.name"] == resource["environment"], record
+    return str(resource["environment"])
