@@ -106,7 +106,7 @@ def _begin(tracing: Tracing, client: Client, args: tuple[Any, ...], kwargs: dict
 def _start(
     tracing: Tracing, client: Client, call: _Call, body: bytes | None, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> _Begun:
-    context = _parent(call.properties)
+    context = _parent(tracing, call.properties)
     pending = tracing.of(client).publishes.start(
         client,
         call.topic,
@@ -147,9 +147,13 @@ def _carry(
     return _PAYLOAD, body
 
 
-def _parent(properties: Properties | None) -> Context | None:
-    """Outside of any span, the context that the program itself sends: the trace that it belongs to stays one."""
-    if properties is None or trace.get_current_span().get_span_context().is_valid:
+def _parent(tracing: Tracing, properties: Properties | None) -> Context | None:
+    """Outside of any span, the context that the program itself sends: the trace that it belongs to stays one.
+
+    Not where only some topics are trusted: the context may be that of a message which is passed on.
+    """
+    within = trace.get_current_span().get_span_context().is_valid
+    if properties is None or within or tracing.options.trusted_topics is not None:
         return None
     carried = extract(getattr(properties, "UserProperty", None))
     return carried.context if carried.missing is None else None

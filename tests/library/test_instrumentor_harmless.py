@@ -1,0 +1,293 @@
+"""What an instrumented program does is what it does without."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from opentelemetry.propagate import get_global_textmap
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from mqtt_trace.instrumentation import PahoMqttInstrumentor
+
+Instrument = Callable[..., None]
+
+UNPATCHED = dict(vars(Client))
+TRACE_CONTEXT = {"traceparent", "tracestate", "baggage"}
+"""What is replaced in a message that is passed on with its context."""
+
+text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
+names = text | st.sampled_from(["traceparent", "tracestate", "baggage", "Traceparent", ""])
+topics = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="+#"), min_size=1, max_size=30)
+payloads = st.none() | st.binary(max_size=50) | text | st.integers() | st.floats() | st.binary().map(bytearray)
+
+
+def new_client(protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5) -> Client:
+    """A client that is not connected: with QoS 1 paho keeps what it would send."""
+    return Client(CallbackAPIVersion.VERSION2, protocol=protocol)
+
+
+def kept(client: Client, ignored: Collection[str] = ()) -> list[tuple[Any, ...]]:
+    """The messages that a client would send, without some user properties."""
+    return [
+        (m.mid, m.topic, bytes(m.payload), m.qos, m.retain, *properties_of(m, ignored))
+        for m in client._out_messages.values()  # noqa: SLF001 - nothing public tells
+    ]
+
+
+def properties_of(message: MQTTMessage, ignored: Collection[str]) -> tuple[object, object]:
+    """User properties but for the ignored ones, and every other property."""
+    if message.properties is None:
+        return [], {}
+    unpacked, _ = Properties(PacketTypes.PUBLISH).unpack(message.properties.pack())
+    found = unpacked.json()
+    pairs = [tuple(pair) for pair in found.pop("UserProperty", []) if pair[0] not in ignored]
+    return pairs, found
+
+
+def outcome(call: Callable[[], Any]) -> object:
+    """What a call returns or raises, as far as two clients can have it in common."""
+    try:
+        info = call()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must be the same
+        return type(error), str(error)
+    return type(info), info.rc, info.mid
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    topic=topics,
+    payload=payloads,
+    qos=st.sampled_from([1, 2]),
+    retain=st.booleans(),
+    pairs=st.lists(st.tuples(names, text), max_size=5),
+    others=st.fixed_dictionaries(
+        {},
+        optional={
+            "MessageExpiryInterval": st.integers(0, 2**32 - 1),
+            "ContentType": text,
+            "ResponseTopic": text,
+            "CorrelationData": st.binary(max_size=10),
+            "PayloadFormatIndicator": st.sampled_from([0, 1]),
+        },
+    ),
+    protocol=st.sampled_from([MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311]),
+    bare=st.booleans(),
+)
+def test_the_same_message_is_sent_but_for_the_context(
+    instrument: Instrument,
+    topic: str,
+    payload: Any,
+    qos: int,
+    retain: bool,
+    pairs: list[tuple[str, str]],
+    others: dict[str, Any],
+    protocol: MQTTProtocolVersion,
+    bare: bool,
+) -> None:
+    """Topic, payload, flags, packet id and every property; the program's own object stays as it was."""
+    own = None if bare else Properties(PacketTypes.PUBLISH)
+    if own is not None:
+        if pairs:
+            own.UserProperty = pairs
+        for name, value in others.items():
+            setattr(own, name, value)
+    before = own and own.json()
+    untraced, traced = new_client(protocol), new_client(protocol)
+    expected = outcome(lambda: untraced.publish(topic, payload, qos, retain, own))
+    instrument()
+    try:
+        assert outcome(lambda: traced.publish(topic, payload, qos, retain, own)) == expected
+    finally:
+        PahoMqttInstrumentor().uninstrument()
+    assert (own and own.json()) == before
+    ignored = TRACE_CONTEXT if "traceparent" in dict(pairs) else {"traceparent"}
+    assert kept(traced, ignored) == kept(untraced, ignored)
+
+
+class Unprintable:
+    """Hostile as an argument."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("unprintable")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("protocol", [MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311])
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [
+        ((), {}),
+        ((None,), {}),
+        (("",), {}),
+        (("wild/+",), {}),
+        ((b"bytes",), {}),
+        (([],), {}),
+        (("x" * 70_000,), {}),
+        (("\ud800",), {}),
+        (("x", "\ud800"), {}),
+        (("x", object()), {}),
+        (("x", Unprintable()), {}),
+        (("x", {}), {"qos": 1}),
+        (("x", "y", 3), {}),
+        (("x", "y", -1), {}),
+        (("x", "y", "1"), {}),
+        (("x", "y", None), {}),
+        (("x", "y", 1, "yes"), {}),
+        (("x", "y", 1, 1), {}),
+        (("x", "y", True), {}),
+        (("x", "y", 1, False, "properties"), {}),
+        (("x", "y", 1, False, 5), {}),
+        (("x", "y", 1, False, Properties(PacketTypes.CONNECT)), {}),
+        (("x",), {"topic": "y"}),
+        (("x",), {"unknown": 1}),
+        (("x", 1, 1, 1, None, 1), {}),
+    ],
+)
+def test_a_wrong_publish_is_as_wrong_as_before(
+    instrument: Instrument, protocol: MQTTProtocolVersion, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """The same error with the same words, or the same answer, and nothing waits for an acknowledgement for ever."""
+    untraced, traced = new_client(protocol), new_client(protocol)
+    expected = outcome(lambda: untraced.publish(*args, **kwargs))
+    instrument()
+    assert outcome(lambda: traced.publish(*args, **kwargs)) == expected
+    assert len(kept_mids(traced)) == len(kept_mids(untraced))
+
+
+def kept_mids(client: Client) -> list[int]:
+    """Packet ids of the messages that a client would send."""
+    return list(client._out_messages)  # noqa: SLF001 - nothing public tells
+
+
+class OwnPacking(Properties):
+    """A program's own way to pack, as the fastest of them have."""
+
+    def pack(self) -> bytes:
+        """One user property."""
+        return b"\x07\x26\x00\x01k\x00\x01v"
+
+
+def test_properties_that_pack_themselves_are_sent_as_they_are(instrument: Instrument, recorded: Any) -> None:
+    """They are the program's; the publish has a span all the same."""
+    instrument()
+    client, own = new_client(), OwnPacking(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's is untyped
+    client.publish("packed/x", "x", 1, properties=own)
+    (message,) = client._out_messages.values()  # noqa: SLF001 - nothing public tells
+    assert message.properties is own
+    PahoMqttInstrumentor().uninstrument()
+    assert [span.name for span in recorded.spans] == ["publish packed/x"]
+
+
+class Failing(Sampler):
+    """A sampler with an error in it."""
+
+    def should_sample(self, *_: Any, **__: Any) -> SamplingResult:
+        """Fail, as no sampler should."""
+        raise RuntimeError("sampler")
+
+    def get_description(self) -> str:
+        """Its name."""
+        return "failing"
+
+
+def test_a_sampler_that_raises_costs_no_message(instrument: Instrument, caplog: pytest.LogCaptureFixture) -> None:
+    """Messages are sent and received without a span, and the log tells."""
+    provider = TracerProvider(sampler=Failing(), shutdown_on_exit=False)
+    instrument(tracer_provider=provider)
+    received: list[MQTTMessage] = []
+    client = new_client()
+    client.on_message = lambda _client, _userdata, message: received.append(message)
+    message = MQTTMessage(topic=b"failing/x")
+    message.properties = Properties(PacketTypes.PUBLISH)
+    client._handle_on_message(message)  # noqa: SLF001 - a message as it comes from the network
+    client.publish("failing/x", "x", 1)
+    assert (received, len(kept(client))) == ([message], 1)
+    assert caplog.text.count("is not traced") == 2
+
+
+def test_a_propagator_that_raises_costs_no_message(
+    instrument: Instrument, recorded: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is sent without context, with its span, and the log tells."""
+    instrument()
+    client = new_client()
+    monkeypatch.setattr(get_global_textmap(), "_propagators", [None])
+    client.publish("failing/x", "x", 1)
+    assert len(kept(client)) == 1
+    PahoMqttInstrumentor().uninstrument()
+    assert [span.name for span in recorded.spans] == ["publish failing/x"]
+    assert caplog.text.count("carries no context") == 1
+
+
+def test_wrappers_of_other_libraries_are_kept(instrument: Instrument, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before and after ours, called as the program calls, with whatever they answer; also when ours is taken away."""
+    calls: list[str] = []
+
+    def wrapping(name: str, answer: bool) -> None:
+        inner = Client.publish
+
+        def wrapper(self: Client, topic: str, payload: Any = None, **kwargs: Any) -> Any:
+            calls.append(f"{name} {sorted(kwargs)}")
+            info = inner(self, topic, payload, **kwargs)
+            return name if answer else info
+
+        monkeypatch.setattr(Client, "publish", wrapper)
+
+    wrapping("before", answer=True)
+    instrument()
+    wrapping("after", answer=False)
+    client = new_client(MQTTProtocolVersion.MQTTv311)
+    assert client.publish("wrapped/x", "x", qos=1) == "before"  # type: ignore[comparison-overlap]  # that wrapper says so
+    PahoMqttInstrumentor().uninstrument()
+    assert client.publish("wrapped/x", "x", qos=1) == "before"  # type: ignore[comparison-overlap]  # as above
+    assert calls == ["after ['qos']", "before ['qos']"] * 2
+
+
+def test_uninstrument_restores_everything(instrument: Instrument, recorded: Any) -> None:
+    """The class and clients that exist are as before, and the spans that wait have ended."""
+    old, new = new_client(), new_client()
+    attributes = [set(vars(old)), set(vars(new))]
+    instrument()
+    assert dict(vars(Client)) != UNPATCHED
+    for client in (old, new):
+        client.publish("restored/x", "x", 1)
+    assert recorded.spans == ()
+    PahoMqttInstrumentor().uninstrument()
+    assert dict(vars(Client)) == UNPATCHED
+    assert [set(vars(old)), set(vars(new))] == attributes
+    assert [span.attributes["error.type"] for span in recorded.spans] == ["closed", "closed"]
+    old.publish("restored/x", "x", 1)
+    assert len(recorded.spans) == 2
+    instrument()
+    old.publish("restored/y", "x", 0)
+    assert recorded.spans[-1].name == "publish restored/y"
+
+
+def test_what_paho_says_of_itself_is_the_same(instrument: Instrument, caplog: pytest.LogCaptureFixture) -> None:
+    """A program that shows paho's log sees the same lines, but for the properties that are added."""
+    caplog.set_level(logging.DEBUG)
+
+    def lines() -> list[str]:
+        caplog.clear()
+        client = new_client(MQTTProtocolVersion.MQTTv311)
+        client.enable_logger(logging.getLogger("program"))
+        client.on_message = lambda *_: 1 / 0  # type: ignore[assignment]  # it raises
+        client.suppress_exceptions = True
+        client._handle_on_message(MQTTMessage(topic=b"log/x"))  # noqa: SLF001 - a message as it comes from the network
+        return [record.getMessage() for record in caplog.records if record.name == "program"]
+
+    untraced = lines()
+    instrument()
+    assert lines() == untraced
+    assert untraced
