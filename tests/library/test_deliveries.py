@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -90,13 +91,14 @@ def test_a_delivery_that_comes_again_is_marked(
 ) -> None:
     """What was not acknowledged comes again: a second span in the same trace, with `mqtt.duplicate=true`."""
     received: queue.Queue[MQTTMessage] = queue.Queue()
-    first = session("redelivered", received)
+    client_id = f"redelivered-{uuid.uuid4().hex}"
+    first = session(client_id, received)
     subscribe(first, "again/x", 1)
     TracedPublisher(connect(broker), tracer_provider=recorded.tracer_provider).publish("again/x", "x", 1)
     messages = [received.get(timeout=DEADLINE_S)]
     first.disconnect()
     first.loop_stop()
-    second = session("redelivered", received)
+    second = session(client_id, received)
     messages.append(received.get(timeout=DEADLINE_S))
     consumer = consumer_of(recorded, second, subscription_identifiers={1: "again/+"})
     for message in messages:
@@ -174,3 +176,14 @@ def test_correlation_data_is_text_where_it_can_be(
     with consumer_of(recorded, receiver).process(received.wait()[0]):
         pass
     assert recorded.spans[0].attributes["messaging.message.conversation_id"] == conversation
+
+
+def test_a_topic_that_only_an_alias_stands_for_has_no_name(recorded: Any) -> None:
+    """A client that allows the broker Topic Aliases gets no topic from paho: the span is then named `process`."""
+    message = MQTTMessage(topic=b"")
+    message.properties = Properties(PacketTypes.PUBLISH)
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    with consumer_of(recorded, client, subscriptions=["#"]).process(message):
+        pass
+    assert recorded.spans[0].name == "process"
+    assert "messaging.destination.name" not in recorded.spans[0].attributes
