@@ -1,0 +1,79 @@
+"""The documentation's commands for a cluster do there what their pages say."""
+
+import shlex
+
+import pytest
+
+from e2e.release import Release
+from local import commands
+from local.cluster import ROOT
+from local.documents import blocks
+
+PLACE = "in the cluster"
+
+
+@pytest.fixture(scope="module")
+def shell_env(release: Release, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a reader whose kubectl and helm speak to the release's namespace."""
+    kubeconfig = tmp_path_factory.mktemp("reader") / "kubeconfig"
+    kubeconfig.write_text(release.kubectl("config", "view", "--raw", "--minify"))
+    env = {"KUBECONFIG": str(kubeconfig), "HELM_NAMESPACE": release.kubectl.namespace}
+    commands.run("kubectl", "config", "set-context", "--current", f"--namespace={release.kubectl.namespace}", env=env)
+    return env
+
+
+def run(code: str, env: dict[str, str]) -> str:
+    """Run a block as printed, and return what it wrote to standard output."""
+    return commands.run("bash", "-c", f"set -euo pipefail\n{code}", cwd=ROOT, env=env)
+
+
+def troubleshooting(word: str) -> str:
+    """Return the command of the troubleshooting page that a word is in."""
+    page = blocks("troubleshooting.md", "sh", PLACE)
+    (found,) = [line for block in page for line in lines_of(block.code) if word in line]
+    return found
+
+
+def lines_of(code: str) -> list[str]:
+    """Return a block's commands, those over several lines as one."""
+    return code.replace("\\\n", "").splitlines()
+
+
+def test_the_collector_prints_spans(shell_env: dict[str, str]) -> None:
+    """Its log shows the spans that reach it."""
+    assert "process sensors/" in run(troubleshooting("otel-collector-0 --tail=20").replace("--tail=20", ""), shell_env)
+
+
+def test_errors_of_the_collector_are_found(shell_env: dict[str, str]) -> None:
+    """The search in its log is a command that works, whether or not there was an error."""
+    run(f"({troubleshooting('grep -iE')}) || true", shell_env)
+
+
+def test_the_four_keys_are_listed(shell_env: dict[str, str]) -> None:
+    """The Secret's description has the four keys, and no value."""
+    listed = run(troubleshooting("describe secret"), shell_env)
+    assert all(f"{key}:" in listed for key in ("client-id", "client-secret", "token-url", "endpoint"))
+    assert "http://" not in listed
+
+
+def test_the_counters_are_read(shell_env: dict[str, str]) -> None:
+    """The Collector's own metrics say how many spans it sent."""
+    assert "otelcol_exporter_sent_spans" in run(troubleshooting("get --raw"), shell_env)
+
+
+def test_the_consumer_is_asked(shell_env: dict[str, str]) -> None:
+    """Its last lines and the warnings of the namespace are shown."""
+    assert "consumer" in run(troubleshooting("consumer-0 --tail=5"), shell_env)
+    run(troubleshooting("type=Warning"), shell_env)
+
+
+def test_other_backends_are_accepted(shell_env: dict[str, str]) -> None:
+    """The cluster accepts what the page creates and upgrades; nothing is changed."""
+    tried = 0
+    for block in blocks("how-to/backends.md", "sh", PLACE):
+        for line in lines_of(block.code):
+            words = shlex.split(line)
+            if words[:2] in (["kubectl", "create"], ["helm", "upgrade"]):
+                run(shlex.join([*words, "--dry-run=server"]), shell_env)
+                tried += 1
+    assert tried >= 3
