@@ -10,9 +10,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
 
 from local.documents import blocks
-from mqtt_trace import TracedPublisher
+from mqtt_trace import Options, TracedPublisher
 
 DEADLINE_S = 30.0
 
@@ -63,6 +64,18 @@ def test_only_alarms_are_sampled(run_program: RunProgram) -> None:
     run_program(code, exporting=SimpleSpanProcessor(exporter))
     [alarm] = until(lambda: list(exporter.get_finished_spans()))
     assert alarm.name == "publish sensors/thermometer/alarm"
+
+
+def test_trust_is_an_option(run_program: RunProgram) -> None:
+    """The page's options name the trusted topics, and the library takes paho's properties tolerantly."""
+    first, second = blocks("how-to/untrusted-publishers.md", "python")
+    assert isinstance(run_program(first.code)["options"], Options)
+    original = Properties.unpack
+    try:
+        run_program(second.code)
+        assert Properties.unpack is not original
+    finally:
+        Properties.unpack = original  # type: ignore[method-assign]  # it holds for the rest of the process
 
 
 def client(client_id: str) -> Client:
