@@ -33,6 +33,16 @@ def test_ready_follows_the_status_of_the_service_and_health_does_not() -> None:
     asyncio.run(probe())
 
 
+def test_a_service_that_is_stuck_says_so() -> None:
+    """Kubernetes restarts what does not answer 200."""
+
+    async def probe() -> None:
+        async with HealthServer("127.0.0.1", 0, lambda: (True, {}), alive=lambda: False) as server:
+            assert await _get(server, "/health") == (503, {"status": "stuck"})
+
+    asyncio.run(probe())
+
+
 def test_the_port_is_free_again_afterwards() -> None:
     """A second server can take it, also when a probe still holds its connection."""
 

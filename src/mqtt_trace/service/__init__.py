@@ -4,6 +4,6 @@ from mqtt_trace.service._health import HealthServer, Status
 from mqtt_trace.service._listen import listen
 from mqtt_trace.service._load import load
 from mqtt_trace.service._run import run
-from mqtt_trace.service._settings import BrokerSettings, ServiceSettings
+from mqtt_trace.service._settings import BrokerSettings, HealthSettings, ServiceSettings
 
-__all__ = ["BrokerSettings", "HealthServer", "ServiceSettings", "Status", "listen", "load", "run"]
+__all__ = ["BrokerSettings", "HealthServer", "HealthSettings", "ServiceSettings", "Status", "listen", "load", "run"]

@@ -1,4 +1,4 @@
-"""Settings that every service has, and those of a service that talks to a broker."""
+"""Settings that every service has, those of health probes, and those of a service that talks to a broker."""
 
 import ssl
 from functools import cached_property
@@ -24,7 +24,19 @@ class ServiceSettings(BaseSettings):
     log_level: LogLevel = Field(default="INFO", description="Level of our own log lines; other packages: WARNING.")
 
 
-class BrokerSettings(ServiceSettings):
+class HealthSettings(ServiceSettings):
+    """Environment variables of a service that answers health probes."""
+
+    health_host: str = Field(
+        default="0.0.0.0",  # noqa: S104 - probes come from outside the container
+        description="Address to answer health probes on.",
+    )
+    health_port: int = Field(
+        default=8080, ge=0, le=65535, description="TCP port to answer health probes on; 0 takes a free one."
+    )
+
+
+class BrokerSettings(HealthSettings):
     """Environment variables of a service that talks to an MQTT broker and answers health probes."""
 
     mqtt_broker_host: str = Field(default="mosquitto", description="Host name or address of the broker.")
@@ -38,13 +50,6 @@ class BrokerSettings(ServiceSettings):
     mqtt_tls_cert_file: FilePath | None = Field(default=None, description="PEM file of the client certificate.")
     mqtt_tls_key_file: FilePath | None = Field(default=None, description="PEM file of the client certificate's key.")
     mqtt_keepalive_s: int = Field(default=30, ge=1, le=65535, description="Keep Alive of CONNECT, in seconds.")
-    health_host: str = Field(
-        default="0.0.0.0",  # noqa: S104 - probes come from outside the container
-        description="Address to answer health probes on.",
-    )
-    health_port: int = Field(
-        default=8080, ge=0, le=65535, description="TCP port to answer health probes on; 0 takes a free one."
-    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
