@@ -1,0 +1,152 @@
+"""The objects that a fleet consists of, as pure functions of the fleet and the chart's pod template."""
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from mqtt_trace import ConfigurationError
+from mqtt_trace_operator.fleet import GROUP, KIND, VERSION, Fleet, pods_for
+
+Manifest = dict[str, Any]
+
+FLEET_LABEL = f"{GROUP}/fleet"
+HASH_ANNOTATION = f"{GROUP}/applied-hash"
+FLEET_FILE = "fleet.json"
+
+_FOLDER = "/etc/mqtt-trace/fleet"
+_POD_INDEX = "metadata.labels['apps.kubernetes.io/pod-index']"
+_VOLUME = "fleet"
+
+
+@dataclass(frozen=True)
+class PodTemplate:
+    """The pods of a fleet as the chart makes them: all that is not the fleet's own, of one container.
+
+    Attributes:
+        manifest: A pod template, with `metadata` and `spec`.
+        health_port: Where the container answers `GET /ready`.
+    """
+
+    manifest: Manifest
+    health_port: int
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read it from a JSON file.
+
+        Raises:
+            mqtt_trace.ConfigurationError: The file holds no such template.
+        """
+        try:
+            manifest = json.loads(path.read_text())
+            (container,) = manifest["spec"]["containers"]
+            (port,) = (port["containerPort"] for port in container["ports"] if port["name"] == "health")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(
+                variable="POD_TEMPLATE_FILE",
+                problem=f"is no pod template of one container with a port named health: {error!r} (got '{path}')",
+            ) from error
+        return cls(manifest, port)
+
+
+def fleet_file(fleet: Fleet) -> dict[str, Any]:
+    """What the fleet's pods read, and read again whenever it changes."""
+    spec = fleet.spec
+    return {
+        "generation": fleet.generation,
+        "fleet": fleet.name,
+        "namespace": fleet.namespace,
+        "replicas": spec.replicas,
+        "sensorsPerPod": spec.sensors_per_pod,
+        "intervalSeconds": spec.interval_seconds,
+        "qos": spec.qos,
+        "topicTemplate": spec.topic_template,
+        "tenant": spec.tenant,
+        "site": spec.site,
+        "priority": spec.priority,
+        "firmware": spec.firmware,
+        "battery": spec.battery,
+        "faults": spec.faults.model_dump(by_alias=True),
+    }
+
+
+def config_map(fleet: Fleet) -> Manifest:
+    """The ConfigMap with the fleet file."""
+    return _owned(
+        fleet,
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": f"{fleet.name}-fleet"},
+            "data": {FLEET_FILE: json.dumps(fleet_file(fleet))},
+        },
+    )
+
+
+def stateful_set(fleet: Fleet, template: PodTemplate) -> Manifest:
+    """The StatefulSet of the pods. Only image, variables and resources of the fleet are in its pod template."""
+    return _owned(
+        fleet,
+        {
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
+            "metadata": {"name": fleet.name},
+            "spec": {
+                "replicas": pods_for(fleet.spec.replicas, fleet.spec.sensors_per_pod),
+                "podManagementPolicy": "Parallel",
+                "selector": {"matchLabels": {FLEET_LABEL: fleet.name}},
+                "template": _pod_template(fleet, template),
+            },
+        },
+    )
+
+
+def _pod_template(fleet: Fleet, template: PodTemplate) -> Manifest:
+    pod = copy.deepcopy(template.manifest)
+    pod.setdefault("metadata", {}).setdefault("labels", {})[FLEET_LABEL] = fleet.name
+    (container,) = pod["spec"]["containers"]
+    spec = fleet.spec
+    if spec.image is not None:
+        container["image"] = spec.image
+    if spec.image_pull_policy is not None:
+        container["imagePullPolicy"] = spec.image_pull_policy
+    if spec.resources is not None:
+        container["resources"] = spec.resources
+    own = [{"name": variable.name, "value": variable.value} for variable in spec.env]
+    contract = [
+        {"name": "FLEET_FILE", "value": f"{_FOLDER}/{FLEET_FILE}"},
+        {"name": "FLEET_POD_INDEX", "valueFrom": {"fieldRef": {"fieldPath": _POD_INDEX}}},
+    ]
+    given = {variable["name"]: variable for variable in [*container.get("env", []), *own, *contract]}
+    container["env"] = list(given.values())
+    container.setdefault("volumeMounts", []).append({"name": _VOLUME, "mountPath": _FOLDER, "readOnly": True})
+    pod["spec"].setdefault("volumes", []).append({"name": _VOLUME, "configMap": {"name": f"{fleet.name}-fleet"}})
+    return pod
+
+
+def _owned(fleet: Fleet, manifest: Manifest) -> Manifest:
+    owner = {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": KIND,
+        "name": fleet.name,
+        "uid": fleet.uid,
+        "controller": True,
+    }
+    metadata = manifest["metadata"]
+    metadata["namespace"] = fleet.namespace
+    metadata["labels"] = {
+        FLEET_LABEL: fleet.name,
+        "app.kubernetes.io/managed-by": "mqtt-trace-operator",
+        "app.kubernetes.io/part-of": "mqtt-trace",
+    }
+    metadata["ownerReferences"] = [owner]
+    metadata["annotations"] = {HASH_ANNOTATION: _hash(manifest)}
+    return manifest
+
+
+def _hash(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]

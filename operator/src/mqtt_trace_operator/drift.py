@@ -1,0 +1,81 @@
+"""Whether an object in the cluster is what was applied, and whose it is."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from enum import Enum, auto
+from typing import Any
+
+from lightkube.utils.quantity import parse_quantity
+
+from mqtt_trace_operator.fleet import KIND, Fleet, Object
+
+_KEYS = ("name", "uid", "containerPort", "mountPath")
+"""What tells the items of a list apart, where server-side apply merges lists by a key."""
+
+_QUANTITIES = ("limits", "requests")
+
+
+class Child(Enum):
+    """What has to be done about a child."""
+
+    MISSING = auto()
+    """It has to be created."""
+    LEAVING = auto()
+    """It belonged to a fleet of the same name that was deleted; the garbage collector is about to remove it."""
+    FOREIGN = auto()
+    """It is somebody else's: hands off."""
+    DRIFTED = auto()
+    """It has to be applied again."""
+    CURRENT = auto()
+    """Nothing."""
+
+
+def state_of(live: Object | None, wanted: Object, fleet: Fleet) -> Child:
+    """Compare a child with what the fleet wants it to be. What others added to it does not count."""
+    if live is None:
+        return Child.MISSING
+    controller = _controller(live)
+    if controller.get("uid") == fleet.uid:
+        leaving = live["metadata"].get("deletionTimestamp") is not None
+        return Child.LEAVING if leaving else Child.CURRENT if contains(live, wanted) else Child.DRIFTED
+    if (controller.get("kind"), controller.get("name")) == (KIND, fleet.name):
+        return Child.LEAVING
+    return Child.FOREIGN
+
+
+def contains(live: Any, wanted: Any) -> bool:
+    """Whether everything that is wanted is there. Lists of named items may have more, in another order.
+
+    The API server drops what is empty or false, and writes a quantity of 1024Mi as 1Gi.
+    """
+    if live is None:
+        return not wanted
+    if isinstance(wanted, Mapping):
+        return isinstance(live, Mapping) and all(_has(live, key, value) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        return isinstance(live, list) and _has_items(live, wanted)
+    return bool(live == wanted)
+
+
+def _has(live: Mapping[str, Any], key: str, wanted: Any) -> bool:
+    if key in _QUANTITIES and isinstance(wanted, Mapping):
+        there = live.get(key) or {}
+        return all(name in there and _worth(there[name]) == _worth(quantity) for name, quantity in wanted.items())
+    return contains(live.get(key), wanted)
+
+
+def _has_items(live: list[Any], wanted: list[Any]) -> bool:
+    key = next((key for key in _KEYS if all(isinstance(item, Mapping) and key in item for item in wanted)), None)
+    if key is None:
+        return len(live) == len(wanted) and all(map(contains, live, wanted))
+    there = {item[key]: item for item in live if isinstance(item, Mapping) and key in item}
+    return all(contains(there.get(item[key]), item) for item in wanted)
+
+
+def _worth(quantity: Any) -> Decimal | None:
+    return parse_quantity(str(quantity))
+
+
+def _controller(live: Object) -> Mapping[str, Any]:
+    references = live["metadata"].get("ownerReferences") or []
+    return next((reference for reference in references if reference.get("controller")), {})

@@ -1,0 +1,122 @@
+"""What a SensorFleet asks for."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from mqtt_trace import MqttTraceError
+
+GROUP = "mqtt-trace.io"
+VERSION = "v1alpha1"
+KIND = "SensorFleet"
+PLURAL = "sensorfleets"
+
+Object = Mapping[str, Any]
+"""An object of the API server, as decoded from JSON."""
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class InvalidFleetError(MqttTraceError):
+    """A spec that the schema of this version would refuse; the message is one line for the fleet's owner."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="ignore")
+
+
+class Faults(_Part):
+    """Shares of faulty publishers, in percent."""
+
+    missing_context: int
+    malformed_context: int
+    mqtt311: int
+
+
+class EnvVar(_Part):
+    """An environment variable of the fleet's pods."""
+
+    name: str
+    value: str
+
+
+class Spec(_Part):
+    """`spec`, complete: the API server fills in the schema's defaults."""
+
+    replicas: int
+    sensors_per_pod: int
+    interval: str
+    qos: int
+    topic_template: str
+    tenant: str
+    site: str
+    priority: str
+    firmware: str
+    battery: int
+    faults: Faults
+    paused: bool
+    image: str | None = None
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    env: tuple[EnvVar, ...] = ()
+    resources: dict[str, Any] | None = None
+
+    @property
+    def interval_seconds(self) -> float:
+        """`interval`, a number with its unit, in seconds.
+
+        Raises:
+            InvalidFleetError: It is no such duration.
+        """
+        match = re.fullmatch(r"(\d+)(ms|s|m|h)", self.interval)
+        if match is None:
+            raise InvalidFleetError(f"spec.interval: {self.interval!r} is not a duration such as 2s or 500ms")
+        return int(match[1]) * _SECONDS[match[2]]
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A SensorFleet.
+
+    Attributes:
+        name: `metadata.name`, also its `fleet.id`.
+        namespace: `metadata.namespace`.
+        uid: `metadata.uid`.
+        generation: `metadata.generation`, which counts changes of the spec.
+        spec: What it asks for.
+    """
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    spec: Spec
+
+    @classmethod
+    def from_object(cls, resource: Object) -> Self:
+        """Read the API server's object.
+
+        Raises:
+            InvalidFleetError: Its spec is not what this version of the operator knows.
+        """
+        metadata = resource["metadata"]
+        try:
+            spec = Spec.model_validate(resource.get("spec", {}))
+        except ValidationError as error:
+            (first, *_) = error.errors()
+            place = ".".join(str(part) for part in ("spec", *first["loc"]))
+            raise InvalidFleetError(f"{place}: {first['msg'].lower()}: does the CRD fit the operator?") from error
+        return cls(metadata["name"], metadata["namespace"], metadata["uid"], metadata["generation"], spec)
+
+    @property
+    def selector(self) -> str:
+        """The label selector of its pods."""
+        return f"{GROUP}/fleet={self.name}"
+
+
+def pods_for(sensors: int, per_pod: int) -> int:
+    """How many pods so many sensors need."""
+    return -(-sensors // per_pod)

@@ -1,0 +1,49 @@
+"""What kopf calls: events name a fleet, and nothing more.
+
+Only raw event handlers: any other kind of handler would put a finalizer or annotations on the resource.
+"""
+
+import os
+import socket
+from typing import Any
+
+import kopf
+
+from mqtt_trace_operator.children import FLEET_LABEL
+from mqtt_trace_operator.fleet import GROUP, PLURAL, VERSION
+from mqtt_trace_operator.workers import Key, Workers
+
+_CHILDREN = (("apps", "v1", "statefulsets"), ("", "v1", "configmaps"), ("", "v1", "pods"))
+
+
+def registry_for(workers: Workers) -> kopf.OperatorRegistry:
+    """Handlers that enqueue fleets."""
+    registry = kopf.OperatorRegistry()
+
+    async def log_in(**arguments: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
+
+    async def on_fleet(namespace: str | None, name: str, **_: Any) -> None:
+        workers.enqueue(Key(str(namespace), name))
+
+    async def on_child(namespace: str | None, labels: kopf.Labels, **_: Any) -> None:
+        workers.enqueue(Key(str(namespace), labels[FLEET_LABEL]))
+
+    kopf.on.login(registry=registry)(log_in)
+    kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(on_fleet)
+    for child in _CHILDREN:
+        kopf.on.event(*child, registry=registry, labels={FLEET_LABEL: kopf.PRESENT})(on_child)
+    return registry
+
+
+def operator_settings() -> kopf.OperatorSettings:
+    """Watch only what belongs to fleets, and look for nothing else in the cluster."""
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True
+    settings.peering.standalone = True
+    for child in _CHILDREN:
+        settings.watching.label_selectors[child] = FLEET_LABEL
+    settings.posting.reporting_component = "mqtt-trace-operator"
+    # Without POD_ID kopf asks for the name of its user, and in the image there is none.
+    settings.posting.reporting_instance = os.environ.setdefault("POD_ID", socket.gethostname())
+    return settings

@@ -1,0 +1,197 @@
+"""One fleet, from what the cluster has to what the fleet says."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum, auto
+from typing import Any
+
+from lightkube import ApiError
+from lightkube.resources.core_v1 import Pod
+
+from mqtt_trace_operator.children import Manifest, PodTemplate, config_map, stateful_set
+from mqtt_trace_operator.cluster import FIELD_MANAGER, Cluster
+from mqtt_trace_operator.drift import Child, state_of
+from mqtt_trace_operator.fleet import Fleet, InvalidFleetError, Object
+from mqtt_trace_operator.nudge import nudge_for
+from mqtt_trace_operator.sensors import Sensors
+from mqtt_trace_operator.status import Applied, Observed, name_of, ready_condition, status_of, status_of_invalid
+from mqtt_trace_operator.trouble import Trouble, of_creation, of_pods
+
+_CHANGED_MEANWHILE = {404, 409}
+"""Not found, and conflict: the next look finds what is there then."""
+
+_MAY_PASS = _CHANGED_MEANWHILE | {401, 408, 429}
+"""Refusals that say nothing of the object."""
+
+
+class Outcome(Enum):
+    """What a reconcile leaves."""
+
+    SETTLED = auto()
+    """Nothing happens until something changes."""
+    UNSETTLED = auto()
+    """Pods are on their way: look again soon."""
+    GONE = auto()
+    """There is no such fleet, or no longer for long."""
+
+
+@dataclass
+class Record:
+    """What a reconcile did.
+
+    Attributes:
+        changes: What it wrote, such as `StatefulSet demo created`; the status aside.
+        ready: The fleet's condition `Ready` as it is now, if that was another before.
+        fleet: The object that Events are about.
+        outcome: What is left.
+    """
+
+    changes: list[str] = field(default_factory=list)
+    ready: Mapping[str, Any] | None = None
+    fleet: Object | None = None
+    outcome: Outcome = Outcome.GONE
+
+
+class Reconciler:
+    """Reconciles fleets. Idempotent: with nothing to change it writes nothing.
+
+    Args:
+        cluster: The API server.
+        sensors: How many sensors the pods have connected.
+        template: The pods of fleets, as the chart wants them.
+        now: The time.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        sensors: Sensors,
+        template: PodTemplate,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._cluster = cluster
+        self._sensors = sensors
+        self._template = template
+        self._now = now
+
+    async def reconcile(self, namespace: str, name: str) -> Record:
+        """Bring one fleet to what it says.
+
+        Raises:
+            lightkube.ApiError: The API server refused in a way that may pass.
+            httpx2.HTTPError: It cannot be reached.
+        """
+        resource = await self._cluster.fleet(namespace, name)
+        if resource is None or resource["metadata"].get("deletionTimestamp"):
+            return Record()
+        record = Record(fleet=resource, outcome=Outcome.UNSETTLED)
+        try:
+            fleet = Fleet.from_object(resource)
+            wanted = config_map(fleet), stateful_set(fleet, self._template)
+        except InvalidFleetError as error:
+            trouble = Trouble("InvalidSpec", str(error))
+            await self._write(record, status_of_invalid(resource, trouble, self._now()))
+            record.outcome = Outcome.SETTLED
+            return record
+        try:
+            children, blocked = await self._apply(fleet, wanted, record)
+        except ApiError as error:
+            if _namespace_ends(error):
+                return Record()
+            if error.status.code in _CHANGED_MEANWHILE:
+                return record
+            raise
+        observed = await self._observe(fleet, children, blocked)
+        await self._nudge(fleet, observed, record)
+        former = resource.get("status") or {}
+        await self._write(record, status_of(fleet, observed, former, self._now()))
+        record.outcome = Outcome.SETTLED if observed.settled else Outcome.UNSETTLED
+        return record
+
+    async def _apply(
+        self, fleet: Fleet, wanted: tuple[Manifest, ...], record: Record
+    ) -> tuple[list[Object | None], Trouble | None]:
+        """Return the children as they are then, and what keeps one from being what it should."""
+        live = list(await asyncio.gather(*map(self._cluster.child, wanted)))
+        if fleet.spec.paused:
+            return live, None
+        for number, child in enumerate(wanted):
+            state = state_of(live[number], child, fleet)
+            what = f"{child['kind']} {child['metadata']['name']}"
+            if state is Child.FOREIGN:
+                message = f"{what} is there and not this fleet's: remove it, or name the fleet otherwise"
+                return live, Trouble("ForeignChild", message)
+            if state is Child.LEAVING:
+                return live, None
+            if state is Child.CURRENT:
+                continue
+            try:
+                live[number] = await self._cluster.apply(child)
+            except ApiError as error:
+                if not _is_refusal(error):
+                    raise
+                return live, Trouble("Refused", f"{what} is refused: {error.status.message}")
+            record.changes.append(f"{what} {'created' if state is Child.MISSING else 'changed'}")
+        return live, None
+
+    async def _observe(self, fleet: Fleet, children: list[Object | None], blocked: Trouble | None) -> Observed:
+        configuration, pods_of = children
+        pods = await self._cluster.pods(fleet)
+        reports = await self._sensors.reports(pods)
+        applied = Applied.of(configuration)
+        trouble = of_pods(pods)
+        if trouble is None and pods_of is not None and len(pods) < applied.pods:
+            events = await self._cluster.events(fleet, pods_of["metadata"]["uid"])
+            trouble = of_creation(events, _applied_at(pods_of))
+        return Observed(applied, pods, reports, _is_rolled_out(pods_of, applied, pods), trouble, blocked)
+
+    async def _nudge(self, fleet: Fleet, observed: Observed, record: Record) -> None:
+        if fleet.spec.paused:
+            return
+        generation, now = observed.applied.generation, self._now()
+        values = {name_of(pod): value for pod in observed.behind if (value := nudge_for(pod, generation, now))}
+        await asyncio.gather(*(self._cluster.nudge(fleet.namespace, pod, value) for pod, value in values.items()))
+        if values:
+            record.changes.append(f"{len(values)} pod{'' if len(values) == 1 else 's'} nudged")
+
+    async def _write(self, record: Record, status: Mapping[str, Any]) -> None:
+        resource = record.fleet or {}
+        former = resource.get("status") or {}
+        if status == former:
+            return
+        metadata = resource["metadata"]
+        await self._cluster.write_status(metadata["namespace"], metadata["name"], status)
+        before, now = ready_condition(former), ready_condition(status)
+        if any(before.get(key) != now[key] for key in ("status", "reason")):
+            record.ready = now
+
+
+def _is_refusal(error: ApiError) -> bool:
+    """Whether the API server will say the same of the same object."""
+    code = error.status.code or 0
+    return 400 <= code < 500 and code not in _MAY_PASS and not _namespace_ends(error)  # noqa: PLR2004 - client errors
+
+
+def _namespace_ends(error: ApiError) -> bool:
+    causes = (error.status.details.causes if error.status.details else None) or []
+    return any(cause.reason == "NamespaceTerminating" for cause in causes)
+
+
+def _is_rolled_out(stateful_set: Object | None, applied: Applied, pods: list[Pod]) -> bool:
+    if stateful_set is None:
+        return False
+    said = stateful_set.get("status") or {}
+    wanted = stateful_set["spec"].get("replicas", 0)
+    return (
+        said.get("observedGeneration") == stateful_set["metadata"]["generation"]
+        and len(pods) == wanted == applied.pods
+        and said.get("updateRevision") == said.get("currentRevision")
+    )
+
+
+def _applied_at(stateful_set: Object) -> datetime | None:
+    entries = stateful_set["metadata"].get("managedFields") or []
+    times = [entry["time"] for entry in entries if entry.get("manager") == FIELD_MANAGER and entry.get("time")]
+    return max((datetime.fromisoformat(time) for time in times), default=None)

@@ -1,0 +1,16 @@
+"""The environment variables of the operator."""
+
+from pydantic import Field, FilePath
+
+from mqtt_trace.service import HealthSettings
+
+
+class OperatorSettings(HealthSettings):
+    """Environment variables of mqtt-trace-operator."""
+
+    watch_namespace: str | None = Field(
+        default=None, description="Namespace of the fleets to look after; unset, those of the whole cluster."
+    )
+    pod_template_file: FilePath = Field(
+        default=..., description="JSON file with the pod template of fleets: image, broker, telemetry."
+    )

@@ -1,0 +1,205 @@
+"""The status of a fleet, as pure functions of what is wanted and what was observed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from lightkube.resources.core_v1 import Pod
+
+from mqtt_trace_operator.children import FLEET_FILE
+from mqtt_trace_operator.fleet import Fleet, Object, pods_for
+from mqtt_trace_operator.sensors import Report
+from mqtt_trace_operator.trouble import Trouble
+
+Status = dict[str, Any]
+
+_INDEX = "apps.kubernetes.io/pod-index"
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What the fleet's pods were told last. A fleet that is paused, or that cannot be applied, asks for something else.
+
+    Attributes:
+        generation: Of the fleet file; 0 when there is none.
+        replicas: Sensors of all pods.
+        sensors_per_pod: The most that one pod simulates.
+    """
+
+    generation: int = 0
+    replicas: int = 0
+    sensors_per_pod: int = 1
+
+    @classmethod
+    def of(cls, config_map: Object | None) -> Self:
+        """What is in the ConfigMap that the pods mount. Nothing, without one or with one that cannot be read."""
+        try:
+            said = json.loads((config_map or {})["data"][FLEET_FILE])
+            return cls(int(said["generation"]), int(said["replicas"]), int(said["sensorsPerPod"]))
+        except (KeyError, TypeError, ValueError):
+            return cls()
+
+    @property
+    def pods(self) -> int:
+        """How many pods these sensors need."""
+        return pods_for(self.replicas, self.sensors_per_pod)
+
+    def sensors_of(self, pod: int) -> int:
+        """How many sensors the pod of this index simulates."""
+        return min(max(self.replicas - pod * self.sensors_per_pod, 0), self.sensors_per_pod)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What there is of a fleet.
+
+    Attributes:
+        applied: What its pods were told last.
+        pods: Those that there are.
+        reports: What they say, by their names.
+        rolled_out: Whether the StatefulSet has no pod left to create, replace or remove.
+        trouble: What keeps pods from running.
+        blocked: What keeps the operator from applying what is wanted.
+    """
+
+    applied: Applied = field(default_factory=Applied)
+    pods: Sequence[Pod] = ()
+    reports: Mapping[str, Report] = field(default_factory=dict)
+    rolled_out: bool = False
+    trouble: Trouble | None = None
+    blocked: Trouble | None = None
+
+    @property
+    def connected(self) -> int:
+        """How many of the sensors that there have to be are connected, as the pods say."""
+        return sum(
+            min(report.connected, self.applied.sensors_of(index))
+            for pod in self.pods
+            if (index := index_of(pod)) is not None and (report := self.reports.get(name_of(pod))) is not None
+        )
+
+    @property
+    def behind(self) -> list[Pod]:
+        """Pods that work by a fleet file older than the one applied."""
+        return [
+            pod
+            for pod in self.pods
+            if (report := self.reports.get(name_of(pod))) is not None and report.generation < self.applied.generation
+        ]
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to happen by itself."""
+        return self.blocked is None and self.rolled_out and not self.behind and self.connected == self.applied.replicas
+
+
+def status_of(fleet: Fleet, observed: Observed, former: Mapping[str, Any], now: datetime) -> Status:
+    """The whole status.
+
+    Args:
+        fleet: The fleet.
+        observed: What there is of it.
+        former: Its status as it is: a condition that stays what it is keeps its time.
+        now: The time for conditions that change.
+    """
+    replicas = observed.applied.replicas
+    return {
+        "observedGeneration": fleet.generation,
+        "replicas": replicas,
+        "readyReplicas": observed.connected,
+        "pods": len(observed.pods),
+        "selector": fleet.selector,
+        "conditions": _conditions(fleet.generation, _verdict(fleet, observed), former, now),
+    }
+
+
+def status_of_invalid(resource: Object, trouble: Trouble, now: datetime) -> Status:
+    """The status of a fleet whose spec cannot be read: what was there of it is still there."""
+    former = resource.get("status") or {}
+    generation = resource["metadata"]["generation"]
+    return {
+        **former,
+        "observedGeneration": generation,
+        "conditions": _conditions(generation, _stalled(trouble), former, now),
+    }
+
+
+def ready_condition(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The condition `Ready`, or nothing."""
+    return next((condition for condition in status.get("conditions") or [] if condition["type"] == "Ready"), {})
+
+
+def name_of(pod: Pod) -> str:
+    """A pod's name."""
+    return (pod.metadata.name if pod.metadata else None) or ""
+
+
+def index_of(pod: Pod) -> int | None:
+    """A pod's ordinal in its StatefulSet."""
+    index = ((pod.metadata.labels if pod.metadata else None) or {}).get(_INDEX, "")
+    return int(index) if index.isdecimal() else None
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """The three conditions, each true or not, and why."""
+
+    ready: tuple[bool, Trouble]
+    reconciling: tuple[bool, Trouble]
+    stalled: tuple[bool, Trouble]
+
+
+def _stalled(why: Trouble) -> _Verdict:
+    return _Verdict((False, why), (False, Trouble("Stalled", "")), (True, why))
+
+
+def _verdict(fleet: Fleet, observed: Observed) -> _Verdict:
+    if observed.blocked is not None:
+        return _stalled(observed.blocked)
+    why = _why(fleet, observed)
+    ready = observed.connected == observed.applied.replicas
+    reconciling = (True, why)
+    if fleet.spec.paused or observed.settled:
+        reconciling = (False, Trouble("Paused" if fleet.spec.paused else "Settled", ""))
+    return _Verdict((ready, why), reconciling, (False, Trouble("NotStalled", "")))
+
+
+def _why(fleet: Fleet, observed: Observed) -> Trouble:
+    connected, replicas = observed.connected, observed.applied.replicas
+    paused = "paused: " if fleet.spec.paused else ""
+    if observed.trouble is not None and not observed.settled:
+        return Trouble(observed.trouble.reason, paused + observed.trouble.message)
+    if connected == replicas:
+        return Trouble("Connected", f"{paused}{_count(connected)} connected")
+    return Trouble("Connecting", f"{paused}{connected} of {_count(replicas)} connected")
+
+
+def _conditions(generation: int, verdict: _Verdict, former: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
+    before = {condition["type"]: condition for condition in former.get("conditions") or []}
+    conditions = {"Ready": verdict.ready, "Reconciling": verdict.reconciling, "Stalled": verdict.stalled}
+    return [
+        _condition(kind, truth, why, before.get(kind, {}), now) | {"observedGeneration": generation}
+        for kind, (truth, why) in conditions.items()
+    ]
+
+
+def _condition(kind: str, truth: bool, why: Trouble, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    status = "True" if truth else "False"
+    stays = before.get("status") == status
+    return {
+        "type": kind,
+        "status": status,
+        "lastTransitionTime": before["lastTransitionTime"] if stays else _timestamp(now),
+        "reason": why.reason,
+        "message": why.message,
+    }
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _count(sensors: int) -> str:
+    return f"{sensors} sensor{'' if sensors == 1 else 's'}"

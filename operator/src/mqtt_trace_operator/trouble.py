@@ -1,0 +1,132 @@
+"""What keeps pods from running, in one line for whoever reads `kubectl get fleet`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from lightkube.models.core_v1 import ContainerStatus
+from lightkube.resources.core_v1 import Event, Pod
+
+_PULL = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable"}
+_WAITING = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
+_FAILED_CREATE = "FailedCreate"
+_SHOWN = 240
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that only a change outside the operator can end.
+
+    Attributes:
+        reason: In CamelCase, as conditions have it.
+        message: What it is and where, such as `demo-0: cannot pull image nowhere/x:1: not found`.
+    """
+
+    reason: str
+    message: str
+
+
+def of_pods(pods: Iterable[Pod]) -> Trouble | None:
+    """The trouble that most pods have, with the name of the first of them and the number of the others."""
+    found: dict[Trouble, list[str]] = {}
+    for pod in pods:
+        trouble = _of_pod(pod)
+        if trouble is not None:
+            found.setdefault(trouble, []).append(_name(pod))
+    if not found:
+        return None
+    trouble, (first, *others) = max(found.items(), key=lambda item: len(item[1]))
+    more = f" and {len(others)} more" if others else ""
+    return Trouble(trouble.reason, _cut(f"{first}{more}: {trouble.message}"))
+
+
+def of_creation(events: Iterable[Event], since: datetime | None) -> Trouble | None:
+    """Why pods cannot be created, by the events of their StatefulSet: a quota or an admission policy says no.
+
+    Args:
+        events: Those of the StatefulSet, of any reason.
+        since: When what is wanted changed last: what was said of the former does not count.
+    """
+    told = sorted(
+        ((when, event) for event in events if (when := _when(event)) is not None and (since is None or when >= since)),
+        key=lambda item: item[0],
+    )
+    if not told or told[-1][1].reason != _FAILED_CREATE:
+        return None
+    return Trouble(_FAILED_CREATE, _cut(_cause_of_failed_create(told[-1][1].message or "")))
+
+
+def _of_pod(pod: Pod) -> Trouble | None:
+    status = pod.status
+    if status is None or _is_leaving(pod):
+        return None
+    for condition in status.conditions or []:
+        if condition.type == "PodScheduled" and condition.status == "False" and condition.reason == "Unschedulable":
+            return Trouble("Unschedulable", f"cannot be scheduled: {_first_sentence(condition.message or '')}")
+    containers = [*(status.initContainerStatuses or []), *(status.containerStatuses or [])]
+    found = next(_of_containers(containers), None)
+    if found is None and status.phase == "Failed":
+        return Trouble(status.reason or "Failed", _first_sentence(status.message or "the pod has failed"))
+    return found
+
+
+def _of_containers(containers: Sequence[ContainerStatus]) -> Iterator[Trouble]:
+    for container in containers:
+        waiting = container.state.waiting if container.state else None
+        reason = (waiting.reason if waiting else None) or ""
+        message = (waiting.message if waiting else None) or ""
+        if reason in _PULL:
+            # The two reasons of a pull that fails alternate; the cause is at the end of both messages.
+            yield Trouble("ImagePullBackOff", f"cannot pull image {container.image}: {_last_part(message)}")
+        elif _was_killed_for_memory(container):
+            yield Trouble("OOMKilled", "killed: it needs more memory than its limit")
+        elif reason == "CrashLoopBackOff":
+            yield Trouble(reason, f"ends again and again, last with {_exit(container)}: see kubectl logs --previous")
+        elif reason in _WAITING:
+            yield Trouble(reason, message)
+
+
+def _was_killed_for_memory(container: ContainerStatus) -> bool:
+    states = [state for state in (container.state, container.lastState) if state is not None]
+    ended = next((state.terminated for state in states if state.terminated is not None), None)
+    return not container.ready and ended is not None and ended.reason == "OOMKilled"
+
+
+def _exit(container: ContainerStatus) -> str:
+    last = container.lastState.terminated if container.lastState else None
+    return f"exit code {last.exitCode}" if last is not None else "an error"
+
+
+def _is_leaving(pod: Pod) -> bool:
+    return pod.metadata is not None and pod.metadata.deletionTimestamp is not None
+
+
+def _name(pod: Pod) -> str:
+    return (pod.metadata.name if pod.metadata else None) or "?"
+
+
+def _when(event: Event) -> datetime | None:
+    if event.series is not None and event.series.lastObservedTime is not None:
+        return event.series.lastObservedTime
+    return event.lastTimestamp or event.eventTime
+
+
+def _cause_of_failed_create(message: str) -> str:
+    """`create Pod demo-0 in StatefulSet demo failed error: pods "demo-0" is forbidden: …` without its beginning."""
+    pod, _, cause = message.removeprefix("create Pod ").partition(" failed error: ")
+    name = pod.split(" ")[0]
+    reason = cause.removeprefix(f'pods "{name}" is ')
+    return f"{name} cannot be created: {reason}" if reason else message
+
+
+def _first_sentence(message: str) -> str:
+    return message.splitlines()[0].split(". ")[0].rstrip(".") if message else "no reason was given"
+
+
+def _last_part(message: str) -> str:
+    return message.rstrip().rsplit(": ", 1)[-1] if message else "no reason was given"
+
+
+def _cut(message: str) -> str:
+    line = " ".join(message.split())
+    return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"

@@ -1,0 +1,117 @@
+"""One worker per fleet: it coalesces what happens meanwhile, looks again while pods start, and outlives every error."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from mqtt_trace_operator.reconcile import Outcome
+
+_logger = logging.getLogger(__name__)
+
+_REST_S = 0.25
+"""Between two reconciles of a fleet: pods that start together make many events."""
+
+_LOOK_AGAIN_S = (0.5, 10.0)
+_BACK_OFF_S = (1.0, 60.0)
+_GROWTH = 1.6
+
+
+class Key(NamedTuple):
+    """Which fleet."""
+
+    namespace: str
+    name: str
+
+
+Reconcile = Callable[[Key], Awaitable[Outcome]]
+
+
+@dataclass
+class _Worker:
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    began: float | None = None
+
+
+class Workers:
+    """Reconciles each fleet whenever it is enqueued, one reconcile at a time.
+
+    Args:
+        reconcile: Does the work; whatever it raises is tried again, at most a minute later.
+    """
+
+    def __init__(self, reconcile: Reconcile) -> None:
+        self._reconcile = reconcile
+        self._workers: dict[Key, _Worker] = {}
+        self._ended: float | None = None
+
+    def enqueue(self, key: Key) -> None:
+        """Something happened to this fleet, or to what belongs to it."""
+        worker = self._workers.get(key)
+        if worker is None:
+            worker = self._workers[key] = _Worker()
+            worker.task = asyncio.create_task(self._work(key, worker), name=f"fleet {key.namespace}/{key.name}")
+        worker.wake.set()
+
+    @property
+    def fleets(self) -> int:
+        """How many fleets there are."""
+        return len(self._workers)
+
+    @property
+    def longest_s(self) -> float:
+        """Seconds that the longest of the running reconciles has been at it; 0 when none runs."""
+        now = time.monotonic()
+        return max((now - worker.began for worker in self._workers.values() if worker.began is not None), default=0.0)
+
+    @property
+    def idle_s(self) -> float | None:
+        """Seconds since a reconcile ended; None before the first."""
+        return None if self._ended is None else time.monotonic() - self._ended
+
+    async def _work(self, key: Key, worker: _Worker) -> None:
+        looks, failures = _delays(*_LOOK_AGAIN_S), _delays(*_BACK_OFF_S)
+        delay: float | None = None
+        while True:
+            if await _woken(worker.wake, delay):
+                looks = _delays(*_LOOK_AGAIN_S)
+            worker.wake.clear()
+            worker.began = time.monotonic()
+            try:
+                outcome = await self._reconcile(key)
+            except Exception as error:  # whatever it was, the fleet must not be without its worker
+                delay = next(failures)
+                _logger.warning("%s/%s: %s; again in %.0f s", *key, _shown(error), delay)
+                _logger.debug("the failed reconcile", exc_info=error)
+                continue
+            finally:
+                worker.began, self._ended = None, time.monotonic()
+            failures = _delays(*_BACK_OFF_S)
+            delay = next(looks) if outcome is Outcome.UNSETTLED else None
+            if outcome is Outcome.GONE and not worker.wake.is_set():
+                del self._workers[key]
+                return
+            await asyncio.sleep(_REST_S)
+
+
+async def _woken(wake: asyncio.Event, delay: float | None) -> bool:
+    try:
+        async with asyncio.timeout(delay):
+            await wake.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _delays(first: float, longest: float) -> Iterator[float]:
+    delay = first
+    while True:
+        yield delay
+        delay = min(delay * _GROWTH, longest)
+
+
+def _shown(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

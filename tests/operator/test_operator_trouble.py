@@ -1,0 +1,165 @@
+"""What pods cannot do, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+from lightkube.resources.core_v1 import Event, Pod
+from mqtt_trace_operator.trouble import Trouble, of_creation, of_pods
+
+MakePod = Callable[..., Pod]
+
+NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
+PULL = (
+    'failed to pull and unpack image "docker.io/library/nope:1": failed to resolve reference '
+    '"docker.io/library/nope:1": docker.io/library/nope:1: not found'
+)
+
+
+def container(state: dict[str, Any] | None = None, last: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The status of a container that is not ready."""
+    return {
+        "name": "producer",
+        "image": "nope:1",
+        "imageID": "",
+        "ready": False,
+        "restartCount": 0,
+        "state": state or {},
+        "lastState": last or {},
+    }
+
+
+def waiting(reason: str, message: str = "") -> dict[str, Any]:
+    """The state of a container that waits."""
+    return {"waiting": {"reason": reason, "message": message}}
+
+
+def ended(reason: str, code: int) -> dict[str, Any]:
+    """The state of a container that has ended."""
+    return {"terminated": {"reason": reason, "exitCode": code}}
+
+
+@pytest.mark.parametrize(
+    ("status", "trouble"),
+    [
+        (
+            container(waiting("ErrImagePull", PULL)),
+            Trouble("ImagePullBackOff", "demo-0: cannot pull image nope:1: not found"),
+        ),
+        (
+            container(waiting("ImagePullBackOff", f'Back-off pulling image "nope:1": ErrImagePull: {PULL}')),
+            Trouble("ImagePullBackOff", "demo-0: cannot pull image nope:1: not found"),
+        ),
+        (
+            container(waiting("CreateContainerConfigError", 'secret "auth" not found')),
+            Trouble("CreateContainerConfigError", 'demo-0: secret "auth" not found'),
+        ),
+        (
+            container(waiting("CrashLoopBackOff", "back-off 40s restarting"), ended("Error", 2)),
+            Trouble(
+                "CrashLoopBackOff", "demo-0: ends again and again, last with exit code 2: see kubectl logs --previous"
+            ),
+        ),
+        (
+            container(waiting("CrashLoopBackOff"), ended("OOMKilled", 137)),
+            Trouble("OOMKilled", "demo-0: killed: it needs more memory than its limit"),
+        ),
+        (
+            container(ended("OOMKilled", 137)),
+            Trouble("OOMKilled", "demo-0: killed: it needs more memory than its limit"),
+        ),
+        (container(waiting("ContainerCreating")), None),
+        (container({"running": {}}), None),
+    ],
+)
+def test_a_container_that_cannot_run_says_why(
+    make_pod: MakePod, status: dict[str, Any], trouble: Trouble | None
+) -> None:
+    """With the pod's name; the two reasons of a failing pull are one, so that the message stays the same."""
+    assert of_pods([make_pod(containerStatuses=[status])]) == trouble
+
+
+def test_a_pod_without_a_place_says_why(make_pod: MakePod) -> None:
+    """The scheduler's first sentence, without the advice that follows."""
+    message = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No victims."
+    unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    assert of_pods([make_pod(conditions=[unschedulable])]) == Trouble(
+        "Unschedulable", "demo-0: cannot be scheduled: 0/1 nodes are available: 1 Insufficient cpu"
+    )
+
+
+def test_an_evicted_pod_says_why(make_pod: MakePod) -> None:
+    """The pod is there without containers, and the node has said what it lacked."""
+    pod = make_pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory. Threshold: 100Mi.")
+    assert of_pods([pod]) == Trouble("Evicted", "demo-0: The node was low on resource: memory")
+
+
+def test_pods_with_the_same_trouble_are_counted(make_pod: MakePod) -> None:
+    """The first one is named, and what most of them have is said."""
+    broken = [container(waiting("ErrImagePull", PULL))]
+    crashing = [container(waiting("CrashLoopBackOff"), ended("Error", 1))]
+    pods = [make_pod(0, containerStatuses=crashing), *(make_pod(n, containerStatuses=broken) for n in (1, 2, 3))]
+    assert of_pods(pods) == Trouble("ImagePullBackOff", "demo-1 and 2 more: cannot pull image nope:1: not found")
+
+
+def test_a_pod_that_is_leaving_is_in_no_trouble(make_pod: MakePod) -> None:
+    """What ends with an error on its way out needs nobody."""
+    pod = make_pod(containerStatuses=[container(ended("OOMKilled", 137))])
+    assert pod.metadata
+    pod.metadata.deletionTimestamp = NOW
+    assert of_pods([pod]) is None
+
+
+def event(reason: str, message: str, seconds: float) -> Event:
+    """An event of a StatefulSet so many seconds after NOW."""
+    told = Event.from_dict(
+        {
+            "metadata": {},
+            "involvedObject": {"kind": "StatefulSet", "name": "demo"},
+            "reason": reason,
+            "message": message,
+            "lastTimestamp": (NOW + timedelta(seconds=seconds)).isoformat(),
+        }
+    )
+    return cast("Event", told)
+
+
+QUOTA = (
+    'create Pod demo-1 in StatefulSet demo failed error: pods "demo-1" is forbidden: exceeded quota: pods, '
+    "requested: pods=1, used: pods=1, limited: pods=1"
+)
+
+
+def test_a_quota_that_pods_exceed_is_named() -> None:
+    """There is no pod to ask: the StatefulSet's events tell."""
+    trouble = of_creation([event("SuccessfulCreate", "", -5), event("FailedCreate", QUOTA, 1)], NOW)
+    message = (
+        "demo-1 cannot be created: forbidden: exceeded quota: pods, requested: pods=1, used: pods=1, limited: pods=1"
+    )
+    assert trouble == Trouble("FailedCreate", message)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [],
+        [event("FailedCreate", QUOTA, -1)],
+        [event("FailedCreate", QUOTA, 1), event("SuccessfulCreate", "create Pod demo-1 successful", 2)],
+    ],
+)
+def test_what_was_said_before_is_stale(events: list[Event]) -> None:
+    """A failure that is older than the last change, or that a success followed, is none any more."""
+    assert of_creation(events, NOW) is None
+
+
+def test_a_long_message_is_cut_to_a_line(make_pod: MakePod) -> None:
+    """`kubectl get fleet` shows it in a column."""
+    status = container(waiting("CreateContainerError", "a\nlong story " * 100))
+    trouble = of_pods([make_pod(containerStatuses=[status])])
+    assert trouble is not None
+    assert "\n" not in trouble.message
+    assert len(trouble.message) == 240
+    assert trouble.message.endswith("…")
