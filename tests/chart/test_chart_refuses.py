@@ -91,6 +91,6 @@ def test_nothing_at_all_can_be_asked_for(render: Render) -> None:
     manifests = render(
         "broker.external.host=mqtt.example.com",
         "collector.external.endpoint=https://otel.example.com",
-        *(f"{part}.enabled=false" for part in ("producer", "consumer", "echo", "networkPolicy")),
+        *(f"{part}.enabled=false" for part in ("producer", "consumer", "echo", "operator", "crds", "networkPolicy")),
     )
     assert manifests == []

@@ -132,6 +132,9 @@ A value of a Secret that outlives upgrades, in base64: what is given, else what 
 {{- if .Values.producer.enabled }}
 - producer
 {{- end }}
+{{- if .Values.operator.enabled }}
+- operator
+{{- end }}
 {{- if .Values.consumer.enabled }}
 - test
 {{- end }}
@@ -147,6 +150,6 @@ kubectl -n {{ $namespace }} describe pods -l {{ $pods }} | grep -A20 ^Events; ku
 {{/* The workloads that these values ask for, as kubectl names them, as a YAML list. */}}
 {{- define "mqtt-trace.workloads" -}}
 {{- range without (include "mqtt-trace.components" . | fromYamlArray) "test" }}
-- {{ has . (list "echo" "producer") | ternary "deployment" "statefulset" }}/{{ include "mqtt-trace.component" (list $ .) }}
+- {{ has . (list "echo" "operator" "producer") | ternary "deployment" "statefulset" }}/{{ include "mqtt-trace.component" (list $ .) }}
 {{- end }}
 {{- end -}}

@@ -1,11 +1,14 @@
 {{/* Rules of NetworkPolicies. */}}
 
-{{/* Ingress to a port from pods that carry an access label: (dict "access" "broker" "ports" (list "mqtt")). */}}
+{{/* Ingress to a port from pods that carry an access label: (dict "root" . "access" "broker" "ports" (list "mqtt")). */}}
 {{- define "mqtt-trace.ingress" -}}
 - from:
     - podSelector:
         matchLabels:
           mqtt-trace.io/access-{{ .access }}: "true"
+    {{- if and (has .access (list "broker" "collector")) .root.Values.operator.enabled .root.Values.operator.clusterWide }}
+    {{- include "mqtt-trace.fleetPods" .root | nindent 4 }}
+    {{- end }}
   ports:
     {{- range .ports }}
     - { port: {{ . }}, protocol: TCP }
@@ -19,6 +22,15 @@
         matchLabels: {{- include "mqtt-trace.selectorLabels" (list .root .to) | nindent 10 }}
   ports:
     - { port: {{ .port }}, protocol: TCP }
+{{- end -}}
+
+{{/* A peer: the pods of the fleets that the operator looks after. */}}
+{{- define "mqtt-trace.fleetPods" -}}
+- podSelector:
+    matchLabels: {{- include "mqtt-trace.selectorLabels" (list . "fleet") | nindent 6 }}
+  {{- if .Values.operator.clusterWide }}
+  namespaceSelector: {}
+  {{- end }}
 {{- end -}}
 
 {{/* Egress to wherever it may be, by port: (list 443). */}}

@@ -1,9 +1,11 @@
 {{/* Parts of pods. */}}
 
-{{/* What every pod has: (dict "root" . "component" "producer" "user" 10001). */}}
+{{/* What every pod has: (dict "root" . "component" "producer" "user" 10001). Without a component it has no account of its own. */}}
 {{- define "mqtt-trace.pod" -}}
 {{- $values := .root.Values -}}
-serviceAccountName: {{ include "mqtt-trace.component" (list .root .component) }}
+{{- with .component }}
+serviceAccountName: {{ include "mqtt-trace.component" (list $.root .) }}
+{{- end }}
 automountServiceAccountToken: false
 # A Service called `echo` would set ECHO_PORT otherwise, and a service would take that for its own setting.
 enableServiceLinks: false
