@@ -19,7 +19,7 @@ def read_message_id(payload: bytes | bytearray) -> str | None:
         PoisonPayloadError: It is anything else.
     """
     try:
-        document = json.loads(payload.decode("utf-8"), parse_constant=_refuse_constant)
+        document = _DECODER.decode(payload.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise PoisonPayloadError(f"the payload is not UTF-8: {error.reason} at byte {error.start}") from error
     except RecursionError as error:
@@ -54,3 +54,7 @@ def _kind(value: object) -> str:
     if isinstance(value, str):
         return "a string"
     return "an array" if isinstance(value, list) else "an object"
+
+
+# json.loads would make a decoder for every reading.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from paho.mqtt.client import Client, topic_matches_sub
+from paho.mqtt.client import Client
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -17,6 +17,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from mqtt_trace.aio import Backoff
 from mqtt_trace.reasons import REFUSED_FROM
+from mqtt_trace.topics import Subscriptions
 from mqtt_trace_consumer.probe import probe_properties, probe_topic
 
 _ANSWER_TIMEOUT_S = 10.0
@@ -80,6 +81,7 @@ class Subscription:
     def __init__(self, client: Client, names: Names, holds_readings: Callable[[], bool]) -> None:
         self._client = client
         self._names = names
+        self._readings = Subscriptions([names.topic_filter])
         self._holds_readings = holds_readings
         self._backoff = Backoff(1.0, 30.0)
         self._loop = asyncio.get_running_loop()
@@ -136,7 +138,7 @@ class Subscription:
     def reading_arrived(self, topic: str) -> None:
         """A reading has arrived; a session keeps its subscriptions when the filter changes, so it may be any topic."""
         self._last_reading = self._loop.time()
-        if not (self._told_of_earlier or topic_matches_sub(self._names.topic_filter, topic)):
+        if not (self._told_of_earlier or self._readings.match(topic)):
             self._told_of_earlier = True
             _log.warning(
                 "a reading on %s does not match %s: our session still holds an earlier subscription, and its readings "
