@@ -49,6 +49,7 @@ def test_mosquitto_sub_sees_our_user_properties(broker: Mosquitto, connect: Conn
     topic, user_properties, payload = printed.split("|")
     assert (topic, payload) == ("interop/out", "hello")
     name, _, traceparent = user_properties.partition(":")
+    until(lambda: publisher.pending == 0, "every publish span ended")
     sent = {
         f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-{span.context.trace_flags:02x}"
         for span in recorded.spans
