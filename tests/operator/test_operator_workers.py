@@ -1,0 +1,169 @@
+"""One reconcile at a time and per fleet, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import pytest
+from mqtt_trace_operator.reconcile import Outcome
+from mqtt_trace_operator.workers import Key, Workers
+
+DEMO, OTHER = Key("iot", "demo"), Key("iot", "other")
+
+
+class Reconciles:
+    """A reconcile that does what it is told, and counts.
+
+    Attributes:
+        seen: The fleets, in the order in which their reconciles began.
+        outcomes: What the next ones lead to; the last stays.
+        gate: Reconciles end while it is set.
+    """
+
+    def __init__(self, *outcomes: Outcome | Exception) -> None:
+        self.seen: list[Key] = []
+        self.running = 0
+        self.most_at_once = 0
+        self.outcomes = list(outcomes)
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self._changed = asyncio.Event()
+
+    async def __call__(self, key: Key) -> Outcome:
+        """Reconcile."""
+        self.seen.append(key)
+        self.running += 1
+        self.most_at_once = max(self.most_at_once, self.running)
+        self._changed.set()
+        await self.gate.wait()
+        self.running -= 1
+        outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition of this object holds."""
+        async with asyncio.timeout(30):
+            while not condition():
+                self._changed.clear()
+                await asyncio.wait_for(self._changed.wait(), 30)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    """Run a test and end the workers that it left."""
+
+    async def tested() -> None:
+        await test()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    asyncio.run(tested())
+
+
+async def ended(workers: Workers) -> None:
+    """Wait until no worker is left."""
+    tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith("fleet ")]
+    await asyncio.wait_for(asyncio.gather(*tasks), 30)
+    assert workers.fleets == 0
+
+
+def test_what_happens_during_a_reconcile_leads_to_one_more() -> None:
+    """A hundred events are one, and no two reconciles of a fleet run at once."""
+
+    async def test() -> None:
+        reconciles = Reconciles(Outcome.SETTLED, Outcome.GONE)
+        workers = Workers(reconciles)
+        reconciles.gate.clear()
+        workers.enqueue(DEMO)
+        await reconciles.until(lambda: len(reconciles.seen) == 1)
+        for _ in range(100):
+            workers.enqueue(DEMO)
+        reconciles.gate.set()
+        await ended(workers)
+        assert (reconciles.seen, reconciles.most_at_once) == ([DEMO, DEMO], 1)
+
+    run(test)
+
+
+def test_fleets_do_not_wait_for_each_other() -> None:
+    """While the reconcile of one hangs, the other's begins."""
+
+    async def test() -> None:
+        reconciles = Reconciles(Outcome.GONE)
+        workers = Workers(reconciles)
+        reconciles.gate.clear()
+        workers.enqueue(DEMO)
+        workers.enqueue(OTHER)
+        await reconciles.until(lambda: reconciles.running == 2)
+        assert workers.longest_s > 0
+        reconciles.gate.set()
+        await ended(workers)
+        assert workers.longest_s == 0
+        assert workers.idle_s is not None
+
+    run(test)
+
+
+def test_an_unsettled_fleet_is_looked_at_again() -> None:
+    """Without an event, until it is settled."""
+
+    async def test() -> None:
+        reconciles = Reconciles(Outcome.UNSETTLED, Outcome.UNSETTLED, Outcome.SETTLED)
+        workers = Workers(reconciles)
+        workers.enqueue(DEMO)
+        await reconciles.until(lambda: len(reconciles.seen) == 3)
+        assert workers.fleets == 1
+
+    run(test)
+
+
+def test_a_worker_outlives_every_error(caplog: pytest.LogCaptureFixture) -> None:
+    """It says what failed in one line, and tries again by itself."""
+
+    async def test() -> None:
+        reconciles = Reconciles(ValueError("surprise"), Outcome.GONE)
+        workers = Workers(reconciles)
+        workers.enqueue(DEMO)
+        await ended(workers)
+        assert reconciles.seen == [DEMO, DEMO]
+
+    with caplog.at_level(logging.WARNING):
+        run(test)
+    assert caplog.messages == ["iot/demo: ValueError: surprise; again in 1 s"]
+
+
+def test_a_fleet_that_is_gone_ends_its_worker_and_may_come_back() -> None:
+    """A fleet of the same name gets a worker of its own."""
+
+    async def test() -> None:
+        reconciles = Reconciles(Outcome.GONE)
+        workers = Workers(reconciles)
+        for _ in range(2):
+            workers.enqueue(DEMO)
+            assert workers.fleets == 1
+            await ended(workers)
+        assert reconciles.seen == [DEMO, DEMO]
+
+    run(test)
+
+
+def test_a_fleet_that_comes_back_during_its_last_reconcile_is_not_lost() -> None:
+    """The event that came meanwhile leads to one more."""
+
+    async def test() -> None:
+        reconciles = Reconciles(Outcome.GONE)
+        workers = Workers(reconciles)
+        reconciles.gate.clear()
+        workers.enqueue(DEMO)
+        await reconciles.until(lambda: reconciles.running == 1)
+        workers.enqueue(DEMO)
+        reconciles.gate.set()
+        await ended(workers)
+        assert reconciles.seen == [DEMO, DEMO]
+
+    run(test)
