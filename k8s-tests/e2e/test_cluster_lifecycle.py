@@ -76,9 +76,10 @@ def test_upgrade_and_uninstall(release: Release, open_scout: Callable[[Release],
     until(lambda: not volumes_of(release.kubectl), 60, "the volumes are gone")
 
 
-def install_previous(release: Release) -> None:
+def install_previous(release: Release, *values: str) -> None:
     """Install the previous chart as users have it, but with the images that are there to be tested."""
     (chart,) = PREVIOUS.glob("mqtt-trace-*.tgz")
     services = ("producer", "consumer", "echo", "scoutSim")
-    tags = [part for service in services for part in ("--set", f"{service}.image.tag={VERSION}")]
-    release.helm("install", release.name, str(chart), *release.options, *tags, "--wait", "--timeout", "10m")
+    tags = [f"{service}.image.tag={VERSION}" for service in services]
+    given = [part for value in (*tags, *values) for part in ("--set", value)]
+    release.helm("install", release.name, str(chart), *release.options, *given, "--wait", "--timeout", "10m")

@@ -1,0 +1,82 @@
+"""What a fleet cannot do is what `kubectl get fleet` says."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from e2e.fleets import SensorFleet
+from e2e.release import Release, until
+from local.commands import CommandError
+
+THING = "example.com/thing"
+"""A resource that no other pod asks for, so that its quota is nobody else's trouble."""
+
+TROUBLES: dict[str, tuple[dict[str, Any], str]] = {
+    "image": ({"image": "nowhere.invalid/sensors:1"}, "cannot pull image nowhere.invalid/sensors:1"),
+    "unschedulable": ({"resources": {"requests": {"cpu": "1000"}}}, "cannot be scheduled"),
+    "oom": (
+        {"resources": {"limits": {"memory": "32Mi"}, "requests": {"memory": "32Mi"}}},
+        "more memory than its limit",
+    ),
+    "quota": ({"resources": {"limits": {THING: "1"}, "requests": {THING: "1"}}}, "exceeded quota: no-things"),
+}
+
+
+@pytest.fixture(scope="module")
+def troubled(release: Release) -> Iterator[dict[str, SensorFleet]]:
+    """A fleet for each trouble, by its name."""
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "no-things"},
+        "spec": {"hard": {f"requests.{THING}": "0"}},
+    }
+    release.kubectl("apply", "--filename", "-", stdin=json.dumps(quota))
+    # The quota's own count has to be there, or it refuses everything.
+    until(lambda: "hard" in release.kubectl.json("get", "quota", "no-things").get("status", {}), 60, "the quota holds")
+    fleets = {name: SensorFleet(release.kubectl, name) for name in TROUBLES}
+    for name, (spec, _) in TROUBLES.items():
+        fleets[name].apply(2, **spec)
+    yield fleets
+    for fleet in fleets.values():
+        fleet.delete()
+    release.kubectl("delete", "quota", "no-things")
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_a_trouble_is_told_with_its_pod(troubled: dict[str, SensorFleet], name: str) -> None:
+    """The message column names the pod and the cause, and the condition is not ready for it."""
+    fleet, (_, said) = troubled[name], TROUBLES[name]
+    try:
+        until(lambda: said in fleet.line(), 120, f"{said!r} in kubectl get fleet {name}")
+    except AssertionError as error:
+        error.add_note(fleet.line())
+        raise
+    assert f"{name}-0" in fleet.line()
+    conditions = {condition["type"]: condition for condition in fleet.object()["status"]["conditions"]}
+    assert conditions["Ready"]["status"] == "False"
+
+
+def test_a_fleet_recovers_when_its_trouble_is_ended(troubled: dict[str, SensorFleet]) -> None:
+    """An image that is there replaces the pod that waits for one that is not."""
+    fleet = troubled["image"]
+    fleet.patch(image=None)
+    fleet.wait_ready(2)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"interval": "2 seconds"}, "spec.interval"),
+        ({"qos": 3}, "spec.qos"),
+        ({"faults": {"missingContext": 60, "mqtt311": 60}}, "the faults are more than 100 percent together"),
+        ({"sensorsPerPod": 1, "replicas": 5000}, "more than 200 pods"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_once(release: Release, spec: dict[str, Any], said: str) -> None:
+    """`kubectl apply` fails with words that name the member."""
+    with pytest.raises(CommandError) as refused:
+        SensorFleet(release.kubectl, "refused").apply(**{"replicas": 1, **spec})
+    assert said in refused.value.output
