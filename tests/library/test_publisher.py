@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import select
-import socket
 import threading
 import weakref
 from collections.abc import Callable
@@ -14,12 +12,12 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
-from mqtt_trace import Conventions, Options, PublishOutcome, TracedPublisher, extract
+from mqtt_trace import Conventions, Options, TracedPublisher, extract
 
 Connect = Callable[..., Client]
 Until = Callable[[Callable[[], bool], str], None]
@@ -165,66 +163,6 @@ def test_a_publish_span_is_a_child_of_the_current_span(
     assert publish.parent.span_id == around.get_span_context().span_id
 
 
-def test_a_refused_publish_is_an_error(make_broker: Any, connect: Connect, recorded: Any, until: Until) -> None:
-    """A PUBACK with 0x87 ends the span with that as `error.type`, and counts as a failure."""
-    broker = make_broker(acl=["topic read #"])
-    outcomes: list[PublishOutcome] = []
-    publisher = publisher_of(connect(broker), recorded)
-    publisher.publish("forbidden/x", "x", 1, on_outcome=outcomes.append)
-    until(lambda: len(recorded.spans) == 1, "the span ended")
-    (span,) = recorded.spans
-    assert span.status.status_code is StatusCode.ERROR
-    assert (span.attributes["error.type"], span.attributes["mqtt.reason_code"]) == ("0x87", 0x87)
-    assert span.status.description == "Not authorized"
-    assert [outcome.error_type for outcome in outcomes] == ["0x87"]
-    (point,) = recorded.points("messaging.client.sent.messages")
-    assert (point.value, point.attributes["error.type"]) == (1, "0x87")
-
-
-def test_qos_0_without_a_connection_is_an_error(recorded: Any) -> None:
-    """The message is gone, so the span says so."""
-    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    publisher_of(client, recorded).publish("gone/x", "x", 0)
-    (span,) = recorded.spans
-    assert (span.status.status_code, span.attributes["error.type"]) == (StatusCode.ERROR, "MQTT_ERR_NO_CONN")
-
-
-def test_qos_1_without_a_connection_waits(broker: Mosquitto, recorded: Any, until: Until) -> None:
-    """Paho queues it, so the span ends when it has been acknowledged after all."""
-    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    publisher = publisher_of(client, recorded)
-    publisher.publish("later/x", "x", 1)
-    assert (publisher.pending, recorded.spans) == (1, ())
-    client.connect(broker.host, broker.port)
-    client.loop_start()
-    until(lambda: len(recorded.spans) == 1, "the span ended")
-    client.disconnect()
-    client.loop_stop()
-    assert recorded.spans[0].status.status_code is StatusCode.UNSET
-
-
-def test_a_full_queue_is_an_error(recorded: Any) -> None:
-    """Paho takes no more messages than it was told to."""
-    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    client.max_queued_messages_set(1)
-    publisher = publisher_of(client, recorded)
-    publisher.publish("full/x", "x", 1)
-    publisher.publish("full/x", "x", 1)
-    assert [span.attributes["error.type"] for span in recorded.spans] == ["MQTT_ERR_QUEUE_SIZE"]
-    publisher.close()
-    assert [span.attributes["error.type"] for span in recorded.spans] == ["MQTT_ERR_QUEUE_SIZE", "closed"]
-
-
-@pytest.mark.parametrize(("topic", "payload"), [("wild/+", "x"), ("x", object())])
-def test_what_paho_refuses_is_raised(recorded: Any, topic: str, payload: Any) -> None:
-    """The program sees paho's own error, and no span stays open."""
-    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    publisher = publisher_of(client, recorded)
-    with pytest.raises((ValueError, TypeError)):
-        publisher.publish(topic, payload, 1)
-    assert publisher.pending == 0
-
-
 def test_the_programs_own_on_publish_is_still_called(broker: Mosquitto, connect: Connect, recorded: Any) -> None:
     """Tracing listens beside the program, also for messages that were published around it."""
     client = connect(broker)
@@ -257,20 +195,6 @@ def test_the_span_is_current_when_the_outcome_is_reported(
     assert seen == [recorded.spans[0].context.span_id]
 
 
-def test_a_broker_restart_in_between_still_ends_the_span(
-    make_broker: Any, connect: Connect, recorded: Any, until: Until
-) -> None:
-    """Paho sends the message again after it has connected again; the span lasts until that is acknowledged."""
-    broker = make_broker()
-    publisher = publisher_of(connect(broker), recorded)
-    broker.stop()
-    publisher.publish("restarted/x", "x", 1)
-    assert publisher.pending == 1
-    broker.start()
-    until(lambda: len(recorded.spans) == 1, "the span ended")
-    assert recorded.spans[0].status.status_code is StatusCode.UNSET
-
-
 def test_metrics_are_split_by_what_is_few(broker: Mosquitto, connect: Connect, recorded: Any, until: Until) -> None:
     """A topic names a device, so no metric is split by it: the template is what they share."""
     publisher = publisher_of(connect(broker), recorded)
@@ -284,76 +208,6 @@ def test_metrics_are_split_by_what_is_few(broker: Mosquitto, connect: Connect, r
     assert not {"messaging.destination.name", "messaging.client.id"} & sent.attributes.keys()
     assert duration.explicit_bounds[0] == 0.005
     assert duration.explicit_bounds[-1] == 10
-
-
-def test_a_qos_2_publish_lasts_until_pubcomp(broker: Mosquitto, recorded: Any) -> None:
-    """PUBREC ends nothing: the message is delivered exactly once when PUBCOMP is there (MQTT 5, section 4.3.3)."""
-    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    client.connect(broker.host, broker.port)
-    while not client.is_connected():
-        client.loop(0.1)
-    publisher = publisher_of(client, recorded)
-    publisher.publish("twice/x", "x", 2)
-    sock: Any = client.socket()
-
-    def read_one_packet() -> None:
-        select.select([sock], [], [], 10)
-        client.loop_read()  # reads as many packets as messages are under way
-
-    read_one_packet()
-    assert publisher.pending == 1
-    read_one_packet()
-    assert publisher.pending == 0
-    assert recorded.spans[0].status.status_code is StatusCode.UNSET
-    client.disconnect()
-
-
-def test_a_refused_qos_2_publish_is_an_error(make_broker: Any, connect: Connect, recorded: Any, until: Until) -> None:
-    """The refusal stands in PUBREC, then the last packet: the span ends with it, and nothing is left behind."""
-    broker = make_broker(acl=["topic read #", "topic write allowed/#"])
-    client = connect(broker)
-    publisher = publisher_of(client, recorded)
-    publisher.publish("forbidden/x", "x", 2)
-    publisher.publish("allowed/x", "x", 2)
-    until(lambda: len(recorded.spans) == 2, "both spans ended")
-    errors = {span.name: span.attributes.get("error.type") for span in recorded.spans}
-    assert errors == {"publish forbidden/x": "0x87", "publish allowed/x": None}
-    assert publisher.pending == 0
-
-
-def test_a_message_that_paho_keeps_over_a_lost_connection_is_pending(broker: Mosquitto, recorded: Any) -> None:
-    """With QoS 1 an error of the socket is no failure: paho sends the message on the next connection."""
-    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    client.connect(broker.host, broker.port)
-    while not client.is_connected():
-        client.loop(0.1)
-    sock: Any = client.socket()
-    sock.shutdown(socket.SHUT_RDWR)
-    publisher = publisher_of(client, recorded)
-    assert publisher.publish("kept/x", "x", 1).rc == MQTTErrorCode.MQTT_ERR_CONN_LOST
-    assert (publisher.pending, recorded.spans) == (1, ())
-    client.reconnect()
-    while publisher.pending:
-        client.loop(0.1)
-    client.disconnect()
-    assert recorded.spans[0].status.status_code is StatusCode.UNSET
-
-
-def test_an_outcome_callback_that_fails_costs_nobody_else_a_span(
-    recorded: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Its error is logged; every span ends, its own too."""
-    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    publisher = publisher_of(client, recorded)
-
-    def fail(_: PublishOutcome) -> None:
-        raise RuntimeError("callback")
-
-    for number in range(3):
-        publisher.publish(f"raising/{number}", "x", 1, on_outcome=fail)
-    publisher.close()
-    assert [span.attributes["error.type"] for span in recorded.spans] == ["closed"] * 3
-    assert caplog.text.count("on_outcome failed") == 3
 
 
 def test_a_publisher_that_nobody_holds_is_forgotten(recorded: Any, until: Until) -> None:
