@@ -49,6 +49,22 @@ def test_a_signal_stops_gracefully(number: signal.Signals) -> None:
         assert process.returncode == 0
 
 
+def test_garbage_is_collected_rarely_but_it_is() -> None:
+    """Modules are never walked through again, and a cycle of many objects does not stay."""
+    body = """
+class Node: pass
+import gc, weakref
+def cycles():
+    for _ in range(50_000):
+        node = Node(); node.self = node
+        yield weakref.ref(node)
+references = list(cycles())
+print(gc.get_freeze_count() > 10_000, sum(ref() is not None for ref in references) < 20_000, flush=True)
+"""
+    with _running("print('up', flush=True)" + body) as process:
+        assert process.communicate(timeout=60)[0] == "True True\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_at_once(number: signal.Signals) -> None:
     """Even while the loop is blocked; the exit code names the signal."""
