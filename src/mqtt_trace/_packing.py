@@ -9,6 +9,11 @@ _USER_PROPERTY = b"\x26"
 """Identifier 38, a pair of length-prefixed UTF-8 strings (MQTT 5, section 3.3.2.3.7)."""
 _MAX_STRING = 65_535
 _TABLES = frozenset({"types", "names", "properties"})
+_OWN = 2
+"""Attributes of properties that hold user properties alone: the packet type, and those."""
+_EMPTY = _TABLES | {"packetType"}
+_SHORT = 0x80
+"""A length below it takes one byte (MQTT 5, section 1.5.5)."""
 
 
 class LazyProperties(Properties):
@@ -43,11 +48,51 @@ class PublishProperties(LazyProperties):
 
     def pack(self) -> bytes:
         """The properties as they stand in a packet: a length and then each property."""
-        if vars(self).keys() > {"packetType", "UserProperty"}:
+        if len(vars(self)) > _OWN:
             return bytes(super().pack())  # type: ignore[no-untyped-call]  # paho leaves it untyped
-        body = b"".join(_USER_PROPERTY + _utf8(name) + _utf8(value) for name, value in self.UserProperty)
-        length: bytes = VariableByteIntegers.encode(len(body))
-        return length + body
+        body = b""
+        for name, value in self.UserProperty:
+            body += _USER_PROPERTY + _utf8(name) + _utf8(value)
+        length = len(body)
+        return (bytes([length]) if length < _SHORT else VariableByteIntegers.encode(length)) + body
+
+
+def unpack_user_properties(properties: Properties, buffer: bytes) -> int | None:
+    """Read what paho's `unpack` reads, with the same result, if it is a few user properties and nothing else.
+
+    Returns:
+        How many bytes the properties and their length took; None, and nothing is read, when paho has to do it: for any
+        other property, for what is malformed, and for text that paho refuses.
+    """
+    if vars(properties).keys() != _EMPTY or not buffer or buffer[0] >= _SHORT:
+        return None
+    end = 1 + buffer[0]
+    pairs: list[tuple[str, str]] = []
+    position = 1
+    try:
+        while position < end:
+            if buffer[position] != _USER_PROPERTY[0]:
+                return None
+            name, position = _read_utf8(buffer, position + 1)
+            value, position = _read_utf8(buffer, position)
+            pairs.append((name, value))
+    except (IndexError, ValueError):
+        return None
+    if position != end:
+        return None
+    if pairs:
+        vars(properties)["UserProperty"] = pairs
+    return end
+
+
+def _read_utf8(buffer: bytes, position: int) -> tuple[str, int]:
+    end = position + 2 + (buffer[position] << 8) + buffer[position + 1]
+    if end > len(buffer):
+        raise IndexError(end)
+    text = buffer[position + 2 : end].decode()
+    if "\0" in text or "\ufeff" in text:
+        raise ValueError(text)
+    return text, end
 
 
 def _utf8(text: str) -> bytes:
@@ -57,7 +102,7 @@ def _utf8(text: str) -> bytes:
 
 def _encodable(user_properties: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """A pair that no packet can hold is left out: losing a tracestate is better than losing the message."""
-    return [pair for pair in user_properties if all(_fits(text) for text in pair)]
+    return [(name, value) for name, value in user_properties if _fits(name) and _fits(value)]
 
 
 def _fits(text: str) -> bool:

@@ -99,7 +99,7 @@ class PendingSpans:
             if pending is None and self._calls:
                 self._early[outcome.packet_id] = outcome
         if pending is not None:
-            self._finish([(pending, outcome)])
+            self._end(pending, outcome)
 
     def expire(self) -> bool:
         """End the spans that have waited for longer than the time-out, and return whether others still wait."""

@@ -21,6 +21,7 @@ from mqtt_trace import payload as json_payload
 from mqtt_trace.metrics import ProcessMetrics
 from mqtt_trace.options import Options, Relation
 from mqtt_trace.propagation import Extracted, MissingReason, extract
+from mqtt_trace.tolerant import topic_of
 from mqtt_trace.topics import Subscriptions
 
 LinkAttributes = Callable[[MQTTMessage], Mapping[str, AttributeValue]]
@@ -55,14 +56,16 @@ class ProcessSpans:
     ) -> ProcessSpan:
         """Start the span of one message, related to the context that it carries."""
         received = self._receive(client, message)
-        span_attributes = received.attributes | dict(attributes or {})
+        span_attributes = received.attributes
+        if attributes:
+            span_attributes.update(attributes)
         if message_id is not None:
             span_attributes[names.MESSAGE_ID] = message_id
-        metric_attributes = names.metric_attributes(span_attributes)
+        metric_attributes = self._shared.of_metrics(span_attributes)
         self._count([received], metric_attributes)
         parent = self._parent(message, received)
         span = self._tracer.start_span(
-            names.span_name(names.Operation.PROCESS, message.topic),
+            names.span_name(names.Operation.PROCESS, received.topic),
             parent,
             SpanKind.CONSUMER,
             names.with_older_names(span_attributes, self._options.conventions),
@@ -85,7 +88,7 @@ class ProcessSpans:
         received = [self._receive(client, message) for message in messages]
         common = _common([one.attributes for one in received])
         span_attributes = common | {names.BATCH_MESSAGE_COUNT: len(messages)} | dict(attributes or {})
-        metric_attributes = names.metric_attributes(span_attributes)
+        metric_attributes = self._shared.of_metrics(span_attributes)
         reasons = {one.missing.value for one in received if one.missing is not None}
         if reasons:
             span_attributes[names.MISSING_CONTEXT] = True
@@ -110,9 +113,10 @@ class ProcessSpans:
 
     def _receive(self, client: Client | None, message: MQTTMessage) -> _Received:
         extracted = self._extract(client, message)
-        attributes = {**self._shared.of(client), **names.received_attributes(message)}
+        topic = topic_of(message)
+        attributes = {**self._shared.of(client), **names.received_attributes(message, topic)}
         identifiers: Sequence[int] = getattr(message.properties, "SubscriptionIdentifier", ())
-        subscription = self._subscriptions.match(message.topic, identifiers)
+        subscription = self._subscriptions.match(topic, identifiers)
         if subscription is not None:
             attributes[names.TEMPLATE] = subscription.topic_filter
             if subscription.group is not None:
@@ -120,9 +124,9 @@ class ProcessSpans:
         if extracted.missing is not None:
             attributes[names.MISSING_CONTEXT] = True
             attributes[names.MISSING_CONTEXT_REASON] = extracted.missing.value
-        elif self._trusted is not None and self._trusted.match(message.topic) is None:
+        elif self._trusted is not None and self._trusted.match(topic) is None:
             attributes[names.UNTRUSTED_CONTEXT] = True
-        return _Received(extracted.context, extracted.missing, attributes)
+        return _Received(topic, extracted.context, extracted.missing, attributes)
 
     def _parent(self, message: MQTTMessage, received: _Received) -> Context:
         """What the span of a message continues: all that came with it, its baggage alone, or nothing."""
@@ -203,6 +207,7 @@ class ProcessSpan(AbstractContextManager[Span, None]):
 class _Received(NamedTuple):
     """What a message says about itself and its origin."""
 
+    topic: str
     context: Context
     missing: MissingReason | None
     attributes: names.Attributes

@@ -75,14 +75,16 @@ class PublishSpans:
         """Start the span of one publish, below the current span unless a context is given."""
         destination = self._aliases.topic(topic, properties)
         own = names.message_attributes(destination, qos, retain=retain, body_size=body_size, properties=properties)
-        span_attributes = {**self._shared.of(client), **own, **(attributes or {})}
+        if attributes:
+            own.update(attributes)
+        span_attributes = {**self._shared.of(client), **own}
         span = self.tracer.start_span(
             names.span_name(names.Operation.PUBLISH, destination),
             context,
             SpanKind.PRODUCER,
             names.with_older_names(span_attributes, self._options.conventions),
         )
-        return PendingSpan(span, time.monotonic(), names.metric_attributes(span_attributes), on_outcome)
+        return PendingSpan(span, time.monotonic(), self._shared.of_metrics(attributes or {}), on_outcome)
 
     def send(self, pending: PendingSpan, qos: int, publish: Callable[[], Answer]) -> Answer:
         """Call paho's `publish`; the span ends with it, or with what acknowledges the message."""

@@ -14,7 +14,6 @@ from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.properties import Properties
 
 from mqtt_trace.options import Conventions
-from mqtt_trace.tolerant import topic_of
 
 Attributes = dict[str, AttributeValue]
 
@@ -32,14 +31,16 @@ UNTRUSTED_CONTEXT = "mqtt.untrusted_context"
 CONVERSATION = "messaging.message.conversation_id"
 RESPONSE_TOPIC = "mqtt.response_topic"
 
-_METRIC_KEYS = (
-    "messaging.system",
-    "messaging.operation.name",
-    "messaging.operation.type",
-    TEMPLATE,
-    GROUP,
-    "server.address",
-    "server.port",
+_METRIC_KEYS = frozenset(
+    (
+        "messaging.system",
+        "messaging.operation.name",
+        "messaging.operation.type",
+        TEMPLATE,
+        GROUP,
+        "server.address",
+        "server.port",
+    )
 )
 """What a metric is split by: everything of low cardinality. A topic names a device, so it is left to the spans."""
 
@@ -62,7 +63,7 @@ class Operation(StrEnum):
 
 def span_name(operation: Operation, destination: object) -> str:
     """`publish sensors/s1/reading`; behind a topic alias that is not known there is no destination to name."""
-    return f"{operation} {destination}" if destination else operation.value
+    return f"{operation.value} {destination}" if destination else operation.value
 
 
 def operation_attributes(client: Client | None, operation: Operation, conventions: Conventions) -> Attributes:
@@ -96,6 +97,7 @@ class SharedAttributes:
         self._operation = operation
         self._conventions = conventions
         self._known: Attributes = {}
+        self._metric: Attributes = {}
         self._known_for: object = self
 
     def of(self, client: Client | None) -> Attributes:
@@ -103,8 +105,15 @@ class SharedAttributes:
         key = None if client is None else (client.host, client.port)
         if self._known_for != key:
             self._known = operation_attributes(client, self._operation, self._conventions)
+            self._metric = _metric_attributes(self._known)
             self._known_for = key
         return self._known
+
+    def of_metrics(self, more: Mapping[str, AttributeValue]) -> Attributes:
+        """What a metric can be split by, of those that were asked for last and of more; not to be changed."""
+        if _METRIC_KEYS.isdisjoint(more):
+            return self._metric
+        return {**self._metric, **_metric_attributes(more)}
 
 
 def message_attributes(
@@ -136,10 +145,10 @@ def _conversation(properties: Properties) -> Attributes:
     return attributes
 
 
-def received_attributes(message: MQTTMessage) -> Attributes:
+def received_attributes(message: MQTTMessage, topic: str) -> Attributes:
     """What a received message adds."""
     attributes = message_attributes(
-        topic_of(message),
+        topic,
         message.qos,
         retain=message.retain,
         body_size=len(message.payload),
@@ -156,9 +165,8 @@ def with_older_names(attributes: Attributes, conventions: Conventions) -> Attrib
     return attributes | {old: attributes[new] for new, old in _OLDER_NAMES.items() if new in attributes}
 
 
-def metric_attributes(attributes: Mapping[str, AttributeValue]) -> Attributes:
-    """The part of a span's attributes that a metric can be split by."""
-    return {key: attributes[key] for key in _METRIC_KEYS if key in attributes}
+def _metric_attributes(attributes: Mapping[str, AttributeValue]) -> Attributes:
+    return {key: value for key, value in attributes.items() if key in _METRIC_KEYS}
 
 
 def _readable(correlation: bytes) -> str:

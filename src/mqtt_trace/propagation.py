@@ -7,9 +7,9 @@ user property per field, lower case (MQTT 5, section 3.3.2.3.7).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote_plus
 
 from opentelemetry import baggage, propagate, trace
@@ -29,6 +29,9 @@ _MAX_LENGTH = 8192
 """W3C Baggage asks for 8192 bytes at least; nothing that we restore from a message needs more."""
 
 
+_EMPTY = Context()
+
+
 class MissingReason(StrEnum):
     """Why a message brought no usable trace context."""
 
@@ -38,8 +41,7 @@ class MissingReason(StrEnum):
     MQTT311 = "mqtt311"
 
 
-@dataclass(frozen=True, slots=True)
-class Extracted:
+class Extracted(NamedTuple):
     """What was read from a message.
 
     Attributes:
@@ -47,7 +49,7 @@ class Extracted:
         missing: Why there is no remote span in it, or None if there is one.
     """
 
-    context: Context = field(default_factory=Context)
+    context: Context = _EMPTY
     missing: MissingReason | None = None
 
 
@@ -133,7 +135,7 @@ def _fields(propagator: TextMapPropagator) -> frozenset[str]:
 
 def _restore(propagator: TextMapPropagator, carrier: Mapping[str, str]) -> Extracted:
     try:
-        context = propagator.extract(carrier, context=Context(), getter=_GETTER)
+        context = propagator.extract(carrier, context=_EMPTY, getter=_GETTER)
     except Exception:  # noqa: BLE001 - a propagator of any make must not cost us the message
         return Extracted(missing=MissingReason.MALFORMED)
     if not trace.get_current_span(context).get_span_context().is_valid:

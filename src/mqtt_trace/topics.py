@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -11,6 +11,8 @@ from paho.mqtt.matcher import MQTTMatcher
 from paho.mqtt.properties import Properties
 
 _SHARE = "$share/"
+_TOPICS_KNOWN = 1024
+"""For how many topics the subscription is remembered: matching costs more than the rest of a message's attributes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Subscriptions:
         self._matcher = MQTTMatcher()
         self._identified: dict[int, Subscription] = {}
         self._lock = threading.Lock()  # a program may subscribe while its network thread receives
+        self._matched: dict[str, Subscription | None] = {}
         for text in filters:
             self.add(text)
         for identifier, text in (identifiers or {}).items():
@@ -50,6 +53,7 @@ class Subscriptions:
         """Take note of one more subscription."""
         subscription = Subscription.parse(text)
         with self._lock:
+            self._matched = {}
             self._matcher[subscription.topic_filter] = subscription
             if identifier is not None:
                 self._identified[identifier] = subscription
@@ -58,6 +62,7 @@ class Subscriptions:
         """Forget a subscription, if it is known."""
         subscription = Subscription.parse(text)
         with self._lock, suppress(KeyError):
+            self._matched = {}
             del self._matcher[subscription.topic_filter]
             self._identified = {key: one for key, one in self._identified.items() if one != subscription}
 
@@ -70,12 +75,23 @@ class Subscriptions:
                 it came through, and are believed; without them, or when they are not known, it is one that matches
                 the topic. Of several the most specific is chosen.
         """
-        with self._lock:
-            named = [self._identified[identifier] for identifier in identifiers if identifier in self._identified]
-            if len(named) == 1:
-                return named[0]
-            matching: Iterator[Subscription] = self._matcher.iter_match(topic)  # literal levels, then + and #
-            return next((one for one in matching if one in named), named[0]) if named else next(matching, None)
+        if identifiers:
+            with self._lock:
+                named = [self._identified[one] for one in identifiers if one in self._identified]
+                if named:
+                    return named[0] if len(named) == 1 else self._most_specific(topic, named)
+        matched = self._matched
+        if topic not in matched:
+            with self._lock:
+                found = next(self._matcher.iter_match(topic), None)
+            if len(matched) >= _TOPICS_KNOWN:
+                matched.clear()
+            matched[topic] = found
+        return matched[topic]
+
+    def _most_specific(self, topic: str, named: Sequence[Subscription]) -> Subscription:
+        matching: Iterator[Subscription] = self._matcher.iter_match(topic)  # literal levels, then + and #
+        return next((one for one in matching if one in named), named[0])
 
 
 class TopicAliases:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from mqtt_trace._packing import PublishProperties
+from mqtt_trace._packing import PublishProperties, unpack_user_properties
 
 PAIRS = st.lists(st.tuples(st.text(max_size=30), st.text(max_size=300)), max_size=20)
 
@@ -65,3 +66,48 @@ def test_an_unset_property_raises_as_with_paho() -> None:
 def test_a_pair_beyond_what_a_packet_holds_is_left_out() -> None:
     """A string of more than 65535 bytes would make the whole message impossible to send."""
     assert PublishProperties([("a", "ä" * 40_000), ("b", "c")]).UserProperty == [("b", "c")]
+
+
+def unpacked(unpack: Callable[[Properties, bytes], object], packed: bytes) -> object:
+    """What is read, in a form that two ways to read can have in common."""
+    properties = Properties(PacketTypes.PUBLISH)
+    try:
+        unpack(properties, packed)
+    except Exception as error:  # noqa: BLE001 - whatever paho raises
+        return type(error), str(error)
+    return properties.json()
+
+
+def quickly(properties: Properties, packed: bytes) -> object:
+    """Read as an instrumented client does."""
+    read = unpack_user_properties(properties, packed)
+    return Properties.unpack(properties, packed) if read is None else (properties, read)
+
+
+@given(packed=st.binary(max_size=40))
+def test_any_bytes_are_read_as_paho_reads_them(packed: bytes) -> None:
+    """The same properties, or the same error."""
+    assert unpacked(quickly, packed) == unpacked(Properties.unpack, packed)
+
+
+@given(
+    pairs=st.lists(st.tuples(st.text(max_size=12), st.text(max_size=12)), max_size=4),
+    change=st.none() | st.tuples(st.integers(0, 60), st.integers(0, 255)),
+    payload=st.binary(max_size=5),
+)
+def test_user_properties_are_read_as_paho_reads_them(
+    pairs: list[tuple[str, str]], change: tuple[int, int] | None, payload: bytes
+) -> None:
+    """Also with a byte of them changed, and with a payload behind them."""
+    packed = bytearray(PublishProperties(pairs).pack() + payload)
+    if change is not None and change[0] < len(packed):
+        packed[change[0]] = change[1]
+    assert unpacked(quickly, bytes(packed)) == unpacked(Properties.unpack, bytes(packed))
+
+
+def test_a_context_is_read_without_paho() -> None:
+    """That is what makes receiving cheap."""
+    packed = PublishProperties([("traceparent", "00-" + "1" * 32 + "-" + "2" * 16 + "-01")]).pack()
+    properties: Any = Properties(PacketTypes.PUBLISH)
+    assert unpack_user_properties(properties, packed + b"payload") == len(packed)
+    assert properties.UserProperty == [("traceparent", "00-" + "1" * 32 + "-" + "2" * 16 + "-01")]

@@ -1,4 +1,4 @@
-"""The methods of paho's client that instrumentation goes through."""
+"""The methods of paho that instrumentation goes through."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ from collections.abc import Callable
 from typing import Any
 
 from paho.mqtt.client import Client
+from paho.mqtt.properties import Properties
 
 from mqtt_trace.instrumentation import _publish, _receive, _will
 from mqtt_trace.instrumentation._tracing import Tracing
 
 Wrap = Callable[[Tracing, Callable[..., Any]], Callable[..., Any]]
 
-_WRAPS: dict[str, Wrap] = {
-    "publish": _publish.publish,
-    "_do_on_publish": _publish.do_on_publish,
-    "_handle_pubrec": _publish.handle_pubrec,
-    "_handle_on_message": _receive.handle_on_message,
-    "_easy_log": _receive.easy_log,
-    "_send_subscribe": _receive.send_subscribe,
-    "_send_unsubscribe": _receive.send_unsubscribe,
-    "_send_connect": _will.send_connect,
+_WRAPS: dict[tuple[type, str], Wrap] = {
+    (Client, "publish"): _publish.publish,
+    (Client, "_do_on_publish"): _publish.do_on_publish,
+    (Client, "_handle_pubrec"): _publish.handle_pubrec,
+    (Client, "_handle_on_message"): _receive.handle_on_message,
+    (Client, "_easy_log"): _receive.easy_log,
+    (Client, "_send_subscribe"): _receive.send_subscribe,
+    (Client, "_send_unsubscribe"): _receive.send_unsubscribe,
+    (Client, "_send_connect"): _will.send_connect,
+    (Properties, "unpack"): _receive.unpack,
 }
-"""Of all clients, as attributes of the class: callbacks, which programs set and read, are not touched."""
+"""All of them attributes of classes: callbacks, which programs set and read, are not touched."""
 
 
 class Patches:
@@ -30,18 +32,18 @@ class Patches:
 
     def __init__(self, tracing: Tracing) -> None:
         self._tracing = tracing
-        self._replaced: dict[str, tuple[Any, Any]] = {}
+        self._replaced: dict[tuple[type, str], tuple[Any, Any]] = {}
 
     def install(self) -> None:
         """Wrap what is there, which may be another library's wrapper."""
-        for name, wrap in _WRAPS.items():
-            wrapper = wrap(self._tracing, getattr(Client, name))
-            self._replaced[name] = (vars(Client)[name], wrapper)
-            setattr(Client, name, wrapper)
+        for (owner, name), wrap in _WRAPS.items():
+            wrapper = wrap(self._tracing, getattr(owner, name))
+            self._replaced[owner, name] = (vars(owner)[name], wrapper)
+            setattr(owner, name, wrapper)
 
     def remove(self) -> None:
         """Put back what was there; what another library has wrapped since stays in its hands, and traces no more."""
         self._tracing.close()
-        for name, (before, wrapper) in self._replaced.items():
-            if vars(Client)[name] is wrapper:
-                setattr(Client, name, before)
+        for (owner, name), (before, wrapper) in self._replaced.items():
+            if vars(owner)[name] is wrapper:
+                setattr(owner, name, before)

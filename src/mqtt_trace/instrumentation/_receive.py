@@ -10,8 +10,10 @@ from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import LogLevel
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from mqtt_trace._packing import unpack_user_properties
 from mqtt_trace._paho import is_traced_explicitly
 from mqtt_trace._process_spans import ProcessSpan
 from mqtt_trace.instrumentation._tracing import ClientTracing, Tracing
@@ -40,6 +42,19 @@ def handle_on_message(tracing: Tracing, original: Callable[..., Any]) -> Callabl
                 client.processing = None
 
     return traced_handle_on_message
+
+
+def unpack(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
+    """For `Properties.unpack`, so that reading a context does not cost more than tracing does."""
+
+    @wraps(original)
+    def quick_unpack(self: Properties, buffer: bytes) -> Any:
+        read = (
+            unpack_user_properties(self, buffer) if tracing.active and self.packetType == PacketTypes.PUBLISH else None
+        )
+        return original(self, buffer) if read is None else (self, read)
+
+    return quick_unpack
 
 
 def easy_log(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
