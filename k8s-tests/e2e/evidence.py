@@ -19,7 +19,7 @@ def keep(release: Release, scout: Scout | None, folder: Path) -> None:
     _write(folder / "describe.txt", lambda: kubectl("describe", "pods"))
     _write(folder / "events.txt", lambda: kubectl("get", "events", "--sort-by=.lastTimestamp"))
     if scout is not None:
-        _write(folder / "traces.json", lambda: json.dumps(scout.get("/api/traces", limit=1000), indent=1))
+        _write(folder / "traces.json", lambda: json.dumps(scout.get("/api/traces", limit=100_000), indent=1))
     for pod in _pods(release):
         _write(folder / f"{pod}.log", lambda pod=pod: kubectl("logs", pod, "--all-containers"))  # type: ignore[misc] # mypy does not infer a lambda with a default
         _write(

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +36,24 @@ def until(condition: Callable[[], T], seconds: float, what: str) -> T:
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         time.sleep(0.5)
     return result
+
+
+def none_left(remaining: Callable[[], Collection[str]], seconds: float, what: str) -> None:
+    """Wait until nothing remains.
+
+    Raises:
+        AssertionError: the time is over; the message says of what something remains, and names some of it.
+    """
+    last: list[str] = []
+
+    def empty() -> bool:
+        last[:] = sorted(remaining())
+        return not last
+
+    try:
+        until(empty, seconds, what)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {len(last)} are missing, such as {', '.join(last[:5])}") from None
 
 
 def now() -> datetime:
