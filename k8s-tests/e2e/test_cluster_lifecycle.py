@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.fleets import SensorFleet
 from e2e.readings import complete
 from e2e.release import VERSION, Release, now, spans_of, until
 from local.commands import Helm, Kubectl
@@ -55,7 +56,7 @@ def volumes_of(kubectl: Kubectl) -> list[str]:
 
 
 def test_upgrade_and_uninstall(release: Release, open_scout: Callable[[Release], Scout]) -> None:
-    """The previous chart's passwords stay, a later reading's connected trace shows the upgrade, and nothing is left."""
+    """Passwords stay, a later reading's connected trace shows the upgrade, and nothing is left but the user's fleet."""
     install_previous(release)
     before = passwords(release)
     assert before
@@ -71,7 +72,12 @@ def test_upgrade_and_uninstall(release: Release, open_scout: Callable[[Release],
     assert spans[0]["name"].startswith("publish sensors/upgraded-")
     release.helm("test", release.name, "--timeout", "5m")
 
+    fleet = SensorFleet(release.kubectl, "live")
+    fleet.apply(3)
+    fleet.wait_ready(3)
     release.helm("uninstall", release.name, "--wait", "--timeout", "5m")
+    assert len(fleet.pods()) == 1
+    fleet.delete()
     until(lambda: not left_in(release.kubectl), 60, "everything is gone")
     until(lambda: not volumes_of(release.kubectl), 60, "the volumes are gone")
 

@@ -1,12 +1,24 @@
 """Fleets and the operator come and go without each other."""
 
+import json
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from e2e.fleets import SensorFleet, connected_sensors, exists
 from e2e.release import Release, now, until
+from e2e.test_cluster_lifecycle import install_previous
+from local.commands import Helm, Kubectl
 from local.scout import Scout
+
+NAMESPACE = "mqtt-trace-e2e-fleets"
+CRD = "crd/sensorfleets.mqtt-trace.io"
+
+# What can be switched off, and no volumes: it is about the CRD.
+LITTLE = [
+    *(f"{service}.enabled=false" for service in ("producer", "consumer", "echo")),
+    *(f"{part}.persistence.enabled=false" for part in ("broker", "collector", "scoutSim")),
+]
 
 
 @pytest.fixture
@@ -69,3 +81,37 @@ def test_a_fleet_can_be_deleted_without_the_operator(
     stop_operator()
     fleet.delete()
     assert not exists(release.kubectl, "fleet/abandoned")
+
+
+def test_the_crd_comes_with_an_upgrade_and_goes_when_told(
+    release: Release, make_namespace: Callable[[str], Kubectl], options: tuple[str, ...]
+) -> None:
+    """The chart 0.1.0 knows no fleets; its upgrade does, leaves them when it is uninstalled, or takes them with it."""
+    kubectl = make_namespace(NAMESPACE)
+    others = json.loads(kubectl("get", "fleet", "--all-namespaces", "--output=json"))["items"]
+    if others:
+        pytest.skip(f"{len(others)} fleets would go with the CRD")
+    kubectl("delete", CRD, "--wait")
+    other = Release("other", Helm(kubectl.kubeconfig, NAMESPACE), kubectl, options)
+    install_previous(other, *LITTLE)
+    assert not exists(kubectl, CRD)
+
+    other.apply(*LITTLE)
+    fleet = SensorFleet(kubectl, "kept")
+    fleet.apply(0)
+    fleet.wait_ready(0)
+    other.helm("uninstall", other.name, "--wait", "--timeout", "5m")
+    assert exists(kubectl, "fleet/kept")
+
+    other.apply(*LITTLE, "crds.keep=false")
+    fleet.patch(interval="5s")
+    fleet.wait_ready(0)
+    other.helm("uninstall", other.name, "--wait", "--timeout", "5m")
+    until(lambda: not exists(kubectl, CRD), 60, "the CRD is gone")
+    kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+    release.apply()
+    back = SensorFleet(release.kubectl, "back")
+    back.apply(2)
+    back.wait_ready(2)
+    back.delete()
