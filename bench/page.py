@@ -49,7 +49,7 @@ def echoing(results: Results) -> str:
 def latency(seconds: Mapping[str, Sequence[float]]) -> str:
     """The section on latency."""
     rows = [[name, *(f"{_percentile(took, p) * 1e3:.2f} ms" for p in PERCENTILES)] for name, took in seconds.items()]
-    return f"## Publish to receive\n\n{_table(['', *(f'p{p}' for p in PERCENTILES)], rows)}"
+    return f"## Publish to receive\n\n{table(['', *(f'p{p}' for p in PERCENTILES)], rows)}"
 
 
 def memory(by_devices: Iterable[Memory], by_readings: Iterable[Memory]) -> str:
@@ -59,8 +59,8 @@ def memory(by_devices: Iterable[Memory], by_readings: Iterable[Memory]) -> str:
         [[f"{m.devices:,}", f"{m.readings:,}", f"{m.mib:.0f} MiB"] for m in rows] for rows in (by_devices, by_readings)
     )
     return (
-        f"## Memory of a producer\n\nBy devices:\n\n{_table(header, devices)}\n"
-        f"By readings, in one process:\n\n{_table(header, readings)}"
+        f"## Memory of a producer\n\nBy devices:\n\n{table(header, devices)}\n"
+        f"By readings, in one process:\n\n{table(header, readings)}"
     )
 
 
@@ -68,7 +68,7 @@ def services(cpu_us: Mapping[str, float]) -> str:
     """The section on the running stack."""
     rows = [[name, f"{value:,.0f} µs"] for name, value in cpu_us.items()]
     text = "200 devices with a reading a second each: metrics, logs and traces of every reading, all included."
-    return f"## Processor time per reading\n\n{text}\n\n{_table(['service', 'per reading'], rows)}"
+    return f"## Processor time per reading\n\n{text}\n\n{table(['service', 'per reading'], rows)}"
 
 
 def _section(title: str, unit: str, results: Results, text: str) -> str:
@@ -80,11 +80,11 @@ def _section(title: str, unit: str, results: Results, text: str) -> str:
     if None not in echo:
         header.append("processor time of echo")
         rows = [[*row, f"{used:,.0f} µs"] for row, used in zip(rows, echo, strict=True)]
-    table = _table(header, rows)
-    return f"## {title}\n\n{table}\n{text}\n"
+    return f"## {title}\n\n{table(header, rows)}\n{text}\n"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, numbers to the right."""
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 

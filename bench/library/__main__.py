@@ -1,0 +1,44 @@
+"""Run every measurement of the library, show the tables, and write them to docs/library-performance.md.
+
+Usage: python -m bench.library [--messages N] [--rounds N]
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.markdown import Markdown
+
+from bench.bed import bed
+from bench.library import comparisons, page
+
+PAGE = Path(__file__).parents[2] / "docs" / "library-performance.md"
+
+
+def main() -> None:
+    """Measure everything; some minutes."""
+    parser = argparse.ArgumentParser(prog="make bench-library", description=main.__doc__)
+    parser.add_argument("--messages", type=int, default=20_000, help="of each measurement (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="of which the median is kept (default: %(default)s)")
+    chosen = parser.parse_args()
+    messages, rounds = chosen.messages, chosen.rounds
+    console = Console()
+    sections = [page.head(messages, rounds)]
+    with bed() as test_bed:
+        measurements: dict[str, Callable[[], str]] = {
+            "publishing": lambda: page.publishing(comparisons.publishing(test_bed, messages, rounds)),
+            "receiving": lambda: page.receiving(comparisons.receiving(test_bed, messages, rounds)),
+            "pending spans": lambda: page.pending(comparisons.pending(test_bed)),
+            "memory over time": lambda: page.growth(comparisons.growth(test_bed, messages), messages),
+        }
+        for name, measure in measurements.items():
+            with console.status(f"measuring: {name}"):
+                sections.append(measure())
+            console.print(Markdown(sections[-1]))
+    PAGE.write_text("\n".join(sections), encoding="utf-8")
+    console.print(f"written: {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""What a program holds: per publish that waits for its acknowledgement, and as the number of messages grows.
+
+Usage: python -m bench.library.memory pending COUNT WAY, or: python -m bench.library.memory growth HOST PORT COUNT WAY
+"""
+
+import gc
+import json
+import sys
+import threading
+import tracemalloc
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from bench.figures import WINDOW
+from bench.library import tracing
+from bench.reading import TOPIC_FILTER
+
+STEPS = 4
+_FIRST = 1_000
+"""Messages before anything is measured: what is made once is there by then."""
+
+
+def pending(count: int, way: str) -> list[float]:
+    """Bytes per publish that waits, with the message itself, which paho keeps."""
+    tracing.set_up(way, tracing.NOT, "memory")
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    client.on_publish = lambda *_: None
+    publish = tracing.publishing(way, client)
+    publish("first")
+    before = _held()
+    for number in range(count):
+        publish(f"{number:036d}")
+    return [(_held() - before) / count]
+
+
+def growth(host: str, port: int, count: int, way: str) -> list[float]:
+    """Bytes held after each quarter of the messages, which are published, acknowledged and received."""
+    tracing.set_up(way, tracing.NOT, "memory")
+    window = threading.Semaphore(WINDOW)
+    subscribed = threading.Event()
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    process = tracing.processing(way, client, lambda _message, _message_id: window.release())
+    client.on_message = lambda _client, _userdata, message: process(message, "id")
+    client.on_publish = lambda *_: None
+    client.on_subscribe = lambda *_: subscribed.set()
+    client.on_connect = lambda client, *_: client.subscribe(TOPIC_FILTER, 1)
+    publish = tracing.publishing(way, client)
+    client.connect(host, port)
+    client.loop_start()
+    subscribed.wait()
+
+    def messages(number: int) -> float:
+        for _ in range(number):
+            window.acquire()
+            publish("id")
+        for _ in range(WINDOW):
+            window.acquire()
+        held = _held()
+        window.release(WINDOW)
+        return held
+
+    messages(_FIRST)
+    held = [messages(count // STEPS) for _ in range(STEPS)]
+    client.disconnect()
+    client.loop_stop()
+    return held
+
+
+def _held() -> float:
+    gc.collect()
+    return float(tracemalloc.get_traced_memory()[0])
+
+
+if __name__ == "__main__":
+    tracemalloc.start()
+    if sys.argv[1] == "pending":
+        print(json.dumps(pending(int(sys.argv[2]), sys.argv[3])))
+    else:
+        print(json.dumps(growth(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])))

@@ -1,0 +1,118 @@
+"""The ways to trace that are compared, and where their telemetry goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry import metrics, trace
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.propagate import extract
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Span, SpanKind
+from paho.mqtt.client import Client, MQTTMessage
+
+from bench.reading import TOPIC, TOPIC_FILTER, payload_of
+from bench.straightforward import telemetry
+from bench.straightforward.producer import publish_traced
+from mqtt_trace import TracedConsumer, TracedPublisher, read_properties_tolerantly
+from mqtt_trace.instrumentation import PahoMqttInstrumentor
+
+UNTRACED, NAIVE, EXPLICIT, INSTRUMENTED = WAYS = ("untraced", "naive", "explicit", "instrumented")
+NOT, SPANS, ALL = "nothing", "spans", "spans and metrics"
+"""What is exported; whatever it is, spans are made."""
+
+Handle = Callable[[MQTTMessage, str], None]
+
+
+def set_up(way: str, exported: str, service: str) -> Callable[[], None]:
+    """Set telemetry up before the client is made; the result flushes it."""
+    if way == UNTRACED:
+        return _nothing
+    if exported == NOT:
+        provider = TracerProvider()
+        trace.set_tracer_provider(provider)
+    else:
+        provider = telemetry.set_up(service)
+    meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())] if exported == ALL else [])
+    if exported == ALL:
+        metrics.set_meter_provider(meters)
+    if way == INSTRUMENTED:
+        PahoMqttInstrumentor().instrument()
+    elif way == EXPLICIT:
+        read_properties_tolerantly()
+
+    def flush() -> None:
+        provider.shutdown()
+        meters.shutdown()
+
+    return flush
+
+
+def publishing(way: str, client: Client) -> Callable[[str], None]:
+    """How a program publishes a reading with a message id; to be called when its own `on_publish` is set."""
+    if way == NAIVE:
+        return _publishing_naively(client)
+    if way == EXPLICIT:
+        publisher = TracedPublisher(client)
+        return lambda message_id: _discard(
+            publisher.publish(TOPIC, payload_of(message_id), 1, message_id=message_id, template=TOPIC_FILTER)
+        )
+    return lambda message_id: _discard(client.publish(TOPIC, payload_of(message_id), 1))
+
+
+def processing(way: str, client: Client, handle: Handle) -> Callable[[MQTTMessage, str], None]:
+    """How a program handles a message whose id it has read."""
+    if way == NAIVE:
+        tracer = trace.get_tracer("consumer")
+        return lambda message, message_id: _process_naively(tracer, message, message_id, handle)
+    if way == EXPLICIT:
+        consumer = TracedConsumer(client, [TOPIC_FILTER])
+
+        def process(message: MQTTMessage, message_id: str) -> None:
+            with consumer.process(message, message_id=message_id):
+                handle(message, message_id)
+
+        return process
+    return handle
+
+
+def _publishing_naively(client: Client) -> Callable[[str], None]:
+    tracer = trace.get_tracer("producer")
+    pending: dict[int, Span] = {}
+    own: Any = client.on_publish
+
+    def on_publish(client: Client, userdata: Any, mid: int, *rest: Any) -> None:
+        own(client, userdata, mid, *rest)
+        span = pending.pop(mid, None)
+        if span is not None:
+            span.end()
+
+    client.on_publish = on_publish
+    return lambda message_id: publish_traced(client, tracer, message_id, pending)
+
+
+def _process_naively(tracer: trace.Tracer, message: MQTTMessage, message_id: str, handle: Handle) -> None:
+    """One message with a span, as the guide has it."""
+    carrier = dict(message.properties.UserProperty)  # type: ignore[union-attr]  # as the guide has it
+    attributes = {
+        "messaging.system": "mqtt",
+        "messaging.destination.name": message.topic,
+        "messaging.operation.type": "process",
+        "messaging.message.id": message_id,
+    }
+    span = tracer.start_span(
+        f"process {message.topic}", context=extract(carrier), kind=SpanKind.CONSUMER, attributes=attributes
+    )
+    with trace.use_span(span, end_on_exit=True):
+        handle(message, message_id)
+
+
+def _discard(_: object) -> None:
+    """Nobody waits for it."""
+
+
+def _nothing() -> None:
+    """There is nothing to flush."""
