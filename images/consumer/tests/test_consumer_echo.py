@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
+import httpx
 import pytest
 from mqtt_trace_consumer.echo import Echo, EchoRefusedError, EchoUnavailableError, retry_after
+from mqtt_trace_consumer.transport import PostTransport
 
 from images.consumer.tests.harness import Answer
 from images.consumer.tests.harness import Echo as EchoServer
@@ -93,6 +96,44 @@ def test_what_is_not_http_is_a_refusal() -> None:
             async with Echo(f"http://{HOST}:{port}/", timeout=5, connections=1) as echo:
                 with pytest.raises(EchoRefusedError):
                     await echo.post(b"{}")
+
+    asyncio.run(scenario())
+
+
+def test_calls_share_connections() -> None:
+    """A call takes over the connection of one that has ended, though nobody has looked at its answer."""
+
+    async def scenario() -> int:
+        connections = 0
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal connections
+            connections += 1
+            with contextlib.suppress(asyncio.IncompleteReadError):
+                while head := await reader.readuntil(b"\r\n\r\n"):
+                    assert b"content-type: application/json" in head.lower()
+                    assert b"content-length: 2\r\n" in head.lower()
+                    assert await reader.readexactly(2) == b"{}"
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n" + bytes(100_000))
+            writer.close()
+
+        async with await asyncio.start_server(answer, HOST, 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with Echo(f"http://{HOST}:{port}/", timeout=30, connections=1) as echo:
+                for _ in range(20):
+                    await echo.post(b"{}")
+        return connections
+
+    assert asyncio.run(scenario()) == 1
+
+
+def test_only_whole_payloads_are_posted() -> None:
+    """A request that httpx made with a body of its own is refused with words, not sent without a body."""
+
+    async def scenario() -> None:
+        async with PostTransport(timeout=1, connections=1, keep_alive=1) as transport:
+            with pytest.raises(TypeError, match="the body must be a Payload"):
+                await transport.handle_async_request(httpx.Request("POST", f"http://{HOST}/", content=b"{}"))
 
     asyncio.run(scenario())
 

@@ -11,9 +11,10 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 
 import httpx
-from httpx_aiohttp import AiohttpTransport
 from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
 from opentelemetry.trace import TracerProvider
+
+from mqtt_trace_consumer.transport import Payload, PostTransport
 
 _KEEP_ALIVE_S = 4.0
 """Shorter than the 5 s of uvicorn: a request on a connection that its server is just closing fails."""
@@ -57,12 +58,9 @@ class Echo:
     ) -> None:
         self._url = httpx.URL(url)
         self._timeout = timeout
-        self._extensions = {"timeout": httpx.Timeout(timeout).as_dict()}
-        limits = httpx.Limits(
-            max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=_KEEP_ALIVE_S
-        )
+        transport = PostTransport(timeout=timeout, connections=connections, keep_alive=_KEEP_ALIVE_S)
         # HTTPXClientInstrumentor().instrument() knows only httpx's own transports: with it there would be no spans.
-        self._transport = AsyncOpenTelemetryTransport(AiohttpTransport(limits=limits), tracer_provider=tracer_provider)
+        self._transport = AsyncOpenTelemetryTransport(transport, tracer_provider=tracer_provider)
 
     async def post(self, payload: bytes | bytearray) -> None:
         """Post one payload and return when echo has accepted it.
@@ -71,14 +69,11 @@ class Echo:
             EchoUnavailableError: It is worth trying again for as long as it takes.
             EchoRefusedError: It may be the payload's fault.
         """
-        request = httpx.Request(
-            "POST", self._url, headers=_HEADERS, content=bytes(payload), extensions=self._extensions
-        )
+        request = httpx.Request("POST", self._url, headers=_HEADERS, stream=Payload(bytes(payload)))
         try:
             # httpx's time-outs begin anew with every byte that comes.
             async with asyncio.timeout(self._timeout + _GRACE_S):
                 response = await self._transport.handle_async_request(request)
-                await response.aread()  # so that the connection can be used again
         except TimeoutError as error:
             raise EchoUnavailableError(f"no answer within {self._timeout:g} s") from error
         except httpx.TransportError as error:
