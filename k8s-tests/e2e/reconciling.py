@@ -1,0 +1,137 @@
+"""Reconciles in this process against the cluster's API server, in a namespace that no operator looks after."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lightkube.config.kubeconfig import KubeConfig
+from mqtt_trace_operator.children import Manifest, PodTemplate
+from mqtt_trace_operator.cluster import Cluster
+from mqtt_trace_operator.reconcile import Reconciler, Record
+from mqtt_trace_operator.sensors import Sensors
+
+from e2e.release import until
+from local.commands import Kubectl
+
+_PORT = 8080
+
+# Never pulled, so that a pod is there at once and does nothing.
+_CONTAINER = {
+    "name": "producer",
+    "image": "mqtt-trace-nowhere:1",
+    "imagePullPolicy": "Never",
+    "ports": [{"name": "health", "containerPort": _PORT}],
+    "resources": {"requests": {"cpu": "1m", "memory": "1024Ki"}, "limits": {"memory": "1024Mi"}},
+    "env": [{"name": "LOG_LEVEL", "value": "INFO"}],
+    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+}
+_TEMPLATE = {
+    "metadata": {"labels": {"app.kubernetes.io/component": "fleet"}},
+    "spec": {
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 0,
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [_CONTAINER],
+    },
+}
+
+
+@dataclass
+class Done:
+    """What an operator did in one reconcile.
+
+    Attributes:
+        record: What it tells.
+        writes: How many requests were to change something.
+    """
+
+    record: Record
+    writes: int
+
+
+class Interruptible(Cluster):
+    """The API server, with something that happens before a certain apply.
+
+    Args:
+        kubeconfig: The cluster's; None for kubectl's own choice.
+        before_apply: Called with the number of the apply, from 0, before each.
+    """
+
+    def __init__(self, kubeconfig: Path | None, before_apply: Callable[[int], object]) -> None:
+        super().__init__(KubeConfig.from_file(kubeconfig) if kubeconfig else KubeConfig.from_env())
+        self._before_apply = before_apply
+        self._applies = 0
+
+    async def apply(self, wanted: Manifest) -> Any:
+        """Apply, after what happens before."""
+        self._before_apply(self._applies)
+        self._applies += 1
+        return await super().apply(wanted)
+
+
+@dataclass(frozen=True)
+class Fleets:
+    """SensorFleets of one namespace, and an operator that is asked for each reconcile.
+
+    Attributes:
+        kubectl: kubectl in the namespace.
+        template: The pods of fleets.
+    """
+
+    kubectl: Kubectl
+    template: PodTemplate = field(default_factory=lambda: PodTemplate(_TEMPLATE, _PORT))
+
+    def apply(self, name: str = "demo", **spec: Any) -> None:
+        """Apply a fleet with this spec, of three sensors in two pods unless it says otherwise."""
+        self.kubectl("apply", "--filename", "-", stdin=json.dumps(manifest(name, **spec)))
+
+    def reconcile(self, name: str = "demo", before_apply: Callable[[int], object] = lambda _: None) -> Done:
+        """Reconcile once, as an operator that has just started."""
+
+        async def once() -> Done:
+            cluster = Interruptible(self.kubectl.kubeconfig, before_apply)
+            sensors = Sensors(_PORT)
+            try:
+                record = await Reconciler(cluster, sensors, self.template).reconcile(self.kubectl.namespace, name)
+                return Done(record, cluster.writes)
+            finally:
+                await sensors.close()
+                await cluster.close()
+
+        return asyncio.run(once())
+
+    def get(self, kind: str, name: str = "demo") -> Any:
+        """Return an object as the API server has it."""
+        return self.kubectl.json("get", kind, name)
+
+    def fleet_file(self, name: str = "demo") -> Any:
+        """Return what the fleet's pods are told."""
+        return json.loads(self.get("configmap", f"{name}-fleet")["data"]["fleet.json"])
+
+    def condition(self, kind: str, name: str = "demo") -> Any:
+        """Return a condition of a fleet's status."""
+        conditions = self.get("fleet", name)["status"]["conditions"]
+        return next(condition for condition in conditions if condition["type"] == kind)
+
+    def reconcile_until(self, kind: str, reason: str, name: str = "demo") -> Any:
+        """Reconcile until a condition has this reason, and return the condition."""
+
+        def found() -> Any:
+            self.reconcile(name)
+            condition = self.condition(kind, name)
+            return condition if condition["reason"] == reason else None
+
+        return until(found, 120, f"{kind} has the reason {reason}")
+
+
+def manifest(name: str, **spec: Any) -> dict[str, Any]:
+    """Return a SensorFleet of three sensors in two pods, unless the spec says otherwise."""
+    return {
+        "apiVersion": "mqtt-trace.io/v1alpha1",
+        "kind": "SensorFleet",
+        "metadata": {"name": name},
+        "spec": {"replicas": 3, "sensorsPerPod": 2, **spec},
+    }

@@ -1,0 +1,323 @@
+"""One reconcile of a fleet against the real API server, whatever was there before and happens meanwhile."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from mqtt_trace_operator.reconcile import Outcome
+
+from e2e.reconciling import Fleets
+from e2e.release import Release, until
+from local.commands import CommandError, Kubectl
+
+NAMESPACE = "mqtt-trace-e2e-reconcile"
+
+
+@pytest.fixture(scope="module")
+def namespace(release: Release, make_namespace: Callable[[str], Kubectl]) -> Kubectl:
+    """A namespace that no operator looks after, in a cluster that knows fleets."""
+    assert release.kubectl("get", "crd", "sensorfleets.mqtt-trace.io", "--output=name")
+    return make_namespace(NAMESPACE)
+
+
+@pytest.fixture
+def fleets(namespace: Kubectl) -> Iterator[Fleets]:
+    """The fleets in it; when the test ends, nothing of theirs is left."""
+    yield Fleets(namespace)
+    namespace("delete", "fleet", "--all", "--wait")
+    namespace("delete", "resourcequota", "--all", "--wait")
+    until(lambda: not namespace("get", "statefulset,pod", "--output=name"), 120, "the children are gone")
+
+
+def versions(fleets: Fleets) -> list[str]:
+    """Return the versions of a fleet and its children, which every write changes."""
+    objects = [fleets.get("fleet"), fleets.get("configmap", "demo-fleet"), fleets.get("statefulset")]
+    return [one["metadata"]["resourceVersion"] for one in objects[:2]] + [str(objects[2]["metadata"]["generation"])]
+
+
+def template_of(fleets: Fleets) -> Any:
+    """Return the pod template of the fleet's StatefulSet."""
+    return fleets.get("statefulset")["spec"]["template"]
+
+
+def interrupt_at(number: int) -> Callable[[int], None]:
+    """Return what ends an operator before its apply of this number."""
+
+    def interrupt(apply: int) -> None:
+        if apply == number:
+            raise KeyboardInterrupt
+
+    return interrupt
+
+
+def test_a_new_fleet_gets_its_children(fleets: Fleets) -> None:
+    """ConfigMap and StatefulSet are there and owned, and the status says what was told and what is missing."""
+    fleets.apply()
+    done = fleets.reconcile()
+    assert done.record.changes == ["ConfigMap demo-fleet created", "StatefulSet demo created"]
+    assert done.record.outcome is Outcome.UNSETTLED
+    fleet = fleets.get("fleet")
+    for child in (fleets.get("configmap", "demo-fleet"), fleets.get("statefulset")):
+        (owner,) = child["metadata"]["ownerReferences"]
+        assert (owner["uid"], owner["controller"]) == (fleet["metadata"]["uid"], True)
+    assert fleets.get("statefulset")["spec"]["replicas"] == 2
+    assert fleets.fleet_file()["replicas"] == 3
+    status = fleet["status"]
+    assert (status["replicas"], status["readyReplicas"], status["observedGeneration"]) == (3, 0, 1)
+    assert "finalizers" not in fleet["metadata"]
+    scale = json.loads(
+        fleets.kubectl("get", "--raw", f"/apis/mqtt-trace.io/v1alpha1/namespaces/{NAMESPACE}/sensorfleets/demo/scale")
+    )
+    assert scale["status"] == {"replicas": 3, "selector": "mqtt-trace.io/fleet=demo"}
+
+
+def test_a_reconcile_that_has_nothing_to_change_writes_nothing(fleets: Fleets) -> None:
+    """Not even one of an operator that has just started, once the status says what there is."""
+    fleets.apply(resources={"limits": {"memory": "65536Ki", "cpu": "0.05"}}, env=[{"name": "EMPTY"}])
+    fleets.reconcile_until("Ready", "ImagePullBackOff")
+    until(lambda: fleets.reconcile().writes == 0, 60, "the status has settled")
+    before = versions(fleets)
+    assert fleets.reconcile().writes == 0
+    assert versions(fleets) == before
+
+
+def test_a_rescale_and_a_new_interval_replace_no_pod(fleets: Fleets) -> None:
+    """The fleet file and the number of pods change, the pod template does not."""
+    fleets.apply()
+    fleets.reconcile()
+    before = template_of(fleets)
+    fleets.kubectl("scale", "fleet/demo", "--replicas=7")
+    fleets.kubectl("patch", "fleet", "demo", "--type=merge", "--patch", '{"spec": {"interval": "500ms"}}')
+    assert fleets.reconcile().record.changes == ["ConfigMap demo-fleet changed", "StatefulSet demo changed"]
+    told = fleets.fleet_file()
+    assert (told["replicas"], told["intervalSeconds"], told["generation"]) == (7, 0.5, 3)
+    assert fleets.get("statefulset")["spec"]["replicas"] == 4
+    assert template_of(fleets) == before
+
+
+def test_image_variables_and_resources_replace_the_pods(fleets: Fleets) -> None:
+    """What the fleet asks for no more is gone again."""
+    fleets.apply()
+    fleets.reconcile()
+    before = template_of(fleets)
+    changed: dict[str, Any] = {
+        "image": "mine:2",
+        "env": [{"name": "A", "value": "b"}],
+        "resources": {"limits": {"memory": "9Mi"}},
+    }
+    fleets.apply(**changed)
+    fleets.reconcile()
+    (container,) = template_of(fleets)["spec"]["containers"]
+    assert (container["image"], container["resources"]) == ("mine:2", changed["resources"])
+    assert {"name": "A", "value": "b"} in container["env"]
+    fleets.apply()
+    fleets.reconcile()
+    assert template_of(fleets) == before
+
+
+@pytest.mark.parametrize(
+    "interfere",
+    [
+        ["delete", "configmap", "demo-fleet"],
+        ["delete", "statefulset", "demo"],
+        ["scale", "statefulset", "demo", "--replicas=9"],
+        ["set", "image", "statefulset/demo", "producer=other:1"],
+        ["set", "env", "statefulset/demo", "LOG_LEVEL-"],
+        ["label", "statefulset", "demo", "mqtt-trace.io/fleet-"],
+        ["patch", "configmap", "demo-fleet", "--type=merge", '--patch={"data": {"fleet.json": "{}"}}'],
+    ],
+    ids=" ".join,
+)
+def test_what_somebody_changes_or_deletes_is_put_back(fleets: Fleets, interfere: list[str]) -> None:
+    """The children are what the fleet wants again, and then stay."""
+    fleets.apply()
+    fleets.reconcile()
+    told, template = fleets.fleet_file(), template_of(fleets)
+    fleets.kubectl(*interfere)
+    assert len(fleets.reconcile().record.changes) == 1
+    assert fleets.fleet_file() == told
+    assert template_of(fleets) == template
+    stateful_set = fleets.get("statefulset")
+    assert stateful_set["spec"]["replicas"] == 2
+    assert stateful_set["metadata"]["labels"]["mqtt-trace.io/fleet"] == "demo"
+    assert fleets.reconcile().record.changes == []
+
+
+def test_what_others_add_is_left_to_them(fleets: Fleets) -> None:
+    """A variable and an annotation of somebody else stay, and are no reason to write."""
+    fleets.apply()
+    fleets.reconcile()
+    fleets.kubectl("set", "env", "statefulset/demo", "INJECTED=yes")
+    fleets.kubectl("annotate", "configmap", "demo-fleet", "example.com/note=mine")
+    assert fleets.reconcile().record.changes == []
+    assert fleets.get("configmap", "demo-fleet")["metadata"]["annotations"]["example.com/note"] == "mine"
+
+
+def test_a_field_that_another_manager_took_is_taken_back(fleets: Fleets) -> None:
+    """A conflict of server-side apply ends with what the fleet says."""
+    fleets.apply()
+    fleets.reconcile()
+    theirs = {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "demo"},
+        "spec": {"replicas": 5},
+    }
+    options = ["--server-side", "--force-conflicts", "--field-manager=somebody", "--validate=false"]
+    fleets.kubectl("apply", *options, "--filename", "-", stdin=json.dumps(theirs))
+    assert fleets.get("statefulset")["spec"]["replicas"] == 5
+    assert fleets.reconcile().record.changes == ["StatefulSet demo changed"]
+    assert fleets.get("statefulset")["spec"]["replicas"] == 2
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_operator_that_ends_in_the_middle_is_followed_by_one_that_finishes(fleets: Fleets, number: int) -> None:
+    """Before the first child, and between the two."""
+    fleets.apply()
+    with pytest.raises(KeyboardInterrupt):
+        fleets.reconcile(before_apply=interrupt_at(number))
+    assert len(fleets.reconcile().record.changes) == 2 - number
+    assert fleets.get("statefulset")["spec"]["replicas"] == fleets.fleet_file()["replicas"] - 1
+    fleets.apply(replicas=6)
+    with pytest.raises(KeyboardInterrupt):
+        fleets.reconcile(before_apply=interrupt_at(number))
+    assert len(fleets.reconcile().record.changes) == 2 - number
+    assert (fleets.fleet_file()["replicas"], fleets.get("statefulset")["spec"]["replicas"]) == (6, 3)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_fleet_that_is_deleted_meanwhile_is_no_error(fleets: Fleets, number: int) -> None:
+    """What is made for it all the same goes with it."""
+    fleets.apply()
+
+    def delete(apply: int) -> None:
+        if apply == number:
+            fleets.kubectl("delete", "fleet", "demo", "--wait")
+
+    fleets.reconcile(before_apply=delete)
+    assert fleets.reconcile().record.outcome is Outcome.GONE
+    until(
+        lambda: not fleets.kubectl("get", "statefulset,configmap", "--selector=mqtt-trace.io/fleet", "--output=name"),
+        120,
+        "the garbage collector has removed the children",
+    )
+
+
+def test_a_namespace_that_ends_meanwhile_is_no_error(make_namespace: Callable[[str], Kubectl]) -> None:
+    """The API server refuses everything new in it."""
+    kubectl = make_namespace(f"{NAMESPACE}-ending")
+    fleets = Fleets(kubectl)
+    fleets.apply()
+    kubectl("create", "configmap", "last")
+    kubectl("patch", "configmap", "last", "--type=merge", '--patch={"metadata": {"finalizers": ["example.com/held"]}}')
+
+    def end(apply: int) -> None:
+        if apply == 0:
+            kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+
+    assert fleets.reconcile(before_apply=end).record.outcome is Outcome.GONE
+    kubectl("patch", "configmap", "last", "--type=merge", '--patch={"metadata": {"finalizers": null}}')
+
+
+@pytest.mark.parametrize("kind", ["configmap", "statefulset"])
+def test_a_child_of_somebody_else_is_not_touched(fleets: Fleets, kind: str) -> None:
+    """The fleet is stalled and says why; once the other is gone, it goes on."""
+    name = "demo-fleet" if kind == "configmap" else "demo"
+    fleets.apply("other")
+    fleets.reconcile("other")
+    source = fleets.get(kind, "other-fleet" if kind == "configmap" else "other")
+    foreign = {key: source[key] for key in ("apiVersion", "kind", "data", "spec") if key in source}
+    foreign["metadata"] = {"name": name}
+    fleets.kubectl("create", "--filename", "-", stdin=json.dumps(foreign))
+    before = fleets.get(kind, name)["metadata"]
+    fleets.apply()
+    done = fleets.reconcile()
+    assert done.record.outcome is Outcome.UNSETTLED
+    stalled = fleets.condition("Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "ForeignChild")
+    message = f"{foreign['kind']} {name} is there and not this fleet's: remove it, or name the fleet otherwise"
+    assert stalled["message"] == message
+    after = fleets.get(kind, name)["metadata"]
+    assert (after["uid"], after.get("ownerReferences")) == (before["uid"], None)
+    fleets.kubectl("delete", kind, name, "--wait")
+    fleets.reconcile()
+    assert fleets.condition("Stalled")["status"] == "False"
+    assert fleets.fleet_file()["fleet"] == "demo"
+
+
+def test_a_paused_fleet_stays_as_it_is(fleets: Fleets) -> None:
+    """Whatever it asks for, and whatever somebody does to its children, until it is resumed."""
+    fleets.apply()
+    fleets.reconcile()
+    fleets.apply(replicas=9, paused=True)
+    fleets.kubectl("scale", "statefulset", "demo", "--replicas=1")
+    assert fleets.reconcile().record.changes == []
+    fleet = fleets.get("fleet")
+    assert (fleet["status"]["replicas"], fleet["status"]["observedGeneration"]) == (3, 2)
+    assert fleets.condition("Reconciling")["reason"] == "Paused"
+    fleets.apply(replicas=9)
+    fleets.reconcile()
+    assert (fleets.fleet_file()["replicas"], fleets.get("statefulset")["spec"]["replicas"]) == (9, 5)
+
+
+def test_an_image_that_is_not_there_shows(fleets: Fleets) -> None:
+    """With the name of a pod, in the message that `kubectl get fleet` prints."""
+    fleets.apply()
+    message = fleets.reconcile_until("Ready", "ImagePullBackOff")["message"]
+    assert message.startswith("demo-0 and 1 more: cannot pull image mqtt-trace-nowhere:1: ")
+    assert message in fleets.kubectl("get", "fleet", "demo")
+
+
+def test_a_pod_without_a_place_shows(fleets: Fleets) -> None:
+    """As the scheduler says it."""
+    fleets.apply(replicas=1, resources={"requests": {"cpu": "9000"}})
+    condition = fleets.reconcile_until("Ready", "Unschedulable")
+    assert condition["message"].startswith("demo-0: cannot be scheduled: ")
+    assert "Insufficient cpu" in condition["message"]
+
+
+def test_a_quota_that_pods_exceed_shows_until_it_does_not_matter(fleets: Fleets) -> None:
+    """There is no pod to name; when fewer pods are wanted, nothing is said of it any more."""
+    fleets.kubectl("create", "quota", "few", "--hard=pods=1")
+    fleets.apply()
+    condition = fleets.reconcile_until("Ready", "FailedCreate")
+    assert "cannot be created: forbidden: exceeded quota: few" in condition["message"]
+    fleets.kubectl("scale", "fleet/demo", "--replicas=2")
+    fleets.reconcile_until("Ready", "ImagePullBackOff")
+
+
+def test_a_child_that_the_api_server_refuses_stalls_the_fleet(fleets: Fleets) -> None:
+    """With its words: what the schema cannot know."""
+    resources = {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}
+    fleets.apply(resources=resources)
+    fleets.reconcile()
+    stalled = fleets.condition("Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "Refused")
+    assert "must be less than or equal to memory limit" in stalled["message"]
+    fleets.apply()
+    fleets.reconcile()
+    assert fleets.condition("Stalled")["status"] == "False"
+
+
+def test_what_may_not_change_is_refused_in_words(fleets: Fleets) -> None:
+    """Sensors would move between pods, and a fleet would have too many of them, also by way of /scale."""
+    fleets.apply()
+    with pytest.raises(CommandError) as refused:
+        fleets.apply(sensorsPerPod=3)
+    assert "sensorsPerPod cannot be changed, sensors would move between pods; make a new fleet" in refused.value.output
+    with pytest.raises(CommandError) as refused:
+        fleets.kubectl("scale", "fleet/demo", "--replicas=401")
+    assert "is more than 200 pods, the most that a fleet may have" in refused.value.output
+
+
+def test_a_fleet_without_an_operator_goes_with_all_that_is_its(fleets: Fleets) -> None:
+    """Nothing holds it: the garbage collector removes the children."""
+    fleets.apply()
+    fleets.reconcile()
+    fleets.kubectl("delete", "fleet", "demo", "--wait", "--timeout=60s")
+    until(
+        lambda: not fleets.kubectl("get", "statefulset,configmap,pod", "--selector=mqtt-trace.io/fleet", "-o=name"),
+        120,
+        "the children are gone",
+    )
