@@ -143,8 +143,8 @@ def test_the_autoscaler_scales_the_consumer(customer: Release) -> None:
         status = customer.kubectl.json("get", "horizontalpodautoscaler", consumer)["status"]
         return {condition["type"]: condition["status"] for condition in status.get("conditions", [])}
 
-    until(lambda: ready_replicas(customer) == 2, 120, "two consumers")
-    until(lambda: conditions().get("AbleToScale") == "True", 60, "the autoscaler is able to scale")
+    until(lambda: ready_replicas(customer) == 2, 300, "two consumers")
+    until(lambda: conditions().get("AbleToScale") == "True", 120, "the autoscaler is able to scale")
     customer.apply(*VALUES, "consumer.env.LOG_LEVEL=DEBUG")
     assert customer.kubectl.json("get", "statefulset", consumer)["spec"]["replicas"] == 2
     assert ready_replicas(customer) == 2
@@ -158,7 +158,7 @@ def test_a_drain_takes_one_consumer_at_a_time(customer: Release) -> None:
         status = customer.kubectl.json("get", "poddisruptionbudget", consumer)["status"]
         return int(status["disruptionsAllowed"]) if status["expectedPods"] == 2 else 0
 
-    until(lambda: allowed() == 1, 120, "one of two consumers may go")
+    until(lambda: allowed() == 1, 300, "one of two consumers may go")
     evict(customer.kubectl, f"{consumer}-0")
     with pytest.raises(CommandError, match="disruption budget"):
         evict(customer.kubectl, f"{consumer}-1")
