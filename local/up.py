@@ -1,4 +1,4 @@
-"""`make up`: the chart in a kind cluster, and the first reading's trace as a tree."""
+"""`make up`: the chart in a kind cluster, a fleet of sensors, and the first reading's trace as a tree."""
 
 import sys
 import tempfile
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from local.cluster import CHART, KUBECONFIG, prepare
+from local.cluster import CHART, KUBECONFIG, ROOT, prepare
 from local.commands import CommandError, Helm, Kubectl
 from local.connected import missing_step
 from local.forward import PortForward
@@ -18,6 +18,7 @@ from local.scout import Scout, Span
 
 NAMESPACE = "mqtt-trace"
 RELEASE = "demo"
+FLEET = ROOT / "examples" / "fleet.yaml"
 
 _SCOUT_SIM = f"{RELEASE}-mqtt-trace-scout-sim"
 _PORT = 4320
@@ -31,6 +32,7 @@ def main() -> int:
     kubectl = Kubectl(KUBECONFIG, NAMESPACE)
     try:
         install(console, kubectl)
+        apply_fleet(console, kubectl)
         show(console, kubectl, stay=stay)
     except (CommandError, ProcessError, TimeoutError) as error:
         print(f"up: {error}", file=sys.stderr)
@@ -57,6 +59,20 @@ def install(console: Console, kubectl: Kubectl) -> None:
         kubectl("rollout", "status", *workloads, "--timeout=300s")
 
 
+def apply_fleet(console: Console, kubectl: Kubectl) -> None:
+    """Apply the example fleet, and show it when its sensors are connected; one that was scaled is scaled back.
+
+    Raises:
+        CommandError: its sensors were not connected in time.
+    """
+    console.print(f"applying {FLEET.relative_to(ROOT)}")
+    applied = ["--filename", str(FLEET)]
+    kubectl("apply", *applied)
+    with console.status("waiting for its sensors"):
+        kubectl("wait", *applied, "--for=condition=Ready", f"--timeout={_PATIENCE_S}s")
+    console.print(kubectl("get", *applied).rstrip())
+
+
 def show(console: Console, kubectl: Kubectl, *, stay: bool) -> None:
     """Print a connected trace, and where more are; in a terminal until Ctrl-C.
 
@@ -73,6 +89,7 @@ def show(console: Console, kubectl: Kubectl, *, stay: bool) -> None:
         console.print()
         console.print(trace_tree(trace_id, spans))
         console.print(f"\nfor kubectl and helm: export KUBECONFIG={KUBECONFIG}, namespace {NAMESPACE}")
+        console.print(f"more sensors: kubectl -n {NAMESPACE} scale fleet/demo --replicas=250")
         if not stay:
             console.print(f"the trace page: kubectl -n {NAMESPACE} port-forward svc/{_SCOUT_SIM} {_PORT}")
             return

@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 
+from e2e.fleets import SensorFleet
 from e2e.release import Release
 from local import commands
 from local.cluster import ROOT
@@ -65,6 +66,21 @@ def test_the_consumer_is_asked(shell_env: dict[str, str]) -> None:
     """Its last lines and the warnings of the namespace are shown."""
     assert "consumer" in run(troubleshooting("consumer-0 --tail=5"), shell_env)
     run(troubleshooting("type=Warning"), shell_env)
+
+
+def test_a_fleet_lives_as_the_page_says(release: Release, shell_env: dict[str, str]) -> None:
+    """It is applied, shown, scaled, changed, broken and deleted by the commands of its page."""
+    apply, change, spoil, delete = (block.code for block in blocks("how-to/fleets.md", "sh", PLACE))
+    fleet = SensorFleet(release.kubectl, "demo")
+    try:
+        assert "50 sensors connected" in run(apply, shell_env)
+        run(change, shell_env)
+        fleet.wait_ready(250)
+        run(spoil, shell_env)
+        fleet.wait_ready(250)
+        run(delete, shell_env)
+    finally:
+        fleet.delete()
 
 
 def test_other_backends_are_accepted(shell_env: dict[str, str]) -> None:
