@@ -1,4 +1,4 @@
-"""A producer on our library: one asyncio loop, `TracedPublisher`, the services' telemetry.
+"""A producer on our library: one asyncio loop that is run as the services are, `TracedPublisher`, their telemetry.
 
 Usage: python -m bench.producer HOST PORT COUNT
 """
@@ -14,6 +14,7 @@ from bench.figures import WINDOW, Stopwatch
 from bench.reading import TOPIC, TOPIC_FILTER, payload_of
 from mqtt_trace import PublishOutcome, TracedPublisher
 from mqtt_trace.aio import Connection
+from mqtt_trace.service import run
 from mqtt_trace.telemetry import setup
 
 
@@ -48,10 +49,14 @@ async def publish_all(host: str, port: int, count: int) -> Stopwatch:
 
 def main(host: str, port: int, count: int) -> None:
     """Publish, flush and report."""
-    telemetry = setup("bench-producer")
-    stopwatch = asyncio.run(publish_all(host, port, count))
-    telemetry.shutdown(timeout=60)
-    stopwatch.report(count)
+
+    async def measure(_stop: asyncio.Event) -> None:
+        telemetry = setup("bench-producer")
+        stopwatch = await publish_all(host, port, count)
+        telemetry.shutdown(timeout=60)
+        stopwatch.report(count)
+
+    run(measure, "bench-producer")
 
 
 if __name__ == "__main__":
