@@ -83,8 +83,8 @@ def test_upgrade_and_uninstall(release: Release, open_scout: Callable[[Release],
     release.helm("uninstall", release.name, "--wait", "--timeout", "5m")
     assert len(fleet.pods()) == 1
     fleet.delete()
-    until(lambda: not left_in(release.kubectl), 60, "everything is gone")
-    until(lambda: not volumes_of(release.kubectl), 60, "the volumes are gone")
+    until(lambda: not left_in(release.kubectl), 180, "everything is gone")
+    until(lambda: not volumes_of(release.kubectl), 180, "the volumes are gone")
 
 
 def install_previous(release: Release, *values: str) -> None:
