@@ -1,7 +1,7 @@
 # `make` alone lists the verbs. Nothing has to be installed first: each verb sets itself up.
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup demo test check images up e2e down bench bench-library docs lock
+.PHONY: help setup demo test check images up e2e down bench bench-library bench-operator docs lock
 
 help:
 	@echo "make demo    the whole stack on this machine: the first connected trace as a tree, then live figures"
@@ -14,6 +14,7 @@ help:
 	@echo "make down    remove that cluster"
 	@echo "make bench   ours beside the straightforward way, into docs/performance.md; takes minutes"
 	@echo "make bench-library   what tracing costs a paho program, into docs/library-performance.md; takes minutes"
+	@echo "make bench-operator  fleets in that cluster, into docs/operator-performance.md; takes minutes"
 	@echo "make docs    the documentation as a site, into site/"
 	@echo "make lock    resolve requirements/ again after a change to a pyproject.toml"
 
@@ -52,6 +53,9 @@ bench: setup
 
 bench-library: setup
 	@.venv/bin/python -m bench.library
+
+bench-operator: setup
+	@.venv/bin/python -m bench.fleets
 
 docs: setup
 	@.venv/bin/mkdocs build --strict --quiet
