@@ -8,6 +8,8 @@ from paho.mqtt.properties import Properties, VariableByteIntegers
 _USER_PROPERTY = b"\x26"
 """Identifier 38, a pair of length-prefixed UTF-8 strings (MQTT 5, section 3.3.2.3.7)."""
 _MAX_STRING = 65_535
+_SURELY_FITS = _MAX_STRING // 4
+"""Characters: none takes more than four bytes in UTF-8."""
 _TABLES = frozenset({"types", "names", "properties"})
 _OWN = 2
 """Attributes of properties that hold user properties alone: the packet type, and those."""
@@ -102,8 +104,7 @@ def _utf8(text: str) -> bytes:
 
 def _encodable(user_properties: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """A pair that no packet can hold is left out: losing a tracestate is better than losing the message."""
-    return [(name, value) for name, value in user_properties if _fits(name) and _fits(value)]
-
-
-def _fits(text: str) -> bool:
-    return len(text) * 4 <= _MAX_STRING or len(text.encode()) <= _MAX_STRING
+    for name, value in user_properties:
+        if len(name) + len(value) > _SURELY_FITS:
+            return [pair for pair in user_properties if all(len(text.encode()) <= _MAX_STRING for text in pair)]
+    return user_properties

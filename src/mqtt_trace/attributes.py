@@ -63,7 +63,7 @@ class Operation(StrEnum):
 
 def span_name(operation: Operation, destination: object) -> str:
     """`publish sensors/s1/reading`; behind a topic alias that is not known there is no destination to name."""
-    return f"{operation.value} {destination}" if destination else operation.value
+    return f"{operation} {destination}" if destination else operation.value
 
 
 def operation_attributes(client: Client | None, operation: Operation, conventions: Conventions) -> Attributes:

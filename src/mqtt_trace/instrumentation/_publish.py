@@ -18,6 +18,7 @@ from mqtt_trace import payload as json_payload
 from mqtt_trace._packing import PublishProperties
 from mqtt_trace._paho import refused_pubrec
 from mqtt_trace._pending import PendingSpan
+from mqtt_trace._publish_spans import PublishSpans
 from mqtt_trace.instrumentation._tracing import Tracing
 from mqtt_trace.propagation import context_to_user_properties, extract, inject
 
@@ -32,8 +33,7 @@ def publish(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any
         begun = _begin(tracing, self, args, kwargs) if tracing.active else None
         if begun is None:
             return original(self, *args, **kwargs)
-        call = partial(original, self, *begun.args, **begun.kwargs)
-        return tracing.of(self).publishes.send(begun.pending, begun.qos, call)
+        return begun.spans.send(begun.pending, begun.qos, partial(original, self, *begun.args, **begun.kwargs))
 
     return traced_publish
 
@@ -74,12 +74,14 @@ class _Call(NamedTuple):
     properties: Any = None
 
 
+_PLAIN = frozenset({Properties, type(None)})
 _PAYLOAD, _PROPERTIES = _Call._fields.index("payload"), _Call._fields.index("properties")
 
 
 class _Begun(NamedTuple):
     """A publish whose span has started, with arguments that carry the context."""
 
+    spans: PublishSpans
     pending: PendingSpan
     qos: int
     args: tuple[Any, ...]
@@ -107,7 +109,8 @@ def _start(
     tracing: Tracing, client: Client, call: _Call, body: bytes | None, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> _Begun:
     context = _parent(tracing, call.properties)
-    pending = tracing.of(client).publishes.start(
+    spans = tracing.of(client).publishes
+    pending = spans.start(
         client,
         call.topic,
         call.qos,
@@ -123,11 +126,11 @@ def _start(
         _log.exception("a publish carries no context")
         replaced = None
     if replaced is None:
-        return _Begun(pending, call.qos, args, kwargs)
+        return _Begun(spans, pending, call.qos, args, kwargs)
     position, value = replaced
     if len(args) > position:
-        return _Begun(pending, call.qos, (*args[:position], value, *args[position + 1 :]), kwargs)
-    return _Begun(pending, call.qos, args, {**kwargs, _Call._fields[position]: value})
+        return _Begun(spans, pending, call.qos, (*args[:position], value, *args[position + 1 :]), kwargs)
+    return _Begun(spans, pending, call.qos, args, {**kwargs, _Call._fields[position]: value})
 
 
 def _carry(
@@ -137,7 +140,7 @@ def _carry(
     options = tracing.options
     if client.protocol == MQTTv5:
         # Whatever packs itself in a way of its own is sent as it is.
-        if type(call.properties) not in {Properties, type(None)}:
+        if type(call.properties) not in _PLAIN:
             return None
         return _PROPERTIES, inject(call.properties, context, options=options)
     if body is None or not options.json_fallback:
