@@ -8,6 +8,7 @@ from typing import Literal
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_trace._packing import LazyProperties
@@ -19,6 +20,7 @@ _REASONS = {
     for code, names in ReasonCode(PacketTypes.PUBACK).names.items()
     if any(PacketTypes.PUBACK in packets for packets in names.values())
 }
+_PLAIN = vars(Properties(PacketTypes.PUBACK))
 
 
 def read_pubacks_quickly(client: Client) -> None:
@@ -37,7 +39,7 @@ def read_pubacks_quickly(client: Client) -> None:
 
 def _handle(client: Client, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
     packet = client._in_packet["packet"]  # noqa: SLF001 - as above
-    reason = _plain_reason(packet) if cmd == "PUBACK" and client.protocol == MQTTv5 else None
+    reason = plain_reason(packet) if cmd == "PUBACK" and client.protocol == MQTTv5 else None
     if reason is None:
         return type(client)._handle_pubackcomp(client, cmd)  # noqa: SLF001 - as above
     packet_id = int.from_bytes(packet[:_REASON_AT])
@@ -47,7 +49,14 @@ def _handle(client: Client, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
     return MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
-def _plain_reason(packet: bytes | bytearray) -> ReasonCode | None:
+def plain_properties() -> Properties:
+    """What paho makes of a PUBACK without properties, but for its tables, which all of these share."""
+    properties = Properties.__new__(Properties)
+    vars(properties).update(_PLAIN)
+    return properties
+
+
+def plain_reason(packet: bytes | bytearray) -> ReasonCode | None:
     """The reason code of a PUBACK without properties, None if it has any, or if it is none that paho knows."""
     match len(packet):
         case 2:

@@ -17,6 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from local.mosquitto import Mosquitto
 from mqtt_trace.instrumentation import PahoMqttInstrumentor
 
 Instrument = Callable[..., None]
@@ -291,3 +292,35 @@ def test_what_paho_says_of_itself_is_the_same(instrument: Instrument, caplog: py
     instrument()
     assert lines() == untraced
     assert untraced
+
+
+@pytest.mark.parametrize("topic", ["allowed/x", "allowed/nobody", "refused"])
+def test_on_publish_is_told_what_it_is_told_without(
+    make_broker: Callable[..., Mosquitto],
+    connect: Callable[..., Client],
+    instrument: Instrument,
+    caplog: pytest.LogCaptureFixture,
+    topic: str,
+) -> None:
+    """Reason code and properties of PUBACK are paho's own, and so is paho's log."""
+    caplog.set_level(logging.DEBUG)
+    broker = make_broker(acl=["topic read #", "topic write allowed/#"])
+
+    def publish() -> list[object]:
+        caplog.clear()
+        told: list[object] = []
+        client = connect(broker)
+        client.on_message = lambda *_: None
+        client.subscribe("allowed/x", 1)
+        client.enable_logger(logging.getLogger("program"))
+        client.on_publish = lambda _client, _userdata, _mid, reason, properties: told.extend(
+            [type(reason), reason, reason.packetType, type(properties), vars(properties)]
+        )
+        client.publish(topic, "x", 1).wait_for_publish(10)
+        lines = [record.getMessage() for record in caplog.records if record.name == "program"]
+        return [*told, *(line for line in lines if line.startswith("Received PUBACK"))]
+
+    untraced = publish()
+    instrument()
+    assert publish() == untraced
+    assert len(untraced) == 6

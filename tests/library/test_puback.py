@@ -15,7 +15,7 @@ from paho.mqtt.exception import MalformedPacket
 
 from local.mosquitto import Mosquitto
 from mqtt_trace import TracedPublisher
-from mqtt_trace._puback import _plain_reason, read_pubacks_quickly
+from mqtt_trace._puback import plain_reason, read_pubacks_quickly
 
 Connect = Callable[..., Client]
 Until = Callable[[Callable[[], bool], str], None]
@@ -28,7 +28,7 @@ def test_any_puback_without_properties_is_read_as_paho_reads_it(packet: bytes) -
         expected = decode_puback(0x40, packet, MQTTProtocolVersion.MQTTv5).reason
     except MalformedPacket:
         expected = None
-    reason = _plain_reason(packet)
+    reason = plain_reason(packet)
     assert (reason and (reason.value, str(reason), reason.packetType)) == (
         expected and (expected.value, str(expected), expected.packetType)
     )
@@ -37,7 +37,7 @@ def test_any_puback_without_properties_is_read_as_paho_reads_it(packet: bytes) -
 @pytest.mark.parametrize("packet", [b"", b"\0", b"\0\1\0\0", b"\0\1\x10\x03\x1f\0\0"])
 def test_other_packets_are_left_to_paho(packet: bytes) -> None:
     """A PUBACK that is too short or has properties is read by paho."""
-    assert _plain_reason(packet) is None
+    assert plain_reason(packet) is None
 
 
 @pytest.mark.parametrize(

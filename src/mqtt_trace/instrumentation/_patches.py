@@ -16,6 +16,7 @@ Wrap = Callable[[Tracing, Callable[..., Any]], Callable[..., Any]]
 _WRAPS: dict[tuple[type, str], Wrap] = {
     (Client, "publish"): _publish.publish,
     (Client, "_do_on_publish"): _publish.do_on_publish,
+    (Client, "_handle_pubackcomp"): _publish.handle_pubackcomp,
     (Client, "_handle_pubrec"): _publish.handle_pubrec,
     (Client, "_handle_on_message"): _receive.handle_on_message,
     (Client, "_easy_log"): _receive.easy_log,
