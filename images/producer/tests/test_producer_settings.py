@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from mqtt_trace_producer.__main__ import main
 from mqtt_trace_producer.settings import ProducerSettings
 
+from images.producer.tests.fleet_mount import FleetMount
 from images.producer.tests.producer_harness import command, environment
 from local.mosquitto import Mosquitto
 from local.ports import HOST
@@ -100,6 +102,18 @@ def test_one_line_says_how_many_devices_fit_into_the_descriptor_limit() -> None:
     assert done.returncode == 2
     assert done.stderr == (
         "mqtt-trace-producer: DEVICE_COUNT: 236 devices fit into the limit of 300 file descriptors (got 1000)\n"
+    )
+
+
+def test_one_line_says_so_of_a_fleet_file_too(tmp_path: Path) -> None:
+    """What the file asks of a pod is too much for it from the start."""
+    mount = FleetMount(tmp_path, replicas=900, sensorsPerPod=1000)
+    limited = ["bash", "-c", 'ulimit -n 300; exec "$0"']
+    done = run(*limited, FLEET_FILE=mount.path, FLEET_POD_INDEX=0)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"mqtt-trace-producer: FLEET_FILE: {mount.path}: "
+        "236 devices fit into the limit of 300 file descriptors (got 900)\n"
     )
 
 
