@@ -83,7 +83,8 @@ def test_a_reading_that_nobody_receives_in_time_is_counted_and_told_once(
 ) -> None:
     """Given up readings are no published ones; the metric names the reason, and the log has one line."""
     broker = make_broker()
-    producer = start_producer(broker.port, PUBLISH_RETRY_S=1, DRAIN_TIMEOUT_S=0, **backend.exports())
+    patient = {"DEVICE_BUFFER_READINGS": 100_000, "DRAIN_TIMEOUT_S": 0}  # so that only time is a reason to give up
+    producer = start_producer(broker.port, PUBLISH_RETRY_S=1, **patient, **backend.exports())
     wait_for(lambda: dropped(producer) >= 30, "readings that were given up")
     assert producer.stop() == 0
     end = producer.stopped()
