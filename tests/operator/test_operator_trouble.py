@@ -37,9 +37,10 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
     return {"waiting": {"reason": reason, "message": message}}
 
 
-def ended(reason: str, code: int) -> dict[str, Any]:
-    """The state of a container that has ended."""
-    return {"terminated": {"reason": reason, "exitCode": code}}
+def ended(reason: str, code: int, *, minutes_ago: int = 1) -> dict[str, Any]:
+    """The state of a container that has ended so many minutes before NOW."""
+    finished = (NOW - timedelta(minutes=minutes_ago)).isoformat()
+    return {"terminated": {"reason": reason, "exitCode": code, "finishedAt": finished}}
 
 
 @pytest.mark.parametrize(
@@ -59,9 +60,7 @@ def ended(reason: str, code: int) -> dict[str, Any]:
         ),
         (
             container(waiting("CrashLoopBackOff", "back-off 40s restarting"), ended("Error", 2)),
-            Trouble(
-                "CrashLoopBackOff", "demo-0: ends again and again, last with exit code 2: see kubectl logs --previous"
-            ),
+            Trouble("CrashLoopBackOff", "demo-0: ended with exit code 2: see kubectl logs --previous"),
         ),
         (
             container(waiting("CrashLoopBackOff"), ended("OOMKilled", 137)),
@@ -71,6 +70,16 @@ def ended(reason: str, code: int) -> dict[str, Any]:
             container(ended("OOMKilled", 137)),
             Trouble("OOMKilled", "demo-0: killed: it needs more memory than its limit"),
         ),
+        (
+            container(ended("Error", 1)),
+            Trouble("CrashLoopBackOff", "demo-0: ended with exit code 1: see kubectl logs --previous"),
+        ),
+        (
+            container({"running": {}}, ended("Error", 1)),
+            Trouble("CrashLoopBackOff", "demo-0: ended with exit code 1: see kubectl logs --previous"),
+        ),
+        (container({"running": {}}, ended("OOMKilled", 137, minutes_ago=7)), None),
+        (container({"running": {}}, ended("Error", 1)) | {"ready": True}, None),
         (container(waiting("ContainerCreating")), None),
         (container({"running": {}}), None),
     ],
@@ -79,14 +88,14 @@ def test_a_container_that_cannot_run_says_why(
     make_pod: MakePod, status: dict[str, Any], trouble: Trouble | None
 ) -> None:
     """With the pod's name; the two reasons of a failing pull are one, so that the message stays the same."""
-    assert of_pods([make_pod(containerStatuses=[status])]) == trouble
+    assert of_pods([make_pod(containerStatuses=[status])], NOW) == trouble
 
 
 def test_a_pod_without_a_place_says_why(make_pod: MakePod) -> None:
     """The scheduler's first sentence, without the advice that follows."""
     message = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No victims."
     unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
-    assert of_pods([make_pod(conditions=[unschedulable])]) == Trouble(
+    assert of_pods([make_pod(conditions=[unschedulable])], NOW) == Trouble(
         "Unschedulable", "demo-0: cannot be scheduled: 0/1 nodes are available: 1 Insufficient cpu"
     )
 
@@ -94,7 +103,7 @@ def test_a_pod_without_a_place_says_why(make_pod: MakePod) -> None:
 def test_an_evicted_pod_says_why(make_pod: MakePod) -> None:
     """The pod is there without containers, and the node has said what it lacked."""
     pod = make_pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory. Threshold: 100Mi.")
-    assert of_pods([pod]) == Trouble("Evicted", "demo-0: The node was low on resource: memory")
+    assert of_pods([pod], NOW) == Trouble("Evicted", "demo-0: The node was low on resource: memory")
 
 
 def test_pods_with_the_same_trouble_are_counted(make_pod: MakePod) -> None:
@@ -102,7 +111,7 @@ def test_pods_with_the_same_trouble_are_counted(make_pod: MakePod) -> None:
     broken = [container(waiting("ErrImagePull", PULL))]
     crashing = [container(waiting("CrashLoopBackOff"), ended("Error", 1))]
     pods = [make_pod(0, containerStatuses=crashing), *(make_pod(n, containerStatuses=broken) for n in (1, 2, 3))]
-    assert of_pods(pods) == Trouble("ImagePullBackOff", "demo-1 and 2 more: cannot pull image nope:1: not found")
+    assert of_pods(pods, NOW) == Trouble("ImagePullBackOff", "demo-1 and 2 more: cannot pull image nope:1: not found")
 
 
 def test_a_pod_that_is_leaving_is_in_no_trouble(make_pod: MakePod) -> None:
@@ -110,7 +119,7 @@ def test_a_pod_that_is_leaving_is_in_no_trouble(make_pod: MakePod) -> None:
     pod = make_pod(containerStatuses=[container(ended("OOMKilled", 137))])
     assert pod.metadata
     pod.metadata.deletionTimestamp = NOW
-    assert of_pods([pod]) is None
+    assert of_pods([pod], NOW) is None
 
 
 def event(reason: str, message: str, seconds: float) -> Event:
@@ -158,7 +167,7 @@ def test_what_was_said_before_is_stale(events: list[Event]) -> None:
 def test_a_long_message_is_cut_to_a_line(make_pod: MakePod) -> None:
     """`kubectl get fleet` shows it in a column."""
     status = container(waiting("CreateContainerError", "a\nlong story " * 100))
-    trouble = of_pods([make_pod(containerStatuses=[status])])
+    trouble = of_pods([make_pod(containerStatuses=[status])], NOW)
     assert trouble is not None
     assert "\n" not in trouble.message
     assert len(trouble.message) == 240

@@ -141,7 +141,7 @@ class Reconciler:
         pods = await self._cluster.pods(fleet)
         reports = await self._sensors.reports(pods)
         applied = Applied.of(configuration)
-        trouble = of_pods(pods)
+        trouble = of_pods(pods, self._now())
         if trouble is None and pods_of is not None and len(pods) < applied.pods:
             events = await self._cluster.events(fleet, pods_of["metadata"]["uid"])
             trouble = of_creation(events, _applied_at(pods_of))

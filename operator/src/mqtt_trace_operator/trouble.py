@@ -1,15 +1,18 @@
 """What keeps pods from running, in one line for whoever reads `kubectl get fleet`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from lightkube.models.core_v1 import ContainerStatus
+from lightkube.models.core_v1 import ContainerStateTerminated, ContainerStatus
 from lightkube.resources.core_v1 import Event, Pod
 
 _PULL = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable"}
-_WAITING = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
+_WAITING = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _FAILED_CREATE = "FailedCreate"
+_LONGEST_BACK_OFF = timedelta(minutes=6)
+"""A little more than kubelet waits at most before it starts a container again."""
+
 _SHOWN = 240
 
 
@@ -26,11 +29,11 @@ class Trouble:
     message: str
 
 
-def of_pods(pods: Iterable[Pod]) -> Trouble | None:
+def of_pods(pods: Iterable[Pod], now: datetime) -> Trouble | None:
     """The trouble that most pods have, with the name of the first of them and the number of the others."""
     found: dict[Trouble, list[str]] = {}
     for pod in pods:
-        trouble = _of_pod(pod)
+        trouble = _of_pod(pod, now)
         if trouble is not None:
             found.setdefault(trouble, []).append(_name(pod))
     if not found:
@@ -56,7 +59,7 @@ def of_creation(events: Iterable[Event], since: datetime | None) -> Trouble | No
     return Trouble(_FAILED_CREATE, _cut(_cause_of_failed_create(told[-1][1].message or "")))
 
 
-def _of_pod(pod: Pod) -> Trouble | None:
+def _of_pod(pod: Pod, now: datetime) -> Trouble | None:
     status = pod.status
     if status is None or _is_leaving(pod):
         return None
@@ -64,37 +67,36 @@ def _of_pod(pod: Pod) -> Trouble | None:
         if condition.type == "PodScheduled" and condition.status == "False" and condition.reason == "Unschedulable":
             return Trouble("Unschedulable", f"cannot be scheduled: {_first_sentence(condition.message or '')}")
     containers = [*(status.initContainerStatuses or []), *(status.containerStatuses or [])]
-    found = next(_of_containers(containers), None)
+    found = next(filter(None, (_of_container(container, now) for container in containers)), None)
     if found is None and status.phase == "Failed":
         return Trouble(status.reason or "Failed", _first_sentence(status.message or "the pod has failed"))
     return found
 
 
-def _of_containers(containers: Sequence[ContainerStatus]) -> Iterator[Trouble]:
-    for container in containers:
-        waiting = container.state.waiting if container.state else None
-        reason = (waiting.reason if waiting else None) or ""
-        message = (waiting.message if waiting else None) or ""
-        if reason in _PULL:
-            # The two reasons of a pull that fails alternate; the cause is at the end of both messages.
-            yield Trouble("ImagePullBackOff", f"cannot pull image {container.image}: {_last_part(message)}")
-        elif _was_killed_for_memory(container):
-            yield Trouble("OOMKilled", "killed: it needs more memory than its limit")
-        elif reason == "CrashLoopBackOff":
-            yield Trouble(reason, f"ends again and again, last with {_exit(container)}: see kubectl logs --previous")
-        elif reason in _WAITING:
-            yield Trouble(reason, message)
+def _of_container(container: ContainerStatus, now: datetime) -> Trouble | None:
+    waiting = container.state.waiting if container.state else None
+    reason = (waiting.reason if waiting else None) or ""
+    message = (waiting.message if waiting else None) or ""
+    if reason in _PULL:
+        # The two reasons of a pull that fails alternate; the cause is at the end of both messages.
+        return Trouble("ImagePullBackOff", f"cannot pull image {container.image}: {_last_part(message)}")
+    if reason in _WAITING:
+        return Trouble(reason, message)
+    ended = None if container.ready else _end_of(container, now)
+    if ended is None:
+        return None
+    if ended.reason == "OOMKilled":
+        return Trouble(ended.reason, "killed: it needs more memory than its limit")
+    return Trouble("CrashLoopBackOff", f"ended with exit code {ended.exitCode}: see kubectl logs --previous")
 
 
-def _was_killed_for_memory(container: ContainerStatus) -> bool:
-    states = [state for state in (container.state, container.lastState) if state is not None]
-    ended = next((state.terminated for state in states if state.terminated is not None), None)
-    return not container.ready and ended is not None and ended.reason == "OOMKilled"
-
-
-def _exit(container: ContainerStatus) -> str:
+def _end_of(container: ContainerStatus, now: datetime) -> ContainerStateTerminated | None:
+    """How a container ended that did so just now, also if it has been started again meanwhile."""
+    if container.state is not None and container.state.terminated is not None:
+        return container.state.terminated
     last = container.lastState.terminated if container.lastState else None
-    return f"exit code {last.exitCode}" if last is not None else "an error"
+    is_old = last is not None and last.finishedAt is not None and now - last.finishedAt > _LONGEST_BACK_OFF
+    return None if is_old else last
 
 
 def _is_leaving(pod: Pod) -> bool:
