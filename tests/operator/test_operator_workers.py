@@ -167,3 +167,20 @@ def test_a_fleet_that_comes_back_during_its_last_reconcile_is_not_lost() -> None
         assert reconciles.seen == [DEMO, DEMO]
 
     run(test)
+
+
+def test_closing_ends_a_reconcile_in_the_middle() -> None:
+    """The operator does not wait for what hangs."""
+
+    async def test() -> None:
+        reconciles = Reconciles(Outcome.SETTLED)
+        workers = Workers(reconciles)
+        reconciles.gate.clear()
+        workers.enqueue(DEMO)
+        await reconciles.until(lambda: reconciles.running == 1)
+        tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith("fleet ")]
+        workers.close()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(result) for result in results] == [asyncio.CancelledError]
+
+    run(test)

@@ -57,7 +57,7 @@ async def operate(settings: OperatorSettings, stop: asyncio.Event) -> None:
             await _until_fleets_are_known(cluster, settings.watch_namespace, stop)
             if not stop.is_set():
                 await kopf.operator(
-                    registry=registry_for(workers),
+                    registry=registry_for(workers, stop),
                     settings=operator_settings(),
                     clusterwide=settings.watch_namespace is None,
                     namespaces=[settings.watch_namespace] if settings.watch_namespace else [],

@@ -3,6 +3,7 @@
 Only raw event handlers: any other kind of handler would put a finalizer or annotations on the resource.
 """
 
+import asyncio
 import os
 import socket
 from typing import Any
@@ -16,8 +17,8 @@ from mqtt_trace_operator.workers import Key, Workers
 _CHILDREN = (("apps", "v1", "statefulsets"), ("", "v1", "configmaps"), ("", "v1", "pods"))
 
 
-def registry_for(workers: Workers) -> kopf.OperatorRegistry:
-    """Handlers that enqueue fleets."""
+def registry_for(workers: Workers, stop: asyncio.Event) -> kopf.OperatorRegistry:
+    """Handlers that enqueue fleets until a signal tells kopf to end; then they close the workers and set `stop`."""
     registry = kopf.OperatorRegistry()
 
     async def log_in(**arguments: Any) -> kopf.ConnectionInfo | None:
@@ -29,7 +30,13 @@ def registry_for(workers: Workers) -> kopf.OperatorRegistry:
     async def on_child(namespace: str | None, labels: kopf.Labels, **_: Any) -> None:
         workers.enqueue(Key(str(namespace), labels[FLEET_LABEL]))
 
+    async def on_end(**_: Any) -> None:
+        # kopf would give tasks that wait for what will not come any more five seconds, and Kubernetes waits for it.
+        workers.close()
+        stop.set()
+
     kopf.on.login(registry=registry)(log_in)
+    kopf.on.cleanup(registry=registry)(on_end)
     kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(on_fleet)
     for child in _CHILDREN:
         kopf.on.event(*child, registry=registry, labels={FLEET_LABEL: kopf.PRESENT})(on_child)

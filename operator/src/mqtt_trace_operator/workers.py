@@ -56,6 +56,12 @@ class Workers:
             worker.task = asyncio.create_task(self._work(key, worker), name=f"fleet {key.namespace}/{key.name}")
         worker.wake.set()
 
+    def close(self) -> None:
+        """End all workers. What a reconcile leaves half done, the next operator finishes."""
+        for worker in self._workers.values():
+            if worker.task is not None:
+                worker.task.cancel()
+
     @property
     def fleets(self) -> int:
         """How many fleets there are."""
