@@ -11,7 +11,8 @@ _PAGE = """\
 # Performance of fleets
 
 `make bench-operator` installs the chart with its defaults, but for the single sensor, beside whatever else is in the
-cluster of `make up`, and measures fleets in it. On another machine the figures differ.
+cluster of `make up`, and measures fleets in it. On another machine, or one that is
+busy, the figures differ.
 
 This run: one kind node with {cores} cores for everything, Kubernetes {kubernetes}, Python {python} here.
 
