@@ -270,7 +270,9 @@ def test_pahos_helpers_are_traced(broker: Mosquitto, connect: Connect, instrumen
     assert [span.name for span in process_spans(recorded)] == ["process helper/kept"]
 
 
-def test_a_topic_that_is_no_text_is_the_programs_to_see(instrument: Instrument, recorded: Any) -> None:
+def test_a_topic_that_is_no_text_is_the_programs_to_see(
+    instrument: Instrument, recorded: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     """The callback gets the message as paho made it, and the same error when it asks for the topic."""
     instrument()
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
@@ -287,3 +289,4 @@ def test_a_topic_that_is_no_text_is_the_programs_to_see(instrument: Instrument, 
     client._handle_on_message(message)  # noqa: SLF001 - no broker of ours delivers it
     assert errors == [UnicodeDecodeError]
     assert not recorded.spans
+    assert not caplog.records

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -90,6 +90,9 @@ def test_any_bytes_are_read_as_paho_reads_them(packed: bytes) -> None:
     assert unpacked(quickly, packed) == unpacked(Properties.unpack, packed)
 
 
+@example(pairs=[("a", "null \0")], change=None, payload=b"")
+@example(pairs=[("mark \ufeff", "b")], change=None, payload=b"")
+@example(pairs=[("a", "b")], change=(2, 255), payload=b"")
 @given(
     pairs=st.lists(st.tuples(st.text(max_size=12), st.text(max_size=12)), max_size=4),
     change=st.none() | st.tuples(st.integers(0, 60), st.integers(0, 255)),

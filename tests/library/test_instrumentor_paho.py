@@ -1,0 +1,118 @@
+"""paho is left as it was: for other libraries, for callbacks and logs, and afterwards."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from local.mosquitto import Mosquitto
+from mqtt_trace.instrumentation import PahoMqttInstrumentor
+
+Instrument = Callable[..., None]
+
+UNPATCHED = dict(vars(Client))
+
+
+def new_client(protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5) -> Client:
+    """A client that is not connected: with QoS 1 paho keeps what it would send."""
+    return Client(CallbackAPIVersion.VERSION2, protocol=protocol)
+
+
+def test_wrappers_of_other_libraries_are_kept(instrument: Instrument, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before and after ours, called as the program calls, with whatever they answer; also when ours is taken away."""
+    calls: list[str] = []
+
+    def wrapping(name: str, answer: bool) -> None:
+        inner = Client.publish
+
+        def wrapper(self: Client, topic: str, payload: Any = None, **kwargs: Any) -> Any:
+            calls.append(f"{name} {sorted(kwargs)}")
+            info = inner(self, topic, payload, **kwargs)
+            return name if answer else info
+
+        monkeypatch.setattr(Client, "publish", wrapper)
+
+    wrapping("before", answer=True)
+    instrument()
+    wrapping("after", answer=False)
+    client = new_client(MQTTProtocolVersion.MQTTv311)
+    assert client.publish("wrapped/x", "x", qos=1) == "before"  # type: ignore[comparison-overlap]  # that wrapper says so
+    PahoMqttInstrumentor().uninstrument()
+    assert client.publish("wrapped/x", "x", qos=1) == "before"  # type: ignore[comparison-overlap]  # as above
+    assert calls == ["after ['qos']", "before ['qos']"] * 2
+
+
+def test_uninstrument_restores_everything(instrument: Instrument, recorded: Any) -> None:
+    """The class and clients that exist are as before, and the spans that wait have ended."""
+    old, new = new_client(), new_client()
+    attributes = [set(vars(old)), set(vars(new))]
+    instrument()
+    assert dict(vars(Client)) != UNPATCHED
+    for client in (old, new):
+        client.publish("restored/x", "x", 1)
+    assert recorded.spans == ()
+    PahoMqttInstrumentor().uninstrument()
+    assert dict(vars(Client)) == UNPATCHED
+    assert [set(vars(old)), set(vars(new))] == attributes
+    assert [span.attributes["error.type"] for span in recorded.spans] == ["closed", "closed"]
+    old.publish("restored/x", "x", 1)
+    assert len(recorded.spans) == 2
+    instrument()
+    old.publish("restored/y", "x", 0)
+    assert recorded.spans[-1].name == "publish restored/y"
+
+
+def test_what_paho_says_of_itself_is_the_same(instrument: Instrument, caplog: pytest.LogCaptureFixture) -> None:
+    """A program that shows paho's log sees the same lines, but for the properties that are added."""
+    caplog.set_level(logging.DEBUG)
+
+    def lines() -> list[str]:
+        caplog.clear()
+        client = new_client(MQTTProtocolVersion.MQTTv311)
+        client.enable_logger(logging.getLogger("program"))
+        client.on_message = lambda *_: 1 / 0  # type: ignore[assignment]  # it raises
+        client.suppress_exceptions = True
+        client._handle_on_message(MQTTMessage(topic=b"log/x"))  # noqa: SLF001 - a message as it comes from the network
+        return [record.getMessage() for record in caplog.records if record.name == "program"]
+
+    untraced = lines()
+    instrument()
+    assert lines() == untraced
+    assert untraced
+
+
+@pytest.mark.parametrize("topic", ["allowed/x", "allowed/nobody", "refused"])
+def test_on_publish_is_told_what_it_is_told_without(
+    make_broker: Callable[..., Mosquitto],
+    connect: Callable[..., Client],
+    instrument: Instrument,
+    caplog: pytest.LogCaptureFixture,
+    topic: str,
+) -> None:
+    """Reason code and properties of PUBACK are paho's own, and so is paho's log."""
+    caplog.set_level(logging.DEBUG)
+    broker = make_broker(acl=["topic read #", "topic write allowed/#"])
+
+    def publish() -> list[object]:
+        caplog.clear()
+        told: list[object] = []
+        client = connect(broker)
+        client.on_message = lambda *_: None
+        client.subscribe("allowed/x", 1)
+        client.enable_logger(logging.getLogger("program"))
+        client.on_publish = lambda _client, _userdata, _mid, reason, properties: told.extend(
+            [type(reason), reason, reason.packetType, type(properties), vars(properties)]
+        )
+        client.publish(topic, "x", 1).wait_for_publish(10)
+        lines = [record.getMessage() for record in caplog.records if record.name == "program"]
+        return [*told, *(line for line in lines if line.startswith("Received PUBACK"))]
+
+    untraced = publish()
+    instrument()
+    assert publish() == untraced
+    assert len(untraced) == 6
