@@ -16,6 +16,8 @@ from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import MalformedPacket, Properties, VariableByteIntegers  # type: ignore[attr-defined]  # where 2.1 has it, too
 
+from mqtt_trace._packing import unpack_user_properties
+
 Value = object
 Reader = Callable[[bytes, int], tuple[Value, int]]
 
@@ -29,7 +31,8 @@ def read_properties_tolerantly() -> None:
 
     def unpack_any(self: Properties, buffer: bytes) -> tuple[Properties, int]:
         if self.packetType == PacketTypes.PUBLISH:
-            return self, unpack(self, buffer)
+            quickly = unpack_user_properties(self, buffer)
+            return self, unpack(self, buffer) if quickly is None else quickly
         unpacked: tuple[Properties, int] = original(self, buffer)  # type: ignore[no-untyped-call]  # paho's is untyped
         return unpacked
 
