@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from e2e.fleets import SensorFleet
-from e2e.release import Release
+from e2e.release import Release, until
 from local import commands
 from local.cluster import ROOT
 from local.documents import blocks
@@ -42,7 +42,8 @@ def lines_of(code: str) -> list[str]:
 
 def test_the_collector_prints_spans(shell_env: dict[str, str]) -> None:
     """Its log shows the spans that reach it."""
-    assert "process sensors/" in run(troubleshooting("otel-collector-0 --tail=20").replace("--tail=20", ""), shell_env)
+    command = troubleshooting("otel-collector-0 --tail=20").replace("--tail=20", "")
+    until(lambda: "process sensors/" in run(command, shell_env), 60, "the Collector prints a process span")
 
 
 def test_errors_of_the_collector_are_found(shell_env: dict[str, str]) -> None:

@@ -19,7 +19,7 @@ def fleets(release: Release) -> Iterator[tuple[SensorFleet, SensorFleet]]:
     faulty, whole = SensorFleet(release.kubectl, "faulty"), SensorFleet(release.kubectl, "whole")
     faults = {"missingContext": 20, "malformedContext": 30, "mqtt311": 10}
     faulty.apply(SENSORS, interval="500ms", faults=faults)
-    whole.apply(SENSORS, interval="500ms", tenant="globex")
+    whole.apply(SENSORS, interval="500ms", tenant="its-own")
     for fleet in (faulty, whole):
         fleet.wait_ready(SENSORS)
     yield faulty, whole
@@ -71,4 +71,4 @@ def test_the_fleet_beside_it_is_whole(fleets: tuple[SensorFleet, SensorFleet], s
     until(lambda: connected_sensors(scout, whole, since) == everyone, 60, "all its sensors are traced")
     for reason in ("absent", "malformed", "duplicate"):
         assert orphans(scout, whole, since, reason) == []
-    assert sensors_in(scout.get("/api/traces", attribute="fleet.tenant=globex", limit=100_000)["traces"]) == everyone
+    assert sensors_in(scout.get("/api/traces", attribute="fleet.tenant=its-own", limit=100_000)["traces"]) == everyone
