@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from mqtt_trace_operator.cluster import Cluster
 from mqtt_trace_operator.workers import Workers
 
-_STUCK_S = 180.0
-"""A reconcile is a dozen requests, each of which ends within ten seconds: one that takes longer never ends."""
+_STUCK_S = 600.0
+"""Each request of a reconcile ends within ten seconds. A hundred fleets that wait for their turn while the API
+server does not answer take less than this, and a restart would not help them."""
 
 
 class Probe:
