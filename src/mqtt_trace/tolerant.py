@@ -16,7 +16,7 @@ from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import MalformedPacket, Properties, VariableByteIntegers  # type: ignore[attr-defined]  # where 2.1 has it, too
 
-from mqtt_trace._packing import unpack_user_properties
+from mqtt_trace._packing import init_quickly, unpack_user_properties
 
 Value = object
 Reader = Callable[[bytes, int], tuple[Value, int]]
@@ -37,6 +37,7 @@ def read_properties_tolerantly() -> None:
         return unpacked
 
     Properties.unpack = unpack_any  # type: ignore[method-assign]  # that is the point
+    Properties.__init__ = init_quickly  # type: ignore[method-assign]  # as above: paho makes an object per message
 
 
 def topic_of(message: MQTTMessage) -> str:

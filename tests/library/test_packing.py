@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from mqtt_trace._packing import PublishProperties, unpack_user_properties
+from mqtt_trace._packing import PublishProperties, init_quickly, unpack_user_properties
 
 PAIRS = st.lists(st.tuples(st.text(max_size=30), st.text(max_size=300)), max_size=20)
 
@@ -66,6 +66,17 @@ def test_an_unset_property_raises_as_with_paho() -> None:
 def test_a_pair_beyond_what_a_packet_holds_is_left_out() -> None:
     """A string of more than 65535 bytes would make the whole message impossible to send."""
     assert PublishProperties([("a", "ä" * 40_000), ("b", "c")]).UserProperty == [("b", "c")]
+
+
+@pytest.mark.parametrize("packet_type", [PacketTypes.PUBLISH, PacketTypes.CONNACK, PacketTypes.WILLMESSAGE])
+def test_an_object_made_quickly_is_as_paho_makes_it(packet_type: int) -> None:
+    """Nothing is missing in it, and what a program adds to one object is in no other."""
+    ours, theirs = Properties.__new__(Properties), Properties(packet_type)
+    init_quickly(ours, packet_type)
+    assert vars(ours) == vars(theirs)
+    ours.names["Own Property"] = 99
+    init_quickly(theirs, packet_type)
+    assert "Own Property" not in theirs.names
 
 
 def unpacked(unpack: Callable[[Properties, bytes], object], packed: bytes) -> object:

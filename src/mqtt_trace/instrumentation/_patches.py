@@ -23,6 +23,7 @@ _WRAPS: dict[tuple[type, str], Wrap] = {
     (Client, "_send_subscribe"): _receive.send_subscribe,
     (Client, "_send_unsubscribe"): _receive.send_unsubscribe,
     (Client, "_send_connect"): _will.send_connect,
+    (Properties, "__init__"): _receive.init_properties,
     (Properties, "unpack"): _receive.unpack,
 }
 """All of them attributes of classes: callbacks, which programs set and read, are not touched."""

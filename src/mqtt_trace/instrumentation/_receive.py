@@ -13,7 +13,7 @@ from paho.mqtt.enums import LogLevel
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from mqtt_trace._packing import unpack_user_properties
+from mqtt_trace._packing import init_quickly, unpack_user_properties
 from mqtt_trace._paho import is_traced_explicitly
 from mqtt_trace._process_spans import ProcessSpan
 from mqtt_trace.instrumentation._tracing import ClientTracing, Tracing
@@ -42,6 +42,19 @@ def handle_on_message(tracing: Tracing, original: Callable[..., Any]) -> Callabl
                 client.processing = None
 
     return traced_handle_on_message
+
+
+def init_properties(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
+    """For `Properties.__init__`: paho makes an object for every message, whether or not it has any property."""
+
+    @wraps(original)
+    def quick_init(self: Properties, packetType: int) -> None:  # noqa: N803 - paho's name for it
+        if tracing.active:
+            init_quickly(self, packetType)
+        else:
+            original(self, packetType)
+
+    return quick_init
 
 
 def unpack(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
