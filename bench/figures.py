@@ -37,6 +37,11 @@ class Figures:
         return self.cpu_seconds / self.count * 1e6
 
     @property
+    def cores(self) -> float:
+        """Processor time per wall time, with that of the echo service."""
+        return (self.cpu_seconds + (self.echo_cpu_seconds or 0.0)) / self.seconds
+
+    @property
     def echo_cpu_us(self) -> float | None:
         """Microseconds of processor time of the echo service per message."""
         return None if self.echo_cpu_seconds is None else self.echo_cpu_seconds / self.count * 1e6

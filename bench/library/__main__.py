@@ -27,7 +27,9 @@ def main() -> None:
     sections = [page.head(messages, rounds)]
     with bed() as test_bed:
         measurements: dict[str, Callable[[], str]] = {
-            "publishing": lambda: page.publishing(comparisons.publishing(test_bed, messages, rounds)),
+            "publishing": lambda: page.publishing(
+                comparisons.publishing(test_bed, messages, rounds), comparisons.sdk_span_us(attributes=11)
+            ),
             "receiving": lambda: page.receiving(comparisons.receiving(test_bed, messages, rounds)),
             "pending spans": lambda: page.pending(comparisons.pending(test_bed)),
             "memory over time": lambda: page.growth(comparisons.growth(test_bed, messages), messages),

@@ -3,9 +3,13 @@
 import json
 import subprocess
 import sys
+import timeit
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import SpanKind
 
 from bench.bed import Bed
 from bench.figures import Figures
@@ -39,6 +43,17 @@ def growth(bed: Bed, messages: int) -> dict[str, list[float]]:
     """Bytes held after each quarter of the messages, by way to trace."""
     broker = (bed.broker.host, bed.broker.port)
     return {way: _memory(bed, "growth", *broker, messages, way) for way in (UNTRACED, EXPLICIT, INSTRUMENTED)}
+
+
+def sdk_span_us(attributes: int) -> float:
+    """Microseconds that the SDK takes to start and end a span which nobody exports: below it no way to trace can go."""
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("bench")
+    values = {f"messaging.attribute.{number}": "value" for number in range(attributes)}
+    spans = 10_000
+    timed = timeit.repeat(
+        lambda: tracer.start_span("publish x", kind=SpanKind.PRODUCER, attributes=values).end(), number=spans
+    )
+    return min(timed) / spans * 1e6
 
 
 def overhead_us(results: Results, way: str, exported: str) -> float:

@@ -29,9 +29,12 @@ def head(messages: int, rounds: int) -> str:
     )
 
 
-def publishing(results: Results) -> str:
+def publishing(results: Results, span_us: float) -> str:
     """The section on publishing."""
-    richer = "A span has eleven attributes, thirteen when it is explicit, in place of four."
+    richer = (
+        "A span has eleven attributes, thirteen when it is explicit, in place of four. Of the overhead the "
+        f"OpenTelemetry SDK takes {span_us:,.0f} µs to start and end a span with eleven, whatever is done with it."
+    )
     return _section("Publishing, QoS 1, until PUBACK", "publishing", results, richer)
 
 

@@ -181,8 +181,9 @@ def _parent(tracing: Tracing, properties: Properties | None) -> Context | None:
 
     Not where only some topics are trusted: the context may be that of a message which is passed on.
     """
-    within = trace.get_current_span().get_span_context().is_valid
-    if properties is None or within or tracing.options.trusted_topics is not None:
+    if properties is None or tracing.options.trusted_topics is not None:
+        return None
+    if trace.get_current_span().get_span_context().is_valid:
         return None
     carried = extract(getattr(properties, "UserProperty", None))
     return carried.context if carried.missing is None else None

@@ -18,6 +18,7 @@ from mqtt_trace._paho import is_traced_explicitly
 from mqtt_trace._process_spans import ProcessSpan
 from mqtt_trace.instrumentation._tracing import ClientTracing, Tracing
 
+_ERROR = LogLevel.MQTT_LOG_ERR
 _CAUGHT = ("Caught exception in on_message", "Caught exception in user defined callback")
 """What paho logs when it suppresses what a callback raised."""
 
@@ -75,7 +76,7 @@ def easy_log(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., An
 
     @wraps(original)
     def traced_easy_log(self: Client, level: LogLevel, fmt: str, *args: Any) -> Any:
-        if level == LogLevel.MQTT_LOG_ERR and tracing.active and fmt.startswith(_CAUGHT) and self.suppress_exceptions:
+        if level == _ERROR and tracing.active and fmt.startswith(_CAUGHT) and self.suppress_exceptions:
             processing, error = tracing.of(self).processing, sys.exception()
             if processing is not None and error is not None:
                 processing.fail(error)
