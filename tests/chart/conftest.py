@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,11 +28,11 @@ def helm(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def template(helm: str, options: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+def template(helm: str, options: tuple[str, ...], chart: Path = CHART) -> subprocess.CompletedProcess[str]:
     """`helm template` with values as `path=value`."""
     values = [part for option in options for part in ("--set", option)]
     return subprocess.run(
-        [helm, "template", "demo", str(CHART), "--namespace", "iot", *values],
+        [helm, "template", "demo", str(chart), "--namespace", "iot", *values],
         capture_output=True,
         text=True,
         check=False,
@@ -40,12 +41,12 @@ def template(helm: str, options: tuple[str, ...]) -> subprocess.CompletedProcess
 
 @pytest.fixture
 def render() -> Render:
-    """Render the chart with values such as `consumer.replicas=3`; returns its manifests."""
+    """Render the chart, or another, with values such as `consumer.replicas=3`; returns its manifests."""
     if shutil.which("helm") is None:
         pytest.skip("helm is not on PATH")
 
-    def rendered(*values: str) -> list[Manifest]:
-        done = template("helm", values)
+    def rendered(*values: str, chart: Path = CHART) -> list[Manifest]:
+        done = template("helm", values, chart)
         assert done.returncode == 0, done.stderr
         return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,21 @@ def test_a_change_of_the_brokers_configuration_rolls_it(render: Render) -> None:
     """With TLS it listens elsewhere, and so it has to start again."""
     plain, tls = render(*PASSWORDS), render(*PASSWORDS, "broker.tls.enabled=true")
     assert pod_annotations(plain, "StatefulSet", "mosquitto") != pod_annotations(tls, "StatefulSet", "mosquitto")
+
+
+def test_a_new_version_rolls_no_pod_that_it_changes_nothing_of(render: Render, tmp_path: Path) -> None:
+    """An upgrade to the next release of the same chart leaves broker and Collector running."""
+    newer = tmp_path / "mqtt-trace"
+    shutil.copytree(CHART, newer)
+    released = yaml.safe_load((newer / "Chart.yaml").read_text()) | {"version": "99.0.0", "appVersion": "99.0.0"}
+    (newer / "Chart.yaml").write_text(yaml.safe_dump(released))
+    before, after = render(), render(chart=newer)
+    for name in ("mosquitto", "otel-collector"):
+        assert (
+            get(before, "StatefulSet", name)["metadata"]["labels"]
+            != get(after, "StatefulSet", name)["metadata"]["labels"]
+        )
+        assert get(before, "StatefulSet", name)["spec"] == get(after, "StatefulSet", name)["spec"]
 
 
 def test_the_generated_certificate_is_for_the_brokers_service(render: Render) -> None:

@@ -16,8 +16,7 @@ be in a namespace that has nothing of the release.
 {{- end -}}
 metadata:
   labels:
-    {{- include "mqtt-trace.selectorLabels" (list . "fleet") | nindent 4 }}
-    app.kubernetes.io/part-of: mqtt-trace
+    {{- include "mqtt-trace.podLabels" (list . "fleet") | nindent 4 }}
     mqtt-trace.io/access-broker: "true"
     mqtt-trace.io/access-collector: "true"
   annotations:

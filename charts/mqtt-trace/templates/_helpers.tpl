@@ -36,6 +36,15 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{/*
+Labels of a component's pods: (list . "producer"). A new version of the chart changes none of them, and restarts no broker
+that it changes nothing of.
+*/}}
+{{- define "mqtt-trace.podLabels" -}}
+{{ include "mqtt-trace.selectorLabels" . }}
+app.kubernetes.io/part-of: mqtt-trace
+{{- end -}}
+
 {{/* One of this project's own images: (list . .Values.producer.image). */}}
 {{- define "mqtt-trace.image" -}}
 {{- $root := first . -}}
