@@ -45,11 +45,17 @@ def _handle_pubrec(client: Client) -> MQTTErrorCode:
 
 
 def refused_pubrec(client: Client) -> tuple[int, ReasonCode] | None:
-    """Packet id and reason code of the PUBREC that a client is about to handle, if the code is 0x80 or more."""
+    """Packet id and reason code of the PUBREC that a client is about to handle, if the code is 0x80 or more.
+
+    None for a code that no PUBREC has: what becomes of such a packet is paho's to say.
+    """
     packet = bytes(client._in_packet["packet"])  # noqa: SLF001 - as above
     if client.protocol != MQTTv5 or packet[_PACKET_ID_BYTES : _PACKET_ID_BYTES + 1] < bytes([REFUSED_FROM]):
         return None
-    reason = ReasonCode(PacketTypes.PUBREC, identifier=packet[_PACKET_ID_BYTES])
+    try:
+        reason = ReasonCode(PacketTypes.PUBREC, identifier=packet[_PACKET_ID_BYTES])
+    except (KeyError, ValueError):
+        return None
     return int.from_bytes(packet[:_PACKET_ID_BYTES]), reason
 
 

@@ -83,7 +83,7 @@ def handle_pubrec(tracing: Tracing, original: Callable[..., Any]) -> Callable[..
 
     @wraps(original)
     def traced_handle_pubrec(self: Client) -> Any:
-        if tracing.active and (refusal := _refusal(self)) is not None:
+        if tracing.active and (refusal := refused_pubrec(self)) is not None:
             tracing.of(self).publishes.acknowledge(*refusal)
         return original(self)
 
@@ -187,11 +187,3 @@ def _parent(tracing: Tracing, properties: Properties | None) -> Context | None:
         return None
     carried = extract(getattr(properties, "UserProperty", None))
     return carried.context if carried.missing is None else None
-
-
-def _refusal(client: Client) -> tuple[int, ReasonCode] | None:
-    try:
-        return refused_pubrec(client)
-    except Exception:
-        _log.exception("a PUBREC is not understood")
-        return None
