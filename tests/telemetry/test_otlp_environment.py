@@ -57,6 +57,7 @@ def test_a_signal_can_be_turned_off() -> None:
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "must be an http(s):// address (got 'collector:4318')"),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://:x", "must be an http(s):// address (got 'http://:x')"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:b", "must be an http(s):// address (got 'http://a:b')"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1", "must be an http(s):// address (got 'http://[::1')"),
         ("OTEL_METRICS_EXPORTER", "prometheus", "must be otlp or none (got 'prometheus')"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "must be a positive number (got 'soon')"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "inf", "must be a positive number (got 'inf')"),

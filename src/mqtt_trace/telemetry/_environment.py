@@ -146,10 +146,10 @@ def _endpoint(signal: Signal, protocol: Protocol, environ: Environment) -> str:
 
 
 def _checked_endpoint(variable: str, endpoint: str, protocol: Protocol) -> str:
-    url = urlsplit(endpoint if "://" in endpoint or protocol != "grpc" else f"http://{endpoint}")
     try:
+        url = urlsplit(endpoint if "://" in endpoint or protocol != "grpc" else f"http://{endpoint}")
         usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
-    except ValueError:  # a port that is no number
+    except ValueError:  # a port that is no number, or an IPv6 address that is none
         usable = False
     if not usable:
         raise ConfigurationError(variable=variable, problem=f"must be an http(s):// address (got '{endpoint}')")
