@@ -126,6 +126,11 @@ def test_since_may_be_written_in_several_ways(scout: ScoutSim, reading: str, orp
         assert scout.trace_ids(service="q-consumer", since=since) == [reading], since
 
 
+def test_an_age_beyond_the_epoch_leaves_nothing_out(scout: ScoutSim, reading: str, orphan: str) -> None:
+    """The longest age that can be written is further back than SQLite can count, and asks for everything."""
+    assert scout.trace_ids(service="q-consumer", since="999999999d") == [reading, orphan]
+
+
 @pytest.fixture
 def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine whose local time is nine hours ahead of UTC."""

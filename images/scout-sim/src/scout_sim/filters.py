@@ -49,7 +49,7 @@ def _since(text: object) -> object:
     if not isinstance(text, str):
         return text
     if age := re.fullmatch(r"(\d{1,9})([smhd])", text):
-        return time.time_ns() - int(age[1]) * _SECONDS_OF[age[2]] * _NS
+        return max(0, time.time_ns() - int(age[1]) * _SECONDS_OF[age[2]] * _NS)
     try:
         seconds = float(text)
     except ValueError:
