@@ -1,5 +1,8 @@
 """The command: its settings, its exit codes, what survives a restart."""
 
+import asyncio
+import re
+import socket
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -8,6 +11,7 @@ from pathlib import Path
 import pytest
 from scout_harness import COMMAND, ScoutSim, environment, span, trace_id
 from scout_sim.__main__ import main
+from scout_sim.listening import listen
 from scout_sim.settings import variables
 
 
@@ -83,14 +87,39 @@ def test_a_database_that_cannot_be_opened_is_a_wrong_setting(tmp_path: Path) -> 
         assert line.startswith(f"scout-sim: SCOUT_SIM_DATABASE: {path}: ")
 
 
-def test_an_address_that_cannot_be_used_is_a_wrong_setting(scout: ScoutSim) -> None:
-    """When another program listens on the port, or the host is not this one, one line says so."""
+@pytest.mark.parametrize(
+    ("host", "blamed"), [("127.0.0.1", "PORT"), ("192.0.2.1", "HOST"), ("nonsense.invalid", "HOST")]
+)
+def test_an_address_that_cannot_be_used_is_a_wrong_setting(scout: ScoutSim, host: str, blamed: str) -> None:
+    """When another program listens on the port, or the host is not this one, one line blames the one that is wrong."""
     port = scout.url.rpartition(":")[2]
-    for host in ("127.0.0.1", "192.0.2.1"):
-        answer = run(host=host, port=port)
-        assert answer.returncode == 2
-        [line] = answer.stderr.splitlines()
-        assert line.startswith(f"scout-sim: SCOUT_SIM_PORT: cannot listen on {host}:{port}: ")
+    answer = run(host=host, port=port)
+    assert answer.returncode == 2
+    [line] = answer.stderr.splitlines()
+    begin = f"scout-sim: SCOUT_SIM_{blamed}: cannot listen on {host}:{port}: "
+    assert line.startswith(begin)
+    assert re.fullmatch("[A-Za-z ]+", line.removeprefix(begin))
+
+
+def test_connections_answer_without_delay() -> None:
+    """Nagle's algorithm is off on what asyncio accepts: with it, an answer in two writes may wait 40 ms."""
+    delays: list[int] = []
+
+    async def serve() -> None:
+        def on_connection(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = writer.get_extra_info("socket")
+            delays.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        listening = listen("127.0.0.1", 0)
+        async with await asyncio.start_server(on_connection, sock=listening):
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
+
+    asyncio.run(serve())
+    assert delays == [1]
 
 
 def test_sigterm_ends_it_with_exit_0(make_scout: Callable[..., ScoutSim]) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import signal
-import socket
 import sqlite3
 import sys
 from types import FrameType
@@ -12,6 +11,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from scout_sim.app import create_app
+from scout_sim.listening import AddressError, listen
 from scout_sim.settings import Settings, complaints, variables
 from scout_sim.store import Retention, Store
 
@@ -26,7 +26,10 @@ def main() -> None:
         settings = Settings()
     except ValidationError as error:
         _refuse(*complaints(error))
-    listening = _listen(settings)
+    try:
+        listening = listen(settings.host, settings.port)
+    except AddressError as error:
+        _refuse(str(error))
     retention = Retention(spans=settings.max_spans, metric_points=settings.max_metric_points, logs=settings.max_logs)
     try:
         store = Store.open(settings.database, retention)
@@ -42,14 +45,6 @@ def main() -> None:
     )
     print(f"scout-sim: serving tenant {settings.tenant} on {settings.host}:{settings.port}", flush=True)  # noqa: T201 - the one line a person at a terminal looks for
     uvicorn.Server(config).run(sockets=[listening])
-
-
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host, settings.port), family=family)
-    except OSError as error:
-        _refuse(f"SCOUT_SIM_PORT: cannot listen on {settings.host}:{settings.port}: {error.strerror}")
 
 
 def _parser() -> argparse.ArgumentParser:
