@@ -7,8 +7,11 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -20,63 +23,91 @@ from mqtt_trace.reasons import NO_MATCHING_SUBSCRIBERS
 
 DEADLINE_S = 30.0
 
+_REQUEST, _RESPONSE = "calibration/request", "calibration/response"
+_SPANS = ["ask"] + [f"{verb} {topic}" for topic in (_REQUEST, _RESPONSE) for verb in ("publish", "process")]
 
-def test_request_and_response_are_one_trace(
-    spans: InMemorySpanExporter, run_program: Callable[..., dict[str, Any]], connected: Callable[[Client], Client]
-) -> None:
-    """From asking to processing the response each span is the child of the one before, in one conversation."""
+RunProgram = Callable[..., dict[str, Any]]
+
+
+class Requester:
+    """Whoever asks the page's program."""
+
+    def __init__(self, client: Client, spans: InMemorySpanExporter) -> None:
+        self._spans = spans
+        self._publisher = TracedPublisher(client)
+        self.responses: list[bytes | bytearray] = []
+        subscribed = threading.Event()
+        client.on_message = TracedConsumer(client, [_RESPONSE]).handler(self._take)
+        client.on_subscribe = lambda *_: subscribed.set()
+        client.subscribe(_RESPONSE, 1)
+        assert subscribed.wait(DEADLINE_S)
+
+    def ask(self, *wanted: str, **properties: object) -> dict[str, ReadableSpan]:
+        """Send a request with these properties until the program hears it; its trace, once it has the wanted spans."""
+        request = Properties(PacketTypes.PUBLISH)
+        for name, value in properties.items():
+            setattr(request, name, value)
+        heard = False
+        while not heard:  # the page's program may not have subscribed yet
+            ended = threading.Event()
+            reached: list[bool] = []
+
+            def note(code: int, reached: list[bool] = reached, ended: threading.Event = ended) -> None:
+                reached.append(code != NO_MATCHING_SUBSCRIBERS)
+                ended.set()
+
+            with trace.get_tracer("test").start_as_current_span("ask") as ask:
+                self._publisher.publish(
+                    _REQUEST, "", 1, properties=request, on_outcome=lambda outcome: note(outcome.reason_code)
+                )
+            assert ended.wait(DEADLINE_S)
+            [heard] = reached
+        return self._trace(ask.get_span_context().trace_id, set(wanted))
+
+    def _take(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
+        self.responses.append(message.payload)
+
+    def _trace(self, trace_id: int, wanted: set[str]) -> dict[str, ReadableSpan]:
+        pause = threading.Event()
+        for _ in range(int(DEADLINE_S / 0.01)):
+            found = {span.name: span for span in self._spans.get_finished_spans() if span.context.trace_id == trace_id}
+            if found.keys() == wanted:
+                return found
+            pause.wait(0.01)
+        pytest.fail(f"not {sorted(wanted)} but {sorted(found)}")
+
+
+@pytest.fixture
+def requester(spans: InMemorySpanExporter, run_program: RunProgram, connected: Callable[[Client], Client]) -> Requester:
+    """One whose requests the page's program answers."""
     [block] = blocks("concepts.md", "python")
     run_program(block.code)
-    requester = connected(Client(CallbackAPIVersion.VERSION2, "requester", protocol=MQTTProtocolVersion.MQTTv5))
-    responses: list[bytes | bytearray] = []
-    subscribed, responded = threading.Event(), threading.Event()
+    client = Client(CallbackAPIVersion.VERSION2, "requester", protocol=MQTTProtocolVersion.MQTTv5)
+    return Requester(connected(client), spans)
 
-    def take(_client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        responses.append(message.payload)
 
-    consumer = TracedConsumer(requester, ["calibration/response"])
-    handle = consumer.handler(take)
-
-    def receive(client: Client, userdata: Any, message: MQTTMessage) -> None:
-        handle(client, userdata, message)
-        responded.set()
-
-    requester.on_message = receive
-    requester.on_subscribe = lambda *_: subscribed.set()
-    requester.subscribe("calibration/response", 1)
-    assert subscribed.wait(DEADLINE_S)
-    request = Properties(PacketTypes.PUBLISH)
-    request.ResponseTopic = "calibration/response"
-    request.CorrelationData = b"request-1"
-    publisher = TracedPublisher(requester)
-    reached: list[bool] = []
-    while not any(reached):  # the page's program may not have subscribed yet
-        ended = threading.Event()
-
-        def note(code: int, ended: threading.Event = ended) -> None:
-            reached.append(code != NO_MATCHING_SUBSCRIBERS)
-            ended.set()
-
-        with trace.get_tracer("test").start_as_current_span("ask") as ask:
-            publisher.publish(
-                "calibration/request", "", 1, properties=request, on_outcome=lambda outcome: note(outcome.reason_code)
-            )
-        assert ended.wait(DEADLINE_S)
-    assert responded.wait(DEADLINE_S)
-    assert responses == [b"0.25"]
-    pause = threading.Event()
-    names = ["ask"] + [
-        f"{verb} calibration/{way}" for way in ("request", "response") for verb in ("publish", "process")
-    ]
-    for _ in range(int(DEADLINE_S / 0.01)):
-        own = {s.name: s for s in spans.get_finished_spans() if s.context.trace_id == ask.get_span_context().trace_id}
-        if own.keys() == set(names):
-            break
-        pause.wait(0.01)
-    for parent, child in pairwise(names):
+@pytest.mark.parametrize(
+    ("correlation", "conversations"),
+    [({"CorrelationData": b"request-1"}, ["request-1"] * 4), ({}, [_RESPONSE, _RESPONSE, None, None])],
+    ids=["with correlation data", "without"],
+)
+def test_request_and_response_are_one_trace(
+    requester: Requester, correlation: dict[str, object], conversations: list[str | None]
+) -> None:
+    """From asking to processing the response each span is the child of the one before, in one conversation."""
+    own = requester.ask(*_SPANS, ResponseTopic=_RESPONSE, **correlation)
+    assert requester.responses == [b"0.25"]
+    for parent, child in pairwise(_SPANS):
         above = own[child].parent
         assert above is not None
         assert above.span_id == own[parent].context.span_id
-    conversations = [(own[name].attributes or {}).get("messaging.message.conversation_id") for name in names[1:]]
-    assert conversations == ["request-1"] * 4
-    assert (own["process calibration/request"].attributes or {})["mqtt.response_topic"] == "calibration/response"
+    assert [
+        (own[name].attributes or {}).get("messaging.message.conversation_id") for name in _SPANS[1:]
+    ] == conversations
+    assert (own[f"process {_REQUEST}"].attributes or {})["mqtt.response_topic"] == _RESPONSE
+
+
+def test_a_request_that_names_no_response_topic_is_no_error(requester: Requester) -> None:
+    """It is processed, and nothing is sent."""
+    own = requester.ask(*_SPANS[:3])
+    assert own[f"process {_REQUEST}"].status.status_code is StatusCode.UNSET
