@@ -164,6 +164,14 @@ def test_a_huge_trace_state_costs_the_trace_state_alone() -> None:
     assert dict(span_context_of(extracted.context).trace_state) == {}
 
 
+def test_hundreds_of_other_user_properties_change_nothing() -> None:
+    """The context among them is found."""
+    others = [(f"other-{number}", "x" * 1000) for number in range(300)]
+    extracted = extract([*others, ("traceparent", TRACEPARENT), *others])
+    assert extracted.missing is None
+    assert span_context_of(extracted.context).trace_id == TRACE_ID
+
+
 def test_the_guides_functions_agree_with_extract() -> None:
     """`user_properties_to_context` and `has_trace_context` are `extract` for those who need less."""
     good, bad = [("traceparent", TRACEPARENT)], [("traceparent", "x")]
