@@ -37,8 +37,9 @@ class ProducerSettings(BrokerSettings):
     )
     fleet_file: FilePath | None = Field(
         default=None,
-        description="JSON file of a SensorFleet, followed while it changes; then DEVICE_*, FLEET_*, SITE_ID, "
-        "PUBLISH_INTERVAL_S and PUBLISH_QOS say nothing.",
+        description="JSON file of a SensorFleet, followed while it changes; then FLEET_ID, FLEET_PRIORITY, "
+        "FLEET_TENANT, SITE_ID, PUBLISH_INTERVAL_S, PUBLISH_QOS and DEVICE_*, but for DEVICE_BUFFER_READINGS, say "
+        "nothing.",
     )
     fleet_pod_index: int | None = Field(
         default=None, ge=0, le=1_000_000, description="Which of the fleet's pods this is, from 0: it has its share."
