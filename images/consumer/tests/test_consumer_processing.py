@@ -18,7 +18,7 @@ MakeBroker = Callable[..., Mosquitto]
 TOPIC = "sensors/sensor-001/reading"
 TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = ("traceparent", f"00-{TRACE_ID}-{PARENT_ID}-01")
-POISON = [b"5", b"[1]", b"null", b'"x"', b"not JSON", b"\xff\xfe", b"", b'{"message_id": 5}', b"NaN", b"[" * 100_000]
+POISON = [b"5", b"[1]", b"null", b'"x"', b"not JSON", b"\xff\xfe", b"", b"NaN", b"[" * 100_000]
 
 HOSTILE: dict[str, list[tuple[str, str]]] = {
     "bom in name": [("\ufeffkey", "value")],

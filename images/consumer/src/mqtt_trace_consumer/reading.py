@@ -11,7 +11,7 @@ class PoisonPayloadError(Exception):
 
 
 def read_message_id(payload: bytes | bytearray) -> str | None:
-    """Check that a payload is one JSON object in UTF-8, and return its `message_id`, a string, if it has one.
+    """Check that a payload is one JSON object in UTF-8, and return its `message_id` if that is usable text.
 
     What the object means is echo's business. Anything else gets no better by trying again, so it is poison at once.
 
@@ -29,14 +29,12 @@ def read_message_id(payload: bytes | bytearray) -> str | None:
     if not isinstance(document, dict):
         raise PoisonPayloadError(f"the payload is not a JSON object but {_kind(document)}")
     message_id = document.get("message_id")
-    if message_id is None:
-        return None
-    if not isinstance(message_id, str):
-        raise PoisonPayloadError(f"message_id is not a string but {_kind(message_id)}")
-    if not message_id.isascii() and any("\ud800" <= character <= "\udfff" for character in message_id):
-        # An escaped half of a surrogate pair: no span with it could be exported.
-        raise PoisonPayloadError("message_id is not valid Unicode")
-    return message_id
+    return message_id if isinstance(message_id, str) and _is_unicode(message_id) else None
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it has no half of a surrogate pair, which JSON can escape: no span with one could be exported."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _refuse_constant(name: str) -> NoReturn:
