@@ -5,14 +5,14 @@ from __future__ import annotations
 import weakref
 
 from paho.mqtt.client import Client, MQTTv5
-from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.enums import LogLevel, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_trace.reasons import REFUSED_FROM
 
-_PACKET_ID_BYTES = 2
+PACKET_ID_BYTES = 2
 
 
 def report_refused_pubrec(client: Client) -> None:
@@ -38,6 +38,7 @@ def _handle_pubrec(client: Client) -> MQTTErrorCode:
     if refusal is None:
         return type(client)._handle_pubrec(client)  # noqa: SLF001 - as above
     packet_id, reason = refusal
+    client._easy_log(LogLevel.MQTT_LOG_DEBUG, "Received PUBREC (Mid: %d)", packet_id)  # noqa: SLF001 - as paho does
     with client._out_message_mutex:  # noqa: SLF001 - as paho does when a publish ends
         if packet_id in client._out_messages:  # noqa: SLF001 - as above
             return client._do_on_publish(packet_id, reason, Properties(PacketTypes.PUBREC))  # noqa: SLF001 - as above
@@ -50,13 +51,13 @@ def refused_pubrec(client: Client) -> tuple[int, ReasonCode] | None:
     None for a code that no PUBREC has: what becomes of such a packet is paho's to say.
     """
     packet = bytes(client._in_packet["packet"])  # noqa: SLF001 - as above
-    if client.protocol != MQTTv5 or packet[_PACKET_ID_BYTES : _PACKET_ID_BYTES + 1] < bytes([REFUSED_FROM]):
+    if client.protocol != MQTTv5 or packet[PACKET_ID_BYTES : PACKET_ID_BYTES + 1] < bytes([REFUSED_FROM]):
         return None
     try:
-        reason = ReasonCode(PacketTypes.PUBREC, identifier=packet[_PACKET_ID_BYTES])
+        reason = ReasonCode(PacketTypes.PUBREC, identifier=packet[PACKET_ID_BYTES])
     except (KeyError, ValueError):
         return None
-    return int.from_bytes(packet[:_PACKET_ID_BYTES]), reason
+    return int.from_bytes(packet[:PACKET_ID_BYTES]), reason
 
 
 _CONSUMERS = "_mqtt_trace_consumers"

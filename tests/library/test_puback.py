@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt._packet import decode_puback
 from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTProtocolVersion
 from paho.mqtt.exception import MalformedPacket
 
 from local.mosquitto import Mosquitto
@@ -71,6 +71,32 @@ def test_the_callback_of_version_1_is_told_as_well(broker: Mosquitto, connect: C
     info = client.publish("puback/v1", "x", 1)
     until(lambda: bool(told), "the publish was acknowledged")
     assert told == [info.mid]
+
+
+@pytest.mark.parametrize("instrumented", [True, False])
+@pytest.mark.parametrize(("qos", "packet"), [(1, "PUBACK"), (2, "PUBREC")])
+def test_a_program_that_logs_packets_sees_each_acknowledgement(
+    make_broker: Any,
+    connect: Connect,
+    recorded: Any,
+    instrument: Any,
+    until: Until,
+    instrumented: bool,
+    qos: int,
+    packet: str,
+) -> None:
+    """What we read in paho's place is in paho's log as ever."""
+    client = connect(make_broker(acl=["topic read #"]))
+    if instrumented:
+        instrument()
+    else:
+        TracedPublisher(client, tracer_provider=recorded.tracer_provider, meter_provider=recorded.meter_provider)
+    logged: list[tuple[int, str]] = []
+    client.on_log = lambda _client, _userdata, level, line: logged.append((level, line))
+    info = client.publish("logged/x", "x", qos)
+    until(info.is_published, "the publish was refused")
+    lines = [one for one in logged if packet in one[1]]
+    assert lines == [(LogLevel.MQTT_LOG_DEBUG, f"Received {packet} (Mid: {info.mid})")]
 
 
 def test_a_traced_publisher_reads_them_quickly(broker: Mosquitto, connect: Connect, recorded: Any) -> None:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from opentelemetry import trace
 from opentelemetry.context import Context
 from paho.mqtt.client import Client, MQTTv5
-from paho.mqtt.enums import LogLevel, MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -19,12 +18,10 @@ from mqtt_trace import payload as json_payload
 from mqtt_trace._packing import PublishProperties
 from mqtt_trace._paho import refused_pubrec
 from mqtt_trace._pending import PendingSpan
-from mqtt_trace._puback import plain_properties, plain_reason
+from mqtt_trace._puback import Acknowledgement, read_puback
 from mqtt_trace._publish_spans import PublishSpans
 from mqtt_trace.instrumentation._tracing import Tracing
 from mqtt_trace.propagation import context_to_user_properties, extract, inject
-
-_PACKET_ID_BYTES = 2
 
 _log = logging.getLogger(__name__)
 
@@ -57,23 +54,11 @@ def do_on_publish(tracing: Tracing, original: Callable[..., Any]) -> Callable[..
 
 
 def handle_pubackcomp(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
-    """For `Client._handle_pubackcomp`: reading a PUBACK without properties for less, with the same result.
-
-    What is saved is a good part of what a span costs.
-    """
+    """For `Client._handle_pubackcomp`: reading most PUBACKs for less, which saves a good part of what a span costs."""
 
     @wraps(original)
-    def quick_handle_pubackcomp(self: Client, cmd: str) -> Any:
-        packet = self._in_packet["packet"]
-        reason = plain_reason(packet) if tracing.active and cmd == "PUBACK" and self.protocol == MQTTv5 else None
-        if reason is None:
-            return original(self, cmd)
-        mid = int.from_bytes(packet[:_PACKET_ID_BYTES])
-        self._easy_log(LogLevel.MQTT_LOG_DEBUG, "Received %s (Mid: %d)", cmd, mid)
-        with self._out_message_mutex:
-            if mid in self._out_messages:
-                return self._do_on_publish(mid, reason, plain_properties())
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
+    def quick_handle_pubackcomp(self: Client, cmd: Acknowledgement) -> Any:
+        return read_puback(self, cmd, original) if tracing.active else original(self, cmd)
 
     return quick_handle_pubackcomp
 
