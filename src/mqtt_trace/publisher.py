@@ -15,6 +15,7 @@ from paho.mqtt.properties import Properties
 
 from mqtt_trace import attributes as names
 from mqtt_trace import payload as json_payload
+from mqtt_trace._fallback import carry_in_payload
 from mqtt_trace._packing import PublishProperties
 from mqtt_trace._paho import report_refused_pubrec
 from mqtt_trace._pending import PublishOutcome
@@ -23,7 +24,7 @@ from mqtt_trace._publish_spans import PublishSpans
 from mqtt_trace._version import __version__
 from mqtt_trace.metrics import PublishMetrics
 from mqtt_trace.options import Options
-from mqtt_trace.propagation import context_to_user_properties, inject
+from mqtt_trace.propagation import inject
 
 
 class TracedPublisher:
@@ -152,8 +153,7 @@ class TracedPublisher:
             properties = inject(properties, context, options=self._options)
             return self._client.publish(topic, body, qos, retain, properties)
         if body is not None and self._options.json_fallback:
-            body = json_payload.add_context(body, context_to_user_properties(context, options=self._options))
-            span.set_attribute(names.BODY_SIZE, len(body))
+            body = carry_in_payload(span, body, context, self._options)
         # MQTT 3.1.1 sends no properties: these tell an instrumented client that the message has its span.
         properties = PublishProperties([], properties)
         return self._client.publish(topic, body, qos, retain, properties)

@@ -13,15 +13,15 @@ from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from mqtt_trace import attributes as names
 from mqtt_trace import payload as json_payload
+from mqtt_trace._fallback import carry_in_payload
 from mqtt_trace._packing import PublishProperties
 from mqtt_trace._paho import refused_pubrec
 from mqtt_trace._pending import PendingSpan
 from mqtt_trace._puback import Acknowledgement, read_puback
 from mqtt_trace._publish_spans import PublishSpans
 from mqtt_trace.instrumentation._tracing import Tracing
-from mqtt_trace.propagation import context_to_user_properties, extract, inject
+from mqtt_trace.propagation import extract, inject
 
 _log = logging.getLogger(__name__)
 
@@ -156,9 +156,7 @@ def _carry(
         return _PROPERTIES, inject(call.properties, context, options=options)
     if body is None or not options.json_fallback:
         return None
-    body = json_payload.add_context(body, context_to_user_properties(context, options=options))
-    pending.span.set_attribute(names.BODY_SIZE, len(body))
-    return _PAYLOAD, body
+    return _PAYLOAD, carry_in_payload(pending.span, body, context, options)
 
 
 def _parent(tracing: Tracing, properties: Properties | None) -> Context | None:
