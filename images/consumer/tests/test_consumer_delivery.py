@@ -81,6 +81,20 @@ def test_echo_away_pauses_and_nothing_is_given_up(
     assert len(consumer.said("resumed: echo is back")) == 1
 
 
+def test_a_reconnect_while_echo_is_away(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
+    """The readings that waited for echo come again on the new connection, and are processed when echo is back."""
+    broker = make_broker()
+    consumer = make_consumer(broker, ECHO_CONCURRENCY="4").start_ready()
+    echo.stop()
+    publish(broker, TOPIC, *numbered(20))
+    consumer.wait_status(paused=True, in_flight=20)
+    broker.restart()
+    consumer.wait_status(paused=True, in_flight=20 + 1)  # with the new connection's probe
+    echo.start()
+    consumer.wait_status(paused=False, processed=20, dead_lettered=0, in_flight=0)
+    assert set(echo.ids) == ids(20)
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_echo_that_asks_to_be_left_alone_pauses(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo, status: int

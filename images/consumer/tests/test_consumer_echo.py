@@ -143,5 +143,6 @@ def test_retry_after_is_a_number_or_a_date() -> None:
     assert retry_after("12") == 12
     assert 50 < retry_after(format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)) <= 60
     assert retry_after("Thu, 01 Jan 1970 00:00:00 GMT") == 0
-    for nonsense in ("", "soon", "-5", "1.5", "\N{SUPERSCRIPT TWO}"):
+    beyond = "Mon, 01 Jan 2024 00:00:00 +9999999999999999999999"
+    for nonsense in ("", "soon", "-5", "1.5", "\N{SUPERSCRIPT TWO}", beyond):
         assert retry_after(nonsense) == 0

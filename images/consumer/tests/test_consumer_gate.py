@@ -100,6 +100,43 @@ def test_other_errors_leave_the_gate_closed_for_the_next() -> None:
     asyncio.run(scenario())
 
 
+def test_somebody_finds_out_when_whoever_tried_has_left() -> None:
+    """When all that wait behind a closed gate have given up, one more is let through, and the others after it."""
+
+    async def scenario() -> None:
+        gate = Gate(QUICK)
+        echo = FlakyEcho(away(), KeyError("stale"))
+        with pytest.raises(KeyError):
+            await gate.call(echo.post)
+        passed: list[int] = []
+
+        async def come(number: int) -> None:
+            await gate.wait_passable()
+            passed.append(number)
+            assert gate.is_open or len(passed) == 1
+            await gate.call(echo.post)
+
+        await asyncio.wait_for(asyncio.gather(*(come(number) for number in range(3))), 10)
+        assert passed == [0, 1, 2]
+        assert gate.is_open
+
+    asyncio.run(scenario())
+
+
+def test_who_passes_without_a_call_lets_the_next_one_through() -> None:
+    """It may have nothing to ask echo for."""
+
+    async def scenario() -> None:
+        gate = Gate(QUICK)
+        echo = FlakyEcho(away(), KeyError("stale"))
+        with pytest.raises(KeyError):
+            await gate.call(echo.post)
+        await asyncio.wait_for(gate.wait_passable(), 10)
+        await asyncio.wait_for(gate.wait_passable(), 10)
+
+    asyncio.run(scenario())
+
+
 def test_one_bad_reading_does_not_keep_the_others_waiting() -> None:
     """When one payload makes echo fail each time, the calls behind it are tried in between."""
 

@@ -27,7 +27,10 @@ class Gate:
         self._turn = asyncio.Lock()
         self._open = asyncio.Event()
         self._closed = asyncio.Event()
+        self._passable = asyncio.Event()
         self._open.set()
+        self._passable.set()
+        self._trying = 0
         self._openings = 0
         self._failures = 0
         self._closed_at = 0.0
@@ -38,9 +41,13 @@ class Gate:
         """Whether echo is believed to answer."""
         return self._open.is_set()
 
-    async def wait_open(self) -> None:
-        """Return when it is open."""
-        await self._open.wait()
+    async def wait_passable(self) -> None:
+        """Return when it is open, or when nobody behind it is left to find out whether echo is back.
+
+        Whoever then goes on without a call lets the next one through.
+        """
+        while not self._passable.is_set():
+            await self._passable.wait()
 
     async def wait_closed(self) -> None:
         """Return when it is closed."""
@@ -66,6 +73,16 @@ class Gate:
 
     async def _call_in_turn(self, attempt: Callable[[], Awaitable[None]]) -> bool:
         """Try once when it is our turn, and return whether echo has taken it."""
+        self._trying += 1
+        self._passable.clear()
+        try:
+            return await self._try_in_turn(attempt)
+        finally:
+            self._trying -= 1
+            if self.is_open or not self._trying:
+                self._passable.set()
+
+    async def _try_in_turn(self, attempt: Callable[[], Awaitable[None]]) -> bool:
         async with self._turn:
             if self.is_open:
                 return False
@@ -85,6 +102,7 @@ class Gate:
         if not self.is_open:
             return
         self._open.clear()
+        self._passable.clear()
         self._closed.set()
         self._closed_at = self._loop.time()
         self._failures = 0
@@ -95,6 +113,7 @@ class Gate:
         self._openings += 1
         self._closed.clear()
         self._open.set()
+        self._passable.set()
         _log.info("resumed: echo is back after %.1f s", self._loop.time() - self._closed_at)
 
     def _postpone(self, error: EchoUnavailableError) -> None:

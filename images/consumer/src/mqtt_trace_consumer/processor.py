@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from paho.mqtt.client import MQTTMessage
+
 from mqtt_trace import TracedConsumer
 from mqtt_trace.aio import Backoff
 from mqtt_trace_consumer.acknowledger import Acknowledger, Delivery
@@ -59,7 +61,7 @@ class Processor:
 
     async def process(self, delivery: Delivery) -> None:
         """Process one delivery; whatever happens is recorded in its span, and nothing is raised."""
-        await self._gate.wait_open()
+        await self._gate.wait_passable()
         if not self._acknowledger.is_current(delivery):
             return
         try:
@@ -68,8 +70,7 @@ class Processor:
             return
         except (PoisonPayloadError, EchoRefusedError):
             pass  # dead-lettered
-        except Exception as error:  # noqa: BLE001 - whatever it is, the worker must go on
-            self._dead_letters.log(delivery.message, error, "could not be made")
+        except Exception:  # noqa: BLE001 - whatever it is, the worker must go on
             _log.exception("processing a message on %s failed", delivery.message.topic)
         self._acknowledger.settle(delivery)
 
@@ -82,10 +83,17 @@ class Processor:
             except StaleDeliveryError:
                 raise
             except Exception as error:
-                await self._dead_letters.publish(message, error, message_id)
+                await self._give_up(message, error, message_id)
                 raise
             self._metrics.processed()
             _log.info("processed message on %s", message.topic)
+
+    async def _give_up(self, message: MQTTMessage, error: Exception, message_id: str | None) -> None:
+        try:
+            await self._dead_letters.publish(message, error, message_id)
+        except Exception:  # noqa: BLE001 - whatever it is, the message must not be lost by it
+            self._dead_letters.log(message, error, "could not be made")
+            _log.exception("a dead letter for a message on %s failed", message.topic)
 
     async def _post(self, delivery: Delivery, message_id: str | None, poison: PoisonPayloadError | None) -> None:
         if poison is not None:
