@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -23,6 +24,8 @@ from mqtt_trace.options import Options, Relation
 from mqtt_trace.propagation import Extracted, MissingReason, extract
 from mqtt_trace.tolerant import topic_of
 from mqtt_trace.topics import Subscriptions
+
+_log = logging.getLogger(__name__)
 
 LinkAttributes = Callable[[MQTTMessage], Mapping[str, AttributeValue]]
 """More attributes for the link of a message in a batch."""
@@ -186,15 +189,25 @@ class ProcessSpan(AbstractContextManager[Span, None]):
     def __exit__(
         self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        """Nothing is raised: an error in tracing must not reach the program, nor take the place of its own."""
         del exc_type, traceback
+        otel_context.detach(self._token)
+        try:
+            self._describe(error)
+        except Exception:  # noqa: BLE001 - whatever it is, the program goes on
+            _log.exception("a process span does not say how processing ended")
+        try:
+            self._span.end()
+        except Exception:  # noqa: BLE001 - as above
+            _log.exception("a process span did not end")
+
+    def _describe(self, error: BaseException | None) -> None:
         if error is not None:
             self.fail(error)
-        otel_context.detach(self._token)
         attributes = self._metric_attributes
         if self._error_type is not None:
             attributes = {**attributes, names.ERROR_TYPE: self._error_type}
         self._metrics.duration.record(time.monotonic() - self._started, attributes)
-        self._span.end()
 
     def fail(self, error: BaseException) -> None:
         """Record an error that processing met, whether or not it goes on from there."""

@@ -130,6 +130,21 @@ class PublishSpans:
 
 
 def _end(metrics: PublishMetrics, pending: PendingSpan, outcome: PublishOutcome) -> None:
+    """End the span. An error in tracing must reach neither the program, nor paho's thread, nor other spans."""
+    try:
+        _describe(metrics, pending, outcome)
+    except Exception:  # noqa: BLE001 - whatever it is, the rest must go on
+        _log.exception("the span of packet id %d does not say how its publish ended", outcome.packet_id)
+    if pending.on_outcome is not None:
+        with trace.use_span(pending.span, record_exception=False, set_status_on_exception=False):
+            _report(outcome, pending.on_outcome)
+    try:
+        pending.span.end()
+    except Exception:  # noqa: BLE001 - as above
+        _log.exception("the span of packet id %d did not end", outcome.packet_id)
+
+
+def _describe(metrics: PublishMetrics, pending: PendingSpan, outcome: PublishOutcome) -> None:
     span = pending.span
     attributes = pending.metric_attributes
     if outcome.reason_code:
@@ -140,10 +155,6 @@ def _end(metrics: PublishMetrics, pending: PendingSpan, outcome: PublishOutcome)
         attributes = {**attributes, names.ERROR_TYPE: outcome.error_type}
     metrics.sent.add(1, attributes)
     metrics.duration.record(time.monotonic() - pending.started, attributes)
-    if pending.on_outcome is not None:
-        with trace.use_span(span, record_exception=False, set_status_on_exception=False):
-            _report(outcome, pending.on_outcome)
-    span.end()
 
 
 def _report(outcome: PublishOutcome, on_outcome: Callable[[PublishOutcome], None]) -> None:

@@ -6,11 +6,14 @@ MQTT 3.1.1 has no user properties. This couples the transport to the payload's s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 Payload = str | bytes | bytearray | int | float | None
 
 KEY = "_trace"
+
+_WHITESPACE = b" \t\n\r"
+"""Of JSON (RFC 8259, section 2)."""
 
 
 def as_bytes(payload: Payload) -> bytes | None:
@@ -29,11 +32,18 @@ def as_bytes(payload: Payload) -> bytes | None:
 
 
 def add_context(payload: bytes, user_properties: Iterable[tuple[str, str]]) -> bytes:
-    """Return the payload with the context in it; a payload that is not a JSON object is returned as it is."""
+    """Return the payload with the context in it; a payload that is not a JSON object is returned as it is.
+
+    The rest of the object stays as it was written, with every digit of its numbers, unless a context in it is replaced.
+    """
     document = _object(payload)
     if document is None:
         return payload
-    return json.dumps({**document, KEY: dict(user_properties)}, separators=(",", ":")).encode()
+    context = dict(user_properties)
+    if KEY in document:
+        return _packed({**document, KEY: context})
+    rest = payload.rstrip(_WHITESPACE).removesuffix(b"}")
+    return rest + (b"," if document else b"") + _packed({KEY: context}).removeprefix(b"{")
 
 
 def read_context(payload: bytes | bytearray) -> list[tuple[str, str]]:
@@ -45,9 +55,14 @@ def read_context(payload: bytes | bytearray) -> list[tuple[str, str]]:
     return [(name, value) for name, value in carried.items() if isinstance(value, str)]
 
 
+def _packed(document: Mapping[str, object]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
 def _object(payload: bytes | bytearray) -> dict[str, object] | None:
+    """The object of a payload in UTF-8, as JSON has to be (RFC 8259, section 8.1)."""
     try:
-        document = json.loads(payload)
+        document = json.loads(payload.decode())
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None

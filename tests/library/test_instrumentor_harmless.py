@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.propagate import get_global_textmap
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
 from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -20,7 +20,6 @@ from mqtt_trace.instrumentation import PahoMqttInstrumentor
 
 Instrument = Callable[..., None]
 
-UNPATCHED = dict(vars(Client))
 TRACE_CONTEXT = {"traceparent", "tracestate", "baggage"}
 """What is replaced in a message that is passed on with its context."""
 
@@ -227,3 +226,30 @@ def test_a_propagator_that_raises_costs_no_message(
     PahoMqttInstrumentor().uninstrument()
     assert [span.name for span in recorded.spans] == ["publish failing/x"]
     assert caplog.text.count("carries no context") == 1
+
+
+class Unending(SpanProcessor):
+    """A span processor with an error in it."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Fail, as no processor should."""
+        raise RuntimeError(f"cannot end {span.name}")
+
+
+def test_a_span_that_cannot_end_costs_no_message(instrument: Instrument, caplog: pytest.LogCaptureFixture) -> None:
+    """Publishing and receiving go on, what a callback raises reaches the program, and the log tells."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(Unending())
+    instrument(tracer_provider=provider)
+    client = new_client()
+
+    def on_message(*_: object) -> None:
+        raise KeyError("own")
+
+    client.on_message = on_message
+    message = MQTTMessage(topic=b"failing/x")
+    message.properties = Properties(PacketTypes.PUBLISH)
+    with pytest.raises(KeyError, match="own"):
+        client._handle_on_message(message)  # noqa: SLF001 - a message as it comes from the network
+    assert client.publish("failing/x", "x", 0).rc == MQTTErrorCode.MQTT_ERR_NO_CONN
+    assert caplog.text.count("did not end") == 2

@@ -9,13 +9,19 @@ from typing import Any
 import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
 from mqtt_trace.instrumentation import PahoMqttInstrumentor
 
 Instrument = Callable[..., None]
 
-UNPATCHED = dict(vars(Client))
+UNPATCHED = dict(vars(Client)), dict(vars(Properties))
+
+
+def patched() -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the classes that instrumentation changes consist of now."""
+    return dict(vars(Client)), dict(vars(Properties))
 
 
 def new_client(protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5) -> Client:
@@ -52,12 +58,12 @@ def test_uninstrument_restores_everything(instrument: Instrument, recorded: Any)
     old, new = new_client(), new_client()
     attributes = [set(vars(old)), set(vars(new))]
     instrument()
-    assert dict(vars(Client)) != UNPATCHED
+    assert all(now != before for now, before in zip(patched(), UNPATCHED, strict=True))
     for client in (old, new):
         client.publish("restored/x", "x", 1)
     assert recorded.spans == ()
     PahoMqttInstrumentor().uninstrument()
-    assert dict(vars(Client)) == UNPATCHED
+    assert patched() == UNPATCHED
     assert [set(vars(old)), set(vars(new))] == attributes
     assert [span.attributes["error.type"] for span in recorded.spans] == ["closed", "closed"]
     old.publish("restored/x", "x", 1)
