@@ -54,7 +54,7 @@ def install(console: Console, kubectl: Kubectl) -> None:
     console.print(f"installing the chart as {RELEASE}")
     helm("upgrade", "--install", RELEASE, str(CHART), "--create-namespace", "--wait", "--timeout", "10m")
     if was_there and loaded:  # an image that has the same name as before restarts nothing
-        workloads = ["deployment,statefulset", "--selector", f"app.kubernetes.io/instance={RELEASE}"]
+        workloads = ["deployment,statefulset", "--selector", "app.kubernetes.io/part-of=mqtt-trace"]
         kubectl("rollout", "restart", *workloads)
         kubectl("rollout", "status", *workloads, "--timeout=300s")
 

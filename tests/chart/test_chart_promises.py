@@ -203,6 +203,13 @@ def test_what_is_given_rolls_the_pods_that_use_it(render: Render) -> None:
     )
 
 
+def test_a_new_secret_of_scout_sim_rolls_the_collector(render: Render) -> None:
+    """It would go on with the old one, which is refused."""
+    one, two = render("scoutSim.clientSecret=one"), render("scoutSim.clientSecret=two")
+    for name in ("otel-collector", "scout-sim"):
+        assert pod_annotations(one, "StatefulSet", name) != pod_annotations(two, "StatefulSet", name)
+
+
 def test_a_change_of_the_brokers_configuration_rolls_it(render: Render) -> None:
     """With TLS it listens elsewhere, and so it has to start again."""
     plain, tls = render(*PASSWORDS), render(*PASSWORDS, "broker.tls.enabled=true")
