@@ -71,6 +71,18 @@ def test_a_deleted_fleet_leaves_nothing(release: Release, make_fleet: Callable[[
     assert not exists(release.kubectl, "fleet/fleeting")
 
 
+def test_a_fleet_that_follows_at_once_is_ready_by_its_own_pods(make_fleet: Callable[[str], SensorFleet]) -> None:
+    """What the deleted fleet of its name left, and still goes, counts for nothing."""
+    fleet = make_fleet("hasty")
+    fleet.apply(3)
+    fleet.wait_ready(3)
+    before = fleet.pod_uids()
+    fleet.kubectl("delete", f"fleet/{fleet.name}", "--wait=false")
+    fleet.apply(3)
+    fleet.kubectl("wait", f"fleet/{fleet.name}", "--for=condition=Ready", "--timeout=180s")
+    assert not before.items() & fleet.pod_uids().items()
+
+
 def test_a_fleet_can_be_deleted_without_the_operator(
     release: Release, stop_operator: Callable[[], None], make_fleet: Callable[[str], SensorFleet]
 ) -> None:

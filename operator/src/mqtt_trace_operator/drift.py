@@ -5,6 +5,7 @@ from decimal import Decimal
 from enum import Enum, auto
 from typing import Any
 
+from lightkube.resources.core_v1 import Pod
 from lightkube.utils.quantity import parse_quantity
 
 from mqtt_trace_operator.fleet import KIND, Fleet, Object
@@ -35,12 +36,24 @@ def state_of(live: Object | None, wanted: Object, fleet: Fleet) -> Child:
     if live is None:
         return Child.MISSING
     controller = _controller(live)
-    if controller.get("uid") == fleet.uid:
+    if is_own(live, fleet):
         leaving = live["metadata"].get("deletionTimestamp") is not None
         return Child.LEAVING if leaving else Child.CURRENT if contains(live, wanted) else Child.DRIFTED
     if (controller.get("kind"), controller.get("name")) == (KIND, fleet.name):
         return Child.LEAVING
     return Child.FOREIGN
+
+
+def is_own(child: Object, fleet: Fleet) -> bool:
+    """Whether a child is this fleet's, and not one of another fleet of its name."""
+    return bool(_controller(child).get("uid") == fleet.uid)
+
+
+def is_made_by(pod: Pod, stateful_set: Object) -> bool:
+    """Whether a pod is this StatefulSet's, and not one of another StatefulSet of its name."""
+    references = (pod.metadata.ownerReferences if pod.metadata else None) or []
+    uid = stateful_set["metadata"]["uid"]
+    return any(reference.controller and reference.uid == uid for reference in references)
 
 
 def contains(live: Any, wanted: Any) -> bool:

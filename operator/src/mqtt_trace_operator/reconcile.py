@@ -12,7 +12,7 @@ from lightkube.resources.core_v1 import Pod
 
 from mqtt_trace_operator.children import Manifest, PodTemplate, config_map, stateful_set
 from mqtt_trace_operator.cluster import FIELD_MANAGER, Cluster
-from mqtt_trace_operator.drift import Child, state_of
+from mqtt_trace_operator.drift import Child, is_made_by, is_own, state_of
 from mqtt_trace_operator.fleet import Fleet, InvalidFleetError, Object
 from mqtt_trace_operator.nudge import nudge_for
 from mqtt_trace_operator.sensors import Sensors
@@ -137,8 +137,9 @@ class Reconciler:
         return live, None
 
     async def _observe(self, fleet: Fleet, children: list[Object | None], blocked: Trouble | None) -> Observed:
-        configuration, pods_of = children
-        pods = await self._cluster.pods(fleet)
+        # What a deleted fleet of the same name left is about to go.
+        configuration, pods_of = (child if child and is_own(child, fleet) else None for child in children)
+        pods = [pod for pod in await self._cluster.pods(fleet) if pods_of and is_made_by(pod, pods_of)]
         reports = await self._sensors.reports(pods)
         applied = Applied.of(configuration)
         trouble = of_pods(pods, self._now())
