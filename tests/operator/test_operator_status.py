@@ -119,6 +119,21 @@ def test_a_paused_fleet_says_so_and_counts_what_is_there(
     assert found["Reconciling"] == ("False", "Paused", "")
 
 
+@pytest.mark.parametrize(
+    ("paused", "message", "reconciling"),
+    [(True, "paused: nothing applied yet", "False"), (False, "nothing applied yet", "True")],
+)
+def test_a_fleet_of_which_nothing_was_applied_is_not_ready(
+    make_fleet: MakeFleet, paused: bool, message: str, reconciling: str
+) -> None:
+    """It has no sensor that is not connected, but nobody was told of one."""
+    observed = Observed()
+    assert not observed.settled
+    found = conditions(status_of(make_fleet(paused=paused), observed, {}, NOW))
+    assert found["Ready"] == ("False", "NotApplied", message)
+    assert found["Reconciling"][0] == reconciling
+
+
 def test_a_condition_keeps_its_time_while_it_stays(make_fleet: MakeFleet, observe: Callable[..., Observed]) -> None:
     """The time is that of the last transition, not of the last look; a status that says the same is equal."""
     fleet, later = make_fleet(), NOW + timedelta(minutes=1)

@@ -81,6 +81,11 @@ class Observed:
         )
 
     @property
+    def complete(self) -> bool:
+        """Whether pods were told of sensors, maybe of none, and all of these are connected."""
+        return self.applied.generation > 0 and self.connected == self.applied.replicas
+
+    @property
     def behind(self) -> list[Pod]:
         """Pods that work by a fleet file older than the one applied."""
         return [
@@ -92,7 +97,7 @@ class Observed:
     @property
     def settled(self) -> bool:
         """Whether nothing is left to happen by itself."""
-        return self.blocked is None and self.rolled_out and not self.behind and self.connected == self.applied.replicas
+        return self.blocked is None and self.rolled_out and not self.behind and self.complete
 
 
 def status_of(fleet: Fleet, observed: Observed, former: Mapping[str, Any], now: datetime) -> Status:
@@ -159,11 +164,10 @@ def _verdict(fleet: Fleet, observed: Observed) -> _Verdict:
     if observed.blocked is not None:
         return _stalled(observed.blocked)
     why = _why(fleet, observed)
-    ready = observed.connected == observed.applied.replicas
     reconciling = (True, why)
     if fleet.spec.paused or observed.settled:
         reconciling = (False, Trouble("Paused" if fleet.spec.paused else "Settled", ""))
-    return _Verdict((ready, why), reconciling, (False, Trouble("NotStalled", "")))
+    return _Verdict((observed.complete, why), reconciling, (False, Trouble("NotStalled", "")))
 
 
 def _why(fleet: Fleet, observed: Observed) -> Trouble:
@@ -171,7 +175,9 @@ def _why(fleet: Fleet, observed: Observed) -> Trouble:
     paused = "paused: " if fleet.spec.paused else ""
     if observed.trouble is not None and not observed.settled:
         return Trouble(observed.trouble.reason, paused + observed.trouble.message)
-    if connected == replicas:
+    if observed.applied.generation == 0:
+        return Trouble("NotApplied", f"{paused}nothing applied yet")
+    if observed.complete:
         return Trouble("Connected", f"{paused}{_count(connected)} connected")
     return Trouble("Connecting", f"{paused}{connected} of {_count(replicas)} connected")
 

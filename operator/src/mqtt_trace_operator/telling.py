@@ -14,7 +14,7 @@ from mqtt_trace_operator.workers import Key, Reconcile
 
 _logger = logging.getLogger(__name__)
 
-_EXPECTED = {"Connected", "Connecting"}
+_EXPECTED = {"Connected", "Connecting", "NotApplied"}
 """Reasons of `Ready` that ask nobody to do something."""
 
 

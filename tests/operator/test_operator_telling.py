@@ -1,0 +1,38 @@
+"""What a fleet's owner is told by Events."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import kopf
+import pytest
+from mqtt_trace_operator.reconcile import Outcome, Record
+from mqtt_trace_operator.telling import told
+from mqtt_trace_operator.workers import Key, Reconcile
+from opentelemetry.trace import NoOpTracer
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [("Connected", "Normal"), ("Connecting", "Normal"), ("NotApplied", "Normal"), ("ImagePullBackOff", "Warning")],
+)
+def test_only_what_asks_for_somebody_is_a_warning(monkeypatch: pytest.MonkeyPatch, reason: str, kind: str) -> None:
+    """Waiting is normal, and so is what the owner asked for."""
+    events: list[tuple[str, str, str]] = []
+
+    def tell(kind: str) -> Any:
+        return lambda _fleet, *, reason, message: events.append((kind, reason, message))
+
+    monkeypatch.setattr(kopf, "info", tell("Normal"))
+    monkeypatch.setattr(kopf, "warn", tell("Warning"))
+
+    async def reconcile(_namespace: str, _name: str) -> Record:
+        return Record(ready={"reason": reason, "message": "words"}, fleet={}, outcome=Outcome.SETTLED)
+
+    assert asyncio.run(_await(told(reconcile, NoOpTracer()))) is Outcome.SETTLED
+    assert events == [(kind, reason, "words")]
+
+
+async def _await(reconcile: Reconcile) -> Outcome:
+    return await reconcile(Key("iot", "demo"))
