@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from e2e import evidence
-from e2e.release import Release
+from e2e.reconciling import Fleets
+from e2e.release import Release, until
 from local import cluster
 from local.commands import CommandError, Helm, Kubectl, need
 from local.forward import PortForward
@@ -88,6 +89,22 @@ def open_scout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[R
 def scout(release: Release, open_scout: Callable[[Release], Scout]) -> Scout:
     """The query API of the installed chart's scout-sim."""
     return open_scout(release)
+
+
+@pytest.fixture(scope="session")
+def unattended(release: Release, make_namespace: Callable[[str], Kubectl]) -> Kubectl:
+    """A namespace that no operator looks after, in a cluster that knows fleets."""
+    assert release.kubectl("get", "crd", "sensorfleets.mqtt-trace.io", "--output=name")
+    return make_namespace(f"{NAMESPACE}-reconcile")
+
+
+@pytest.fixture
+def fleets(unattended: Kubectl) -> Iterator[Fleets]:
+    """The fleets in it; when the test ends, nothing of theirs is left."""
+    yield Fleets(unattended)
+    unattended("delete", "fleet", "--all", "--wait")
+    unattended("delete", "resourcequota", "--all", "--wait")
+    until(lambda: not unattended("get", "statefulset,pod", "--output=name"), 120, "the children are gone")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -28,15 +28,20 @@ _CONTAINER = {
     "env": [{"name": "LOG_LEVEL", "value": "INFO"}],
     "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
 }
-_TEMPLATE = {
-    "metadata": {"labels": {"app.kubernetes.io/component": "fleet"}},
-    "spec": {
-        "automountServiceAccountToken": False,
-        "terminationGracePeriodSeconds": 0,
-        "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [_CONTAINER],
-    },
+_SPEC: dict[str, Any] = {
+    "automountServiceAccountToken": False,
+    "terminationGracePeriodSeconds": 0,
+    "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
+    "containers": [_CONTAINER],
 }
+_TEMPLATE = {"metadata": {"labels": {"app.kubernetes.io/component": "fleet"}}, "spec": _SPEC}
+
+
+def with_volume(volume: dict[str, Any]) -> PodTemplate:
+    """Return the pods of fleets with a volume that their container mounts."""
+    # Kubelet leaves volumes alone that no container mounts.
+    container = {**_CONTAINER, "volumeMounts": [{"name": volume["name"], "mountPath": "/volume"}]}
+    return PodTemplate({**_TEMPLATE, "spec": {**_SPEC, "containers": [container], "volumes": [volume]}}, _PORT)
 
 
 @dataclass

@@ -1,33 +1,15 @@
 """One reconcile of a fleet against the real API server, whatever was there before and happens meanwhile."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from mqtt_trace_operator.reconcile import Outcome
 
 from e2e.reconciling import Fleets
-from e2e.release import Release, until
+from e2e.release import until
 from local.commands import CommandError, Kubectl
-
-NAMESPACE = "mqtt-trace-e2e-reconcile"
-
-
-@pytest.fixture(scope="module")
-def namespace(release: Release, make_namespace: Callable[[str], Kubectl]) -> Kubectl:
-    """A namespace that no operator looks after, in a cluster that knows fleets."""
-    assert release.kubectl("get", "crd", "sensorfleets.mqtt-trace.io", "--output=name")
-    return make_namespace(NAMESPACE)
-
-
-@pytest.fixture
-def fleets(namespace: Kubectl) -> Iterator[Fleets]:
-    """The fleets in it; when the test ends, nothing of theirs is left."""
-    yield Fleets(namespace)
-    namespace("delete", "fleet", "--all", "--wait")
-    namespace("delete", "resourcequota", "--all", "--wait")
-    until(lambda: not namespace("get", "statefulset,pod", "--output=name"), 120, "the children are gone")
 
 
 def versions(fleets: Fleets) -> list[str]:
@@ -66,9 +48,8 @@ def test_a_new_fleet_gets_its_children(fleets: Fleets) -> None:
     status = fleet["status"]
     assert (status["replicas"], status["readyReplicas"], status["observedGeneration"]) == (3, 0, 1)
     assert "finalizers" not in fleet["metadata"]
-    scale = json.loads(
-        fleets.kubectl("get", "--raw", f"/apis/mqtt-trace.io/v1alpha1/namespaces/{NAMESPACE}/sensorfleets/demo/scale")
-    )
+    path = f"/apis/mqtt-trace.io/v1alpha1/namespaces/{fleets.kubectl.namespace}/sensorfleets/demo/scale"
+    scale = json.loads(fleets.kubectl("get", "--raw", path))
     assert scale["status"] == {"replicas": 3, "selector": "mqtt-trace.io/fleet=demo"}
 
 
@@ -206,7 +187,7 @@ def test_a_fleet_that_is_deleted_meanwhile_is_no_error(fleets: Fleets, number: i
 
 def test_a_namespace_that_ends_meanwhile_is_no_error(make_namespace: Callable[[str], Kubectl]) -> None:
     """The API server refuses everything new in it."""
-    kubectl = make_namespace(f"{NAMESPACE}-ending")
+    kubectl = make_namespace("mqtt-trace-e2e-ending")
     fleets = Fleets(kubectl)
     fleets.apply()
     kubectl("create", "configmap", "last")
@@ -259,45 +240,6 @@ def test_a_paused_fleet_stays_as_it_is(fleets: Fleets) -> None:
     fleets.apply(replicas=9)
     fleets.reconcile()
     assert (fleets.fleet_file()["replicas"], fleets.get("statefulset")["spec"]["replicas"]) == (9, 5)
-
-
-def test_an_image_that_is_not_there_shows(fleets: Fleets) -> None:
-    """With the name of a pod, in the message that `kubectl get fleet` prints."""
-    fleets.apply()
-    message = fleets.reconcile_until("Ready", "ImagePullBackOff")["message"]
-    assert message.startswith("demo-0 and 1 more: cannot pull image mqtt-trace-nowhere:1: ")
-    assert message in fleets.kubectl("get", "fleet", "demo")
-
-
-def test_a_pod_without_a_place_shows(fleets: Fleets) -> None:
-    """As the scheduler says it."""
-    fleets.apply(replicas=1, resources={"requests": {"cpu": "9000"}})
-    condition = fleets.reconcile_until("Ready", "Unschedulable")
-    assert condition["message"].startswith("demo-0: cannot be scheduled: ")
-    assert "Insufficient cpu" in condition["message"]
-
-
-def test_a_quota_that_pods_exceed_shows_until_it_does_not_matter(fleets: Fleets) -> None:
-    """There is no pod to name; when fewer pods are wanted, nothing is said of it any more."""
-    fleets.kubectl("create", "quota", "few", "--hard=pods=1")
-    fleets.apply()
-    condition = fleets.reconcile_until("Ready", "FailedCreate")
-    assert "cannot be created: forbidden: exceeded quota: few" in condition["message"]
-    fleets.kubectl("scale", "fleet/demo", "--replicas=2")
-    fleets.reconcile_until("Ready", "ImagePullBackOff")
-
-
-def test_a_child_that_the_api_server_refuses_stalls_the_fleet(fleets: Fleets) -> None:
-    """With its words: what the schema cannot know."""
-    resources = {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}
-    fleets.apply(resources=resources)
-    fleets.reconcile()
-    stalled = fleets.condition("Stalled")
-    assert (stalled["status"], stalled["reason"]) == ("True", "Refused")
-    assert "must be less than or equal to memory limit" in stalled["message"]
-    fleets.apply()
-    fleets.reconcile()
-    assert fleets.condition("Stalled")["status"] == "False"
 
 
 def test_what_may_not_change_is_refused_in_words(fleets: Fleets) -> None:

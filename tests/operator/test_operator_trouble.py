@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 from lightkube.resources.core_v1 import Event, Pod
-from mqtt_trace_operator.trouble import Trouble, of_creation, of_pods
+from mqtt_trace_operator.trouble import Trouble, held_up, of_creation, of_mounts, of_pods
 
 MakePod = Callable[..., Pod]
 
@@ -123,7 +123,7 @@ def test_a_pod_that_is_leaving_is_in_no_trouble(make_pod: MakePod) -> None:
 
 
 def event(reason: str, message: str, seconds: float) -> Event:
-    """An event of a StatefulSet so many seconds after NOW."""
+    """An event so many seconds after NOW."""
     told = Event.from_dict(
         {
             "metadata": {},
@@ -162,6 +162,82 @@ def test_a_quota_that_pods_exceed_is_named() -> None:
 def test_what_was_said_before_is_stale(events: list[Event]) -> None:
     """A failure that is older than the last change, or that a success followed, is none any more."""
     assert of_creation(events, NOW) is None
+
+
+def starting(*states: dict[str, Any], seconds: float = 6) -> dict[str, Any]:
+    """The status of a pod that kubelet took so many seconds before NOW."""
+    containers = [container(state) for state in states]
+    return {"startTime": (NOW - timedelta(seconds=seconds)).isoformat(), "containerStatuses": containers}
+
+
+def test_a_pod_that_waits_longer_than_for_its_volumes_is_held_up(make_pod: MakePod) -> None:
+    """The first of them is enough to ask."""
+    creating = starting(waiting("ContainerCreating"))
+    pods = [make_pod(0, **starting({"running": {}})), make_pod(1, **creating), make_pod(2, **creating)]
+    assert held_up(pods, NOW) is pods[1]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {},
+        {"startTime": (NOW - timedelta(minutes=1)).isoformat()},
+        {"containerStatuses": [container(waiting("ContainerCreating"))]},
+        starting(waiting("ContainerCreating"), seconds=4),
+        starting(waiting("PodInitializing")),
+        starting({"running": {}}),
+        starting({}),
+    ],
+)
+def test_a_pod_that_only_starts_is_not_held_up(make_pod: MakePod, status: dict[str, Any]) -> None:
+    """Most pods wait for their volumes for a moment, and nobody has to read their events."""
+    assert held_up([make_pod(**status)], NOW) is None
+
+
+def test_a_pod_that_is_leaving_is_not_held_up(make_pod: MakePod) -> None:
+    """Whatever it waited for, it does no more."""
+    pod = make_pod(**starting(waiting("ContainerCreating")))
+    assert pod.metadata
+    pod.metadata.deletionTimestamp = NOW
+    assert held_up([pod], NOW) is None
+
+
+MOUNT = 'MountVolume.SetUp failed for volume "ca" : secret "x" not found'
+TIMEOUT = "Unable to attach or mount volumes: unmounted volumes=[ca]: timed out waiting for the condition"
+
+
+@pytest.mark.parametrize(
+    ("events", "message"),
+    [
+        (
+            [event("FailedMount", MOUNT, -3), event("Scheduled", "", -9)],
+            'demo-0: MountVolume.SetUp failed for volume "ca": secret "x" not found',
+        ),
+        (
+            [event("FailedMount", TIMEOUT, 0), event("FailedMount", MOUNT, -3)],
+            'demo-0: MountVolume.SetUp failed for volume "ca": secret "x" not found',
+        ),
+        ([event("FailedMount", TIMEOUT, 0)], f"demo-0: {TIMEOUT}"),
+        ([event("FailedMount", "x" * 999, 0)], f"demo-0: {'x' * 231}…"),
+    ],
+)
+def test_a_volume_that_cannot_be_mounted_is_named(make_pod: MakePod, events: list[Event], message: str) -> None:
+    """With its cause in a line, also after kubelet has said that it waited in vain."""
+    assert of_mounts(make_pod(), events) == Trouble("FailedMount", message)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [],
+        [event("Scheduled", "", -9)],
+        [event("FailedMount", MOUNT, -3), event("Pulling", "", -1)],
+        [event("Pulling", "", -3), event("FailedMount", MOUNT, -3)],
+    ],
+)
+def test_a_volume_that_is_mounted_meanwhile_is_no_trouble(make_pod: MakePod, events: list[Event]) -> None:
+    """The pod pulls its image then, which may take long; the event may be of the same second."""
+    assert of_mounts(make_pod(), events) is None
 
 
 def test_a_long_message_is_cut_to_a_line(make_pod: MakePod) -> None:

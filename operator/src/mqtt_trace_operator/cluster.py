@@ -111,12 +111,12 @@ class Cluster:
             found = self._client.list(Pod, namespace=fleet.namespace, labels={f"{GROUP}/fleet": fleet.name})
             return [pod async for pod in found]
 
-    async def events(self, fleet: Fleet, stateful_set_uid: str) -> list[Event]:
-        """The Events of a fleet's StatefulSet."""
+    async def events(self, namespace: str, kind: str, uid: str) -> list[Event]:
+        """The Events of an object."""
         async with self._turns:
             self.reads += 1
-            about: FieldSelector = {"involvedObject.kind": "StatefulSet", "involvedObject.uid": stateful_set_uid}
-            return [event async for event in self._client.list(Event, namespace=fleet.namespace, fields=about)]
+            about: FieldSelector = {"involvedObject.kind": kind, "involvedObject.uid": uid}
+            return [event async for event in self._client.list(Event, namespace=namespace, fields=about)]
 
     async def nudge(self, namespace: str, pod: str, value: str) -> None:
         """Annotate a pod, so that kubelet looks at it now. A pod that is gone is none of our business."""

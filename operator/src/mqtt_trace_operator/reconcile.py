@@ -16,8 +16,8 @@ from mqtt_trace_operator.drift import Child, is_made_by, is_own, state_of
 from mqtt_trace_operator.fleet import Fleet, InvalidFleetError, Object
 from mqtt_trace_operator.nudge import nudge_for
 from mqtt_trace_operator.sensors import Sensors
-from mqtt_trace_operator.status import Applied, Observed, name_of, ready_condition, status_of, status_of_invalid
-from mqtt_trace_operator.trouble import Trouble, of_creation, of_pods
+from mqtt_trace_operator.status import Applied, Observed, name_of, ready_condition, status_of, status_of_invalid, uid_of
+from mqtt_trace_operator.trouble import Trouble, held_up, of_creation, of_mounts, of_pods
 
 _CHANGED_MEANWHILE = {404, 409}
 """Not found, and conflict: the next look finds what is there then."""
@@ -142,11 +142,21 @@ class Reconciler:
         pods = [pod for pod in await self._cluster.pods(fleet) if pods_of and is_made_by(pod, pods_of)]
         reports = await self._sensors.reports(pods)
         applied = Applied.of(configuration)
-        trouble = of_pods(pods, self._now())
-        if trouble is None and pods_of is not None and len(pods) < applied.pods:
-            events = await self._cluster.events(fleet, pods_of["metadata"]["uid"])
-            trouble = of_creation(events, _applied_at(pods_of))
+        trouble = await self._trouble(fleet, pods_of, applied, pods)
         return Observed(applied, pods, reports, _is_rolled_out(pods_of, applied, pods), trouble, blocked)
+
+    async def _trouble(
+        self, fleet: Fleet, stateful_set: Object | None, applied: Applied, pods: list[Pod]
+    ) -> Trouble | None:
+        """Read Events only of what the pods' own status does not tell: a settled fleet needs none."""
+        trouble = of_pods(pods, self._now())
+        if trouble is None and stateful_set is not None and len(pods) < applied.pods:
+            events = await self._cluster.events(fleet.namespace, "StatefulSet", stateful_set["metadata"]["uid"])
+            trouble = of_creation(events, _applied_at(stateful_set))
+        if trouble is None and (pod := held_up(pods, self._now())) is not None:
+            events = await self._cluster.events(fleet.namespace, "Pod", uid_of(pod))
+            trouble = of_mounts(pod, events)
+        return trouble
 
     async def _nudge(self, fleet: Fleet, observed: Observed, record: Record) -> None:
         if fleet.spec.paused:

@@ -141,6 +141,11 @@ def name_of(pod: Pod) -> str:
     return (pod.metadata.name if pod.metadata else None) or ""
 
 
+def uid_of(pod: Pod) -> str:
+    """A pod's uid, which no other pod of its name has."""
+    return (pod.metadata.uid if pod.metadata else None) or ""
+
+
 def index_of(pod: Pod) -> int | None:
     """A pod's ordinal in its StatefulSet."""
     index = ((pod.metadata.labels if pod.metadata else None) or {}).get(_INDEX, "")

@@ -10,6 +10,8 @@ from lightkube.resources.core_v1 import Event, Pod
 _PULL = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable"}
 _WAITING = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _FAILED_CREATE = "FailedCreate"
+_FAILED_MOUNT = "FailedMount"
+_MOUNTED_WITHIN = timedelta(seconds=5)
 _LONGEST_BACK_OFF = timedelta(minutes=6)
 """A little more than kubelet waits at most before it starts a container again."""
 
@@ -50,13 +52,40 @@ def of_creation(events: Iterable[Event], since: datetime | None) -> Trouble | No
         events: Those of the StatefulSet, of any reason.
         since: When what is wanted changed last: what was said of the former does not count.
     """
-    told = sorted(
-        ((when, event) for event in events if (when := _when(event)) is not None and (since is None or when >= since)),
-        key=lambda item: item[0],
-    )
-    if not told or told[-1][1].reason != _FAILED_CREATE:
+    told = [event for when, event in _in_order(events) if since is None or when >= since]
+    if not told or told[-1].reason != _FAILED_CREATE:
         return None
-    return Trouble(_FAILED_CREATE, _cut(_cause_of_failed_create(told[-1][1].message or "")))
+    return Trouble(_FAILED_CREATE, _cut(_cause_of_failed_create(told[-1].message or "")))
+
+
+def held_up(pods: Iterable[Pod], now: datetime) -> Pod | None:
+    """The first pod that waits for longer than it takes to mount volumes: its status does not say for what."""
+    return next((pod for pod in pods if not _is_leaving(pod) and _is_held_up(pod, now)), None)
+
+
+def of_mounts(pod: Pod, events: Iterable[Event]) -> Trouble | None:
+    """Why a pod's volumes cannot be mounted, by the events of the pod: a Secret is missing, or a key of it.
+
+    Args:
+        pod: The pod.
+        events: Those of the pod, of any reason.
+    """
+    told = [event for _, event in _in_order(events)]
+    if not told or told[-1].reason != _FAILED_MOUNT:
+        return None
+    failures = [event.message or "" for event in told if event.reason == _FAILED_MOUNT]
+    # Every other minute kubelet says that it has waited in vain, and not for what.
+    causes = [message for message in failures if message.startswith("MountVolume")]
+    message = (causes or failures)[-1].replace('" : ', '": ')
+    return Trouble(_FAILED_MOUNT, _cut(f"{_name(pod)}: {message}"))
+
+
+def _is_held_up(pod: Pod, now: datetime) -> bool:
+    status = pod.status
+    if status is None or status.startTime is None or now - status.startTime < _MOUNTED_WITHIN:
+        return False
+    states = [container.state for container in status.containerStatuses or []]
+    return any(state and state.waiting and state.waiting.reason == "ContainerCreating" for state in states)
 
 
 def _of_pod(pod: Pod, now: datetime) -> Trouble | None:
@@ -111,6 +140,12 @@ def _when(event: Event) -> datetime | None:
     if event.series is not None and event.series.lastObservedTime is not None:
         return event.series.lastObservedTime
     return event.lastTimestamp or event.eventTime
+
+
+def _in_order(events: Iterable[Event]) -> list[tuple[datetime, Event]]:
+    told = [(when, event) for event in events if (when := _when(event)) is not None]
+    # Times are whole seconds: nothing fails to be mounted any more when the same one saw the pod go on.
+    return sorted(told, key=lambda item: (item[0], item[1].reason != _FAILED_MOUNT))
 
 
 def _cause_of_failed_create(message: str) -> str:

@@ -1,0 +1,52 @@
+"""What keeps pods of a fleet from running is what the fleet says, in the words of whoever knows it."""
+
+from e2e.reconciling import Fleets, with_volume
+
+
+def test_an_image_that_is_not_there_shows(fleets: Fleets) -> None:
+    """With the name of a pod, in the message that `kubectl get fleet` prints."""
+    fleets.apply()
+    message = fleets.reconcile_until("Ready", "ImagePullBackOff")["message"]
+    assert message.startswith("demo-0 and 1 more: cannot pull image mqtt-trace-nowhere:1: ")
+    assert message in fleets.kubectl("get", "fleet", "demo")
+
+
+def test_a_pod_without_a_place_shows(fleets: Fleets) -> None:
+    """As the scheduler says it."""
+    fleets.apply(replicas=1, resources={"requests": {"cpu": "9000"}})
+    condition = fleets.reconcile_until("Ready", "Unschedulable")
+    assert condition["message"].startswith("demo-0: cannot be scheduled: ")
+    assert "Insufficient cpu" in condition["message"]
+
+
+def test_a_volume_that_cannot_be_mounted_shows(fleets: Fleets) -> None:
+    """A namespace of fleets may lack the Secret with the broker's CA: its name is in the message."""
+    secret = {"name": "ca", "secret": {"secretName": "nowhere"}}
+    lacking = Fleets(fleets.kubectl, with_volume(secret))
+    lacking.apply(replicas=1)
+    message = lacking.reconcile_until("Ready", "FailedMount")["message"]
+    assert message.startswith("demo-0: ")
+    assert 'secret "nowhere" not found' in message
+
+
+def test_a_quota_that_pods_exceed_shows_until_it_does_not_matter(fleets: Fleets) -> None:
+    """There is no pod to name; when fewer pods are wanted, nothing is said of it any more."""
+    fleets.kubectl("create", "quota", "few", "--hard=pods=1")
+    fleets.apply()
+    condition = fleets.reconcile_until("Ready", "FailedCreate")
+    assert "cannot be created: forbidden: exceeded quota: few" in condition["message"]
+    fleets.kubectl("scale", "fleet/demo", "--replicas=2")
+    fleets.reconcile_until("Ready", "ImagePullBackOff")
+
+
+def test_a_child_that_the_api_server_refuses_stalls_the_fleet(fleets: Fleets) -> None:
+    """With its words: what the schema cannot know."""
+    resources = {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}
+    fleets.apply(resources=resources)
+    fleets.reconcile()
+    stalled = fleets.condition("Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "Refused")
+    assert "must be less than or equal to memory limit" in stalled["message"]
+    fleets.apply()
+    fleets.reconcile()
+    assert fleets.condition("Stalled")["status"] == "False"
