@@ -88,7 +88,7 @@ def config_map(fleet: Fleet) -> Manifest:
 
 
 def stateful_set(fleet: Fleet, template: PodTemplate) -> Manifest:
-    """The StatefulSet of the pods. Only image, variables and resources of the fleet are in its pod template."""
+    """The StatefulSet of the pods. Of the fleet its template has image, pull policy, variables and resources."""
     return _owned(
         fleet,
         {

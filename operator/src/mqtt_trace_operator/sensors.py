@@ -29,7 +29,7 @@ class Report:
 
 
 class Sensors:
-    """Asks pods. Use as an async context manager.
+    """Asks pods, until it is closed.
 
     Args:
         port: Where they answer.
