@@ -1,12 +1,12 @@
 """Whether an object in the cluster is what was applied, and whose it is."""
 
-import re
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import Enum, auto
 from typing import Any
 
 from lightkube.resources.core_v1 import Pod
+from lightkube.utils.quantity import parse_quantity
 
 from mqtt_trace_operator.fleet import KIND, Fleet, Object
 
@@ -14,12 +14,6 @@ _KEYS = ("name", "uid", "containerPort", "mountPath")
 """What tells the items of a list apart, where server-side apply merges lists by a key."""
 
 _QUANTITIES = ("limits", "requests")
-_QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,3})|([numkMGTPE]|[KMGTPE]i)?)")
-_SCALES = {
-    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("num", start=-3)},
-    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTPE", start=1)},
-    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)},
-}
 
 
 class Child(Enum):
@@ -91,14 +85,11 @@ def _has_items(live: list[Any], wanted: list[Any]) -> bool:
     return all(contains(there.get(item[key]), item) for item in wanted)
 
 
-def _worth(quantity: Any) -> Decimal | str:
-    # lightkube's parser raises for what Kubernetes writes itself: 0.0005 comes back as 500u, and 1E3 as 1e3.
-    text = str(quantity)
-    match = _QUANTITY.fullmatch(text)
-    if match is None:
-        return text
-    number, exponent, suffix = match.groups()
-    return Decimal(number) * (Decimal(10) ** int(exponent or 0)) * _SCALES.get(suffix, 1)
+def _worth(quantity: Any) -> Decimal | str | None:
+    try:
+        return parse_quantity(str(quantity))
+    except ValueError:  # of what Kubernetes takes it knows neither 500u nor 1E3
+        return str(quantity)
 
 
 def _controller(live: Object) -> Mapping[str, Any]:
