@@ -35,21 +35,7 @@ def init_quickly(properties: Properties, packetType: int) -> None:  # noqa: N803
     )
 
 
-class LazyProperties(Properties):
-    """Properties for which paho's tables are built when something asks for them: they cost more than all the rest."""
-
-    def __init__(self, packet_type: int) -> None:
-        vars(self).update(packetType=packet_type)
-
-    def __getattr__(self, name: str) -> object:
-        if name not in _TABLES:
-            raise AttributeError(name)
-        tables: dict[str, object] = vars(Properties(self.packetType))
-        vars(self).update(tables)
-        return tables[name]
-
-
-class PublishProperties(LazyProperties):
+class PublishProperties(Properties):
     """PUBLISH properties with user properties, and whatever else `base` holds.
 
     paho's class builds its tables for every object and walks them for every packet, which is most of what tracing a
@@ -60,10 +46,16 @@ class PublishProperties(LazyProperties):
     UserProperty: list[tuple[str, str]]
 
     def __init__(self, user_properties: list[tuple[str, str]], base: Properties | None = None) -> None:
-        super().__init__(PacketTypes.PUBLISH)
         if base is not None:
             vars(self).update(vars(base))
-        vars(self).update(UserProperty=_encodable(user_properties))
+        vars(self).update(packetType=PacketTypes.PUBLISH, UserProperty=_encodable(user_properties))
+
+    def __getattr__(self, name: str) -> object:
+        if name not in _TABLES:
+            raise AttributeError(name)
+        init_quickly(self, PacketTypes.PUBLISH)
+        tables: dict[str, object] = vars(self)
+        return tables[name]
 
     def pack(self) -> bytes:
         """The properties as they stand in a packet: a length and then each property."""
