@@ -22,7 +22,7 @@ setup:
 	@local/setup
 
 demo: setup
-	@.venv/bin/python -m local.demo
+	@.venv/bin/python -m local demo
 
 test: setup
 	@.venv/bin/pytest $(TESTS)
@@ -39,7 +39,7 @@ images:
 	@local/images
 
 up: setup
-	@.venv/bin/python -m local.up
+	@.venv/bin/python -m local up
 
 e2e: setup
 	@.venv/bin/pytest k8s-tests $(TESTS)

@@ -3,12 +3,11 @@
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
 from rich.live import Live
@@ -18,6 +17,7 @@ from local.processes import ProcessError
 from local.report import Figures, figures_table, missing_context_table, trace_tree
 from local.scout import Scout, Span
 from local.stack import COLLECTOR, Stack
+from local.terminal import in_terminal
 
 PRODUCER = "mqtt-trace-producer"
 CONSUMER = "mqtt-trace-consumer"
@@ -37,19 +37,18 @@ class NotConnectedError(RuntimeError):
     """A reading has no connected trace; the message says which and what it lacks."""
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run the demo; returns the exit code."""
     argparse.ArgumentParser(
         prog="make demo", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    ).parse_args(arguments)
     try:
         readings = readings_from(os.environ)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    stay = sys.stdin.isatty() and sys.stdout.isatty()
+    stay = in_terminal()
     console = Console(highlight=False) if stay else Console(highlight=False, force_terminal=False, width=140)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops like Ctrl-C
     stack = Stack(interval_s=_INTERVAL_S, on_start=lambda name: console.print(f"starting {name}"))
     if not stack.has_collector:
         console.print(f"no {COLLECTOR} on PATH: the services export straight to scout-sim")
@@ -58,8 +57,6 @@ def main() -> int:
     except (ProcessError, NotConnectedError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     console.print("stopped")
     return 0
 
@@ -205,7 +202,3 @@ def send_without_context(stack: Stack) -> None:
         reading = {"device_id": "legacy-001", "reading": 21.5, "message_id": str(uuid.uuid4()), "ts": time.time()}
         message = ["-V", "5", "-q", "1", "-t", "sensors/legacy-001/reading", "-m", json.dumps(reading)]
         subprocess.run(["mosquitto_pub", *address, *message, *properties], check=True, timeout=20)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

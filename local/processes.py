@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from local import reaper
+from local.interrupts import held_back
 
 POLL_S = 0.05
 
@@ -69,7 +70,7 @@ class Process:
         """
         if self.running:
             raise ProcessError(f"{self.name} is running already")
-        with self.log.open("ab") as output:
+        with self.log.open("ab") as output, held_back():  # until there is a record of it that it can be stopped by
             try:
                 self._popen = subprocess.Popen(
                     self.command,
@@ -81,7 +82,7 @@ class Process:
                 )
             except FileNotFoundError as error:
                 raise ProcessError(f"{self.name} did not start: there is no command {self.command[0]}") from error
-        _reaper.add(self._popen)
+            _reaper.add(self._popen)
 
     def wait_until(self, ready: Callable[[], bool], *, timeout_s: float = 30) -> None:
         """Poll `ready` until it is true.

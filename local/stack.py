@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from local.interrupts import held_back
 from local.mosquitto import Mosquitto
 from local.ports import HOST, free_port
 from local.processes import Process, answers_http
@@ -43,7 +44,8 @@ class Stack:
     """All parts on free ports, each started when the one before it is ready, stopped in the opposite order.
 
     Parts are `mosquitto`, `scout-sim`, `collector`, `echo`, `consumer` and `producer`: `start`, `stop`, `kill` and
-    `restart` take their names, and a part comes back on its own port with its own data.
+    `restart` take their names, and a part comes back on its own port with its own data. There are parts, and a folder,
+    from the first start on.
 
     Args:
         devices: Number of simulated sensors.
@@ -51,9 +53,12 @@ class Stack:
         producer: Whether the producer is started with the rest.
         collector: Whether a Collector stands between services and scout-sim; by default when it is installed.
         env: Further environment variables by part.
-        folder: Where data and logs go. A temporary folder by default, removed at the end unless there was an error.
+        folder: Where data and logs go. A temporary folder by default, removed at the end unless there was an error and
+            a log that may tell more about it.
         on_start: Called with the name of each part before it is started.
     """
+
+    mosquitto: Mosquitto
 
     def __init__(
         self,
@@ -69,7 +74,7 @@ class Stack:
         self.devices = devices
         self.interval_s = interval_s
         self.has_collector = bool(shutil.which(COLLECTOR)) if collector is None else collector
-        self.folder = folder or Path(tempfile.mkdtemp(prefix="mqtt-trace-"))
+        self.folder = folder or Path(tempfile.gettempdir()) / f"mqtt-trace-{secrets.token_hex(8)}"
         self._temporary = folder is None
         self._env = env or {}
         self._on_start = on_start
@@ -78,14 +83,9 @@ class Stack:
             name: free_port()
             for name in ("scout-sim", "otlp", "grpc", "health", "metrics", "echo", "consumer", "producer")
         }
-        (self.folder / "mosquitto").mkdir()
-        self.mosquitto = Mosquitto(folder=self.folder / "mosquitto")
-        self.parts: dict[str, Mosquitto | Service] = {"mosquitto": self.mosquitto, "scout-sim": self._scout_sim()}
-        if self.has_collector:
-            self.parts["collector"] = self._collector()
-        self.parts |= {"echo": self._echo(), "consumer": self._consumer(), "producer": self._producer()}
+        self.parts: dict[str, Mosquitto | Service] = {}
         self._started: set[str] = set()
-        self._at_start = [name for name in self.parts if producer or name != "producer"]
+        self._with_producer = producer
 
     @property
     def scout_url(self) -> str:
@@ -128,6 +128,7 @@ class Stack:
         Raises:
             ProcessError: it did not become ready; the message has its name, the cause and its log.
         """
+        self._prepare()
         if self._on_start:
             self._on_start(name)
         self.parts[name].start()
@@ -164,8 +165,10 @@ class Stack:
 
     def __enter__(self) -> Self:
         try:
-            for name in self._at_start:
-                self.start(name)
+            self._prepare()
+            for name in self.parts:
+                if self._with_producer or name != "producer":
+                    self.start(name)
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
             raise
@@ -174,14 +177,28 @@ class Stack:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
-        if self._temporary and not isinstance(exc, Exception):  # Ctrl-C is no error
-            shutil.rmtree(self.folder)
+        with held_back():
+            self.close()
+            is_error = isinstance(exc, Exception)  # Ctrl-C is none
+            if self._temporary and self.folder.is_dir() and not (is_error and any(self.folder.rglob("*.log"))):
+                shutil.rmtree(self.folder)
 
     def close(self) -> None:
         """Stop every part, the one that was started last first: each can still hand on what it has."""
         for part in reversed(self.parts.values()):
             part.stop()
+
+    def _prepare(self) -> None:
+        if self.parts:
+            return
+        if self._temporary:
+            self.folder.mkdir(mode=0o700)
+        (self.folder / "mosquitto").mkdir()
+        self.mosquitto = Mosquitto(folder=self.folder / "mosquitto")
+        self.parts = {"mosquitto": self.mosquitto, "scout-sim": self._scout_sim()}
+        if self.has_collector:
+            self.parts["collector"] = self._collector()
+        self.parts |= {"echo": self._echo(), "consumer": self._consumer(), "producer": self._producer()}
 
     def _url(self, name: str) -> str:
         return f"http://{HOST}:{self._ports[name]}"

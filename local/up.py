@@ -1,8 +1,10 @@
 """`make up`: the chart in a kind cluster, a fleet of sensors, and the first reading's trace as a tree."""
 
+import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from local.forward import PortForward
 from local.processes import ProcessError
 from local.report import trace_tree
 from local.scout import Scout, Span
+from local.terminal import in_terminal
 
 NAMESPACE = "mqtt-trace"
 RELEASE = "demo"
@@ -25,9 +28,10 @@ _PORT = 4320
 _PATIENCE_S = 120
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Bring it up and show it; returns the exit code."""
-    stay = sys.stdin.isatty() and sys.stdout.isatty()
+    argparse.ArgumentParser(prog="make up", description=__doc__).parse_args(arguments)
+    stay = in_terminal()
     console = Console(highlight=False) if stay else Console(highlight=False, force_terminal=False, width=140)
     kubectl = Kubectl(KUBECONFIG, NAMESPACE)
     try:
@@ -37,8 +41,6 @@ def main() -> int:
     except (CommandError, ProcessError, TimeoutError) as error:
         print(f"up: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     return 0
 
 
@@ -116,7 +118,3 @@ def first_connected(scout: Scout) -> tuple[str, list[Span]]:
                 return trace_id, spans
         time.sleep(0.5)
     raise TimeoutError(f"no reading has a connected trace after {_PATIENCE_S} s: see make e2e, or helm test {RELEASE}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -48,7 +48,11 @@ def test_a_command_gets_its_input_and_its_time() -> None:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ([sys.executable, "-m", "local.up"], "up: docker, kind, kubectl, helm are not on PATH: install them\n"),
+        ([sys.executable, "-m", "local", "up"], "up: docker, kind, kubectl, helm are not on PATH: install them\n"),
+        (
+            ["bash", "-c", f"{sys.executable} -m local up <&-"],
+            "up: docker, kind, kubectl, helm are not on PATH: install them\n",
+        ),
         ([str(ROOT / "local" / "images")], "images: docker is not on PATH: install Docker\n"),
     ],
 )

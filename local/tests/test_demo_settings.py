@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 def demo(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the demo's command to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "local.demo", *arguments],
+        [sys.executable, "-m", "local", "demo", *arguments],
         cwd=ROOT,
         env={**os.environ, **env},
         stdin=subprocess.DEVNULL,

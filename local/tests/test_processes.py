@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import psutil
 import pytest
@@ -162,6 +163,25 @@ def test_nothing_outlives_its_parent(end: signal.Signals, child_code: str, tmp_p
         parent.send_signal(end)
         parent.wait(15)
     wait_for(lambda: is_gone(child))
+
+
+def test_a_process_is_on_record_before_an_interrupt(
+    make_process: Callable[[str], Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while a process is being started leaves one that can be stopped."""
+    process = make_process(SLEEPS)
+
+    class Interrupted(subprocess.Popen[bytes]):
+        """Ctrl-C comes when there is a process already."""
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        process.start()
+    assert process.running
 
 
 def test_http_readiness_is_an_answer_of_success() -> None:

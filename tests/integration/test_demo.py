@@ -6,8 +6,8 @@ import pty
 import re
 import signal
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -17,9 +17,6 @@ from rich.console import Console
 from local.demo import Demo, NotConnectedError
 from local.processes import ProcessError
 from local.stack import Stack
-
-ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "local.demo"]
 
 TREE = re.compile(
     r"""trace [0-9a-f]{32}
@@ -31,18 +28,6 @@ TREE = re.compile(
 )
 
 
-def left_behind(folder: Path) -> list[str]:
-    """Return the commands of processes that still run with this temporary folder."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("TMPDIR") == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(" ".join(process.cmdline()))
-        except psutil.Error:
-            continue
-    return found
-
-
 def run_stack(stack: Stack) -> str:
     """Run the demo over a stack of the test's own; returns what it printed."""
     output = io.StringIO()
@@ -50,30 +35,21 @@ def run_stack(stack: Stack) -> str:
     return output.getvalue()
 
 
-def test_without_a_terminal_it_shows_a_connected_trace_and_ends(tmp_path: Path) -> None:
+def test_without_a_terminal_it_shows_a_connected_trace_and_ends(
+    start_demo: Callable[..., subprocess.Popen[str]], left_behind: Callable[[], list[str]]
+) -> None:
     """Exit code 0 after READINGS readings, a four-span tree, both orphans found, and nothing left over."""
-    done = subprocess.run(
-        COMMAND,
-        cwd=ROOT,
-        env={**os.environ, "READINGS": "3", "TMPDIR": str(tmp_path)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert TREE.search(done.stdout)
-    assert re.search(r"│ process sensors/legacy-001/reading │ absent    │", done.stdout)
-    assert re.search(r"│ process sensors/legacy-001/reading │ malformed │", done.stdout)
-    published, processed, connected, missing, dead = map(
-        int, re.findall(r"│ +(\d+)(?= )", done.stdout.splitlines()[-4])
-    )
+    demo = start_demo(env={"READINGS": "3"})
+    printed, errors = demo.communicate(timeout=110)
+    assert (demo.returncode, errors) == (0, "")
+    assert TREE.search(printed)
+    assert re.search(r"│ process sensors/legacy-001/reading │ absent    │", printed)
+    assert re.search(r"│ process sensors/legacy-001/reading │ malformed │", printed)
+    published, processed, connected, missing, dead = map(int, re.findall(r"│ +(\d+)(?= )", printed.splitlines()[-4]))
     assert published == connected >= 3
     assert (processed, missing, dead) == (published + 2, 2, 0)
-    assert "\x1b" not in done.stdout
-    assert left_behind(tmp_path) == []
-    assert list(tmp_path.iterdir()) == []
+    assert "\x1b" not in printed
+    assert left_behind() == []
 
 
 def test_without_a_collector_the_services_export_to_scout_sim(tmp_path: Path) -> None:
@@ -83,17 +59,13 @@ def test_without_a_collector_the_services_export_to_scout_sim(tmp_path: Path) ->
     assert set(stack.parts) == {"mosquitto", "scout-sim", "echo", "consumer", "producer"}
 
 
-def test_in_a_terminal_it_stays_until_ctrl_c(tmp_path: Path) -> None:
+def test_in_a_terminal_it_stays_until_ctrl_c(
+    start_demo: Callable[..., subprocess.Popen[str]], left_behind: Callable[[], list[str]]
+) -> None:
     """It goes on beyond READINGS, and Ctrl-C stops it cleanly with exit code 0."""
     terminal, inside = pty.openpty()
-    demo = subprocess.Popen(
-        COMMAND,
-        cwd=ROOT,
-        env={**os.environ, "READINGS": "1", "TMPDIR": str(tmp_path), "TERM": "xterm", "COLUMNS": "120"},
-        stdin=inside,
-        stdout=inside,
-        stderr=inside,
-    )
+    env = {"READINGS": "1", "TERM": "xterm", "COLUMNS": "120"}
+    demo = start_demo(env=env, stdin=inside, stdout=inside, stderr=inside)
     os.close(inside)
     printed, deadline, interrupted = "", time.monotonic() + 100, False
     with demo, open(terminal, "rb", buffering=0) as screen:  # noqa: PTH123 - a descriptor, not a path
@@ -108,8 +80,7 @@ def test_in_a_terminal_it_stays_until_ctrl_c(tmp_path: Path) -> None:
             assert interrupted, printed  # Linux answers EIO when the other side has closed
     assert demo.returncode == 0, printed
     assert printed.rstrip().endswith("stopped")
-    assert left_behind(tmp_path) == []
-    assert list(tmp_path.iterdir()) == []
+    assert left_behind() == []
 
 
 def test_a_broken_propagation_is_named(tmp_path: Path) -> None:

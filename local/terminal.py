@@ -1,0 +1,8 @@
+"""Whether somebody is there to watch."""
+
+import sys
+
+
+def in_terminal() -> bool:
+    """Return whether input and output are a terminal; one that was closed (`<&-`) is none, and None in Python."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))

@@ -1,0 +1,110 @@
+"""However `make demo` is ended, and however it fails to begin: no traceback, no process and no folder is left."""
+
+import os
+import pty
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from local import demo as demo_module
+from local import mosquitto
+
+StartDemo = Callable[..., subprocess.Popen[str]]
+LeftBehind = Callable[[], list[str]]
+
+
+def wait_for_line(demo: subprocess.Popen[str], beginning: str) -> None:
+    """Return when it has printed a line that begins like this."""
+    assert demo.stdout is not None
+    assert any(line.startswith(beginning) for line in demo.stdout)
+
+
+def parts_of(demo: subprocess.Popen[str]) -> int:
+    """Return how many processes of it run."""
+    return sum(child.status() != psutil.STATUS_ZOMBIE for child in psutil.Process(demo.pid).children())
+
+
+def test_ctrl_c_during_imports_is_quiet(
+    start_demo: StartDemo, left_behind: LeftBehind, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Exit code 130 when it has not even read its modules."""
+    modules = tmp_path_factory.mktemp("modules")
+    (modules / "rich.py").write_text("import signal\nprint('importing', flush=True)\nsignal.pause()\n")
+    demo = start_demo(env={"PYTHONPATH": str(modules)})
+    wait_for_line(demo, "importing")
+    demo.send_signal(signal.SIGINT)
+    _, errors = demo.communicate(timeout=30)
+    assert (demo.returncode, errors, left_behind()) == (130, "", [])
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("part", ["mosquitto", "producer"])
+def test_an_interrupted_start_leaves_nothing(
+    part: str, end: signal.Signals, start_demo: StartDemo, left_behind: LeftBehind
+) -> None:
+    """Exit code 130 while parts start, for Ctrl-C, SIGTERM and the end of the terminal alike."""
+    demo = start_demo(env={})
+    wait_for_line(demo, f"starting {part}")
+    demo.send_signal(end)
+    _, errors = demo.communicate(timeout=60)
+    assert (demo.returncode, errors, left_behind()) == (130, "", [])
+
+
+def test_a_second_ctrl_c_does_not_keep_it_from_cleaning_up(start_demo: StartDemo, left_behind: LeftBehind) -> None:
+    """What is pressed while parts are being stopped changes nothing."""
+    demo = start_demo(env={})
+    wait_for_line(demo, "starting producer")
+    parts, deadline = parts_of(demo), time.monotonic() + 60
+    demo.send_signal(signal.SIGINT)
+    while parts_of(demo) >= parts:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    while demo.poll() is None and parts_of(demo):
+        demo.send_signal(signal.SIGINT)
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    _, errors = demo.communicate(timeout=60)
+    assert (demo.returncode, errors, left_behind()) == (130, "", [])
+
+
+def test_a_closed_terminal_ends_it(start_demo: StartDemo, left_behind: LeftBehind) -> None:
+    """Nothing can be printed any more, and it stops as on Ctrl-C."""
+    terminal, inside = pty.openpty()
+    demo = start_demo(env={"TERM": "xterm"}, stdin=inside, stdout=inside, stderr=inside)
+    os.close(inside)
+    printed, deadline = b"", time.monotonic() + 100
+    while b"connected" not in printed.partition(b"Ctrl-C stops")[2]:
+        printed += os.read(terminal, 65536)
+        assert time.monotonic() < deadline, printed
+    os.close(terminal)
+    demo.send_signal(signal.SIGHUP)
+    assert demo.wait(60) == 0
+    assert left_behind() == []
+
+
+def test_a_hang_up_that_is_ignored_changes_nothing(start_demo: StartDemo) -> None:
+    """Under nohup it goes on when the terminal is closed."""
+    demo = start_demo(env={"READINGS": "1"}, hang_up=signal.SIG_IGN)
+    wait_for_line(demo, "starting mosquitto")
+    demo.send_signal(signal.SIGHUP)
+    printed, errors = demo.communicate(timeout=100)
+    assert (demo.returncode, errors) == (0, "")
+    assert printed.endswith("stopped\n")
+
+
+def test_without_mosquitto_it_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line and exit code 1, and no folder for logs that do not exist."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(mosquitto, "_MORE_PATH", [])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert demo_module.main([]) == 1
+    assert capsys.readouterr().err == "demo: mosquitto is not installed: run make setup\n"
+    assert list(tmp_path.iterdir()) == []
