@@ -3,15 +3,18 @@
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TypeVar
 
+import httpx
 from rich.console import Console
 from rich.live import Live
 
+from local.commands import CommandError, run
 from local.connected import missing_step
 from local.processes import ProcessError
 from local.report import Figures, figures_table, missing_context_table, trace_tree
@@ -24,6 +27,8 @@ CONSUMER = "mqtt-trace-consumer"
 
 _INTERVAL_S = 0.5
 _LEGACY_MESSAGES = 2
+
+_T = TypeVar("_T")
 
 _HELP = """\
 Starts Mosquitto, scout-sim, the OpenTelemetry Collector (when otelcol-contrib is on PATH), echo, consumer and producer
@@ -112,28 +117,28 @@ class Demo:
                 self._show_result()
 
     def _show_first_trace(self) -> None:
-        self._wait(lambda: self._connected() > 0, "no reading has a connected trace")
-        trace_id = next(trace_id for trace_id, lacking in self._lacking.items() if lacking is None)
+        trace_id, spans = self._wait(self._first_connected, "no reading has a connected trace")
         self._console.print()
-        self._console.print(trace_tree(trace_id, self._scout.spans(trace_id)))
+        self._console.print(trace_tree(trace_id, spans))
         self._console.print(f"\nits page, while this runs: {self._stack.scout_url}/traces/{trace_id}")
 
     def _show_missing_context(self) -> None:
-        self._wait(
-            lambda: len(self._missing_context()) >= _LEGACY_MESSAGES,
+        found = self._wait(
+            self._missing_context,
             "two messages without context were sent, but mqtt.missing_context=true does not find them",
         )
         self._console.print("\none message was sent without context, one with a malformed one")
-        self._console.print(missing_context_table(self._missing_context()))
+        self._console.print(missing_context_table(found))
 
     def _show_live(self) -> None:
         self._console.print(f"\nall traces: {self._stack.scout_url}/   Ctrl-C stops")
-        live = Live(figures_table(self._figures()), console=self._console)
+        live = Live(console=self._console)
         try:
             with live:
                 while True:
                     self._stack.check()
-                    live.update(figures_table(self._figures()))
+                    with suppress(httpx.HTTPError):  # when scout-sim has ended, the next check says so
+                        live.update(figures_table(self._figures()))
                     time.sleep(1)
         except KeyboardInterrupt:
             live.stop()  # Ctrl-C may have come while it started
@@ -143,8 +148,8 @@ class Demo:
         self._wait(lambda: self._seen() >= self._readings, f"fewer than {self._readings} readings were traced")
         self._stack.stop("producer")
         self._wait(lambda: self._seen() == self._connected(), "a reading was not processed")
-        self._wait(self._figures_are_complete, "a published reading has no connected trace")
-        self._console.print(figures_table(self._figures()))
+        figures = self._wait(self._complete_figures, "a published reading has no connected trace")
+        self._console.print(figures_table(figures))
 
     def _seen(self) -> int:
         for trace_id in self._scout.trace_ids(service=PRODUCER, limit=1000):
@@ -156,13 +161,21 @@ class Demo:
         self._seen()
         return sum(lacking is None for lacking in self._lacking.values())
 
-    def _missing_context(self) -> list[tuple[str, Span]]:
-        return [
+    def _first_connected(self) -> tuple[str, list[Span]] | None:
+        self._seen()
+        for trace_id, lacking in self._lacking.items():
+            if lacking is None:
+                return trace_id, self._scout.spans(trace_id)
+        return None
+
+    def _missing_context(self) -> list[tuple[str, Span]] | None:
+        found = [
             (trace_id, span)
             for trace_id in self._scout.trace_ids(attribute="mqtt.missing_context=true")
             for span in self._scout.spans(trace_id)
             if span.attributes.get("mqtt.missing_context")
         ]
+        return found if len(found) >= _LEGACY_MESSAGES else None
 
     def _figures(self) -> Figures:
         return Figures(
@@ -173,18 +186,23 @@ class Demo:
             dead_lettered=self._scout.counter("iot.readings.dead_lettered", CONSUMER),
         )
 
-    def _figures_are_complete(self) -> bool:
+    def _complete_figures(self) -> Figures | None:
         figures = self._figures()
-        return (
+        complete = (
             figures.published == figures.connected
             and figures.processed >= figures.connected + _LEGACY_MESSAGES
             and figures.missing_context >= _LEGACY_MESSAGES
         )
+        return figures if complete else None
 
-    def _wait(self, condition: Callable[[], bool], otherwise: str) -> None:
+    def _wait(self, condition: Callable[[], _T | None], otherwise: str) -> _T:
+        """Return what the condition gives as soon as that is neither None nor False."""
         deadline = time.monotonic() + self._patience_s + self._readings * self._stack.interval_s
         with self._console.status("waiting for traces"):
-            while not condition():
+            while True:
+                with suppress(httpx.HTTPError):  # when scout-sim has ended, the check says so
+                    if result := condition():
+                        return result
                 self._stack.check()
                 if time.monotonic() > deadline:
                     raise NotConnectedError(f"{otherwise}{self._first_lacking()} (logs: {self._stack.folder})")
@@ -196,9 +214,17 @@ class Demo:
 
 
 def send_without_context(stack: Stack) -> None:
-    """Publish as a legacy sensor would: one reading without context, one with a malformed traceparent."""
+    """Publish as a legacy sensor would: one reading without context, one with a malformed traceparent.
+
+    Raises:
+        ProcessError: it cannot be published.
+    """
     address = ["-h", stack.mosquitto.host, "-p", str(stack.mosquitto.port)]
     for properties in ([], ["-D", "PUBLISH", "user-property", "traceparent", "00-legacy-gateway-01"]):
         reading = {"device_id": "legacy-001", "reading": 21.5, "message_id": str(uuid.uuid4()), "ts": time.time()}
         message = ["-V", "5", "-q", "1", "-t", "sensors/legacy-001/reading", "-m", json.dumps(reading)]
-        subprocess.run(["mosquitto_pub", *address, *message, *properties], check=True, timeout=20)
+        try:
+            run("mosquitto_pub", *address, *message, *properties, timeout_s=20)
+        except CommandError as error:
+            stack.check()
+            raise ProcessError(str(error)) from error

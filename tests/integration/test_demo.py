@@ -14,7 +14,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from local.demo import Demo, NotConnectedError
+from local.demo import Demo, NotConnectedError, send_without_context
 from local.processes import ProcessError
 from local.stack import Stack
 
@@ -116,3 +116,53 @@ def test_a_part_that_ends_by_itself_is_noticed(tmp_path: Path) -> None:
             time.sleep(0.05)
         with pytest.raises(ProcessError, match="echo ended with -9"):
             stack.check()
+
+
+def test_a_killed_backend_is_named_in_one_line(
+    start_demo: Callable[..., subprocess.Popen[str]], left_behind: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    """A scout-sim that dies under the demo's own questions ends it with that, its log kept, and nothing running."""
+    demo = start_demo(env={"READINGS": "500"})
+    assert demo.stdout is not None
+    assert any("└── POST /echo" in line for line in demo.stdout)
+    [scout_sim] = [part for part in psutil.Process(demo.pid).children() if "scout-sim" in " ".join(part.cmdline())]
+    scout_sim.kill()
+    _, errors = demo.communicate(timeout=60)
+    assert demo.returncode == 1
+    assert re.fullmatch(rf"demo: scout-sim ended with -9: .* \(log: {tmp_path}/[^/]+/scout-sim\.log\)\n", errors)
+    assert left_behind() == [str(folder) for folder in tmp_path.glob("mqtt-trace-*")]
+
+
+def test_a_killed_backend_is_named_while_figures_are_shown(tmp_path: Path) -> None:
+    """What stays until Ctrl-C ends with the same line."""
+    stack = Stack(folder=tmp_path)
+
+    class Screen(io.StringIO):
+        """Kills scout-sim when figures are about to be shown."""
+
+        def write(self, text: str) -> int:
+            if "Ctrl-C stops" in text:
+                os.kill(stack.parts["scout-sim"].pid, signal.SIGKILL)
+            return super().write(text)
+
+    with pytest.raises(ProcessError, match=r"^scout-sim ended with -9: .* \(log: .*/scout-sim\.log\)"):
+        Demo(stack, Console(file=Screen(), width=140), readings=1, stay=True).run()
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("#!/bin/sh\necho first >&2\necho 'Error: no route' >&2\nexit 3\n", r"^mosquitto_pub .*: Error: no route"),
+        (None, r"^mosquitto_pub is not on PATH: install it"),
+    ],
+)
+def test_a_message_that_cannot_be_sent_is_one_line(
+    program: str | None, said: str, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mosquitto_pub that fails or is missing is named with its own words for the cause."""
+    if program:
+        (tmp_path / "mosquitto_pub").write_text(program)
+        (tmp_path / "mosquitto_pub").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ProcessError, match=said):
+        send_without_context(stack)
