@@ -22,10 +22,11 @@ class PortForward(httpx.BaseTransport):
         service: The Service's name.
         port: Its port.
         log: Where kubectl's output goes.
+        local_port: The port on this machine, a free one by default.
     """
 
-    def __init__(self, kubectl: Kubectl, service: str, port: int, log: Path) -> None:
-        local_port = free_port()
+    def __init__(self, kubectl: Kubectl, service: str, port: int, log: Path, *, local_port: int | None = None) -> None:
+        local_port = local_port or free_port()
         self.url = f"http://{HOST}:{local_port}"
         command = [*kubectl.command, "port-forward", f"service/{service}", f"{local_port}:{port}"]
         self._process = Process("port-forward", command, log=log)

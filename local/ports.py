@@ -26,6 +26,15 @@ def free_port() -> int:
     raise OSError("no free port on 127.0.0.1 between 20000 and 29999")
 
 
+def free_port_like(wanted: int) -> int:
+    """Return the port that is wanted when nothing listens on it, else any free one."""
+    try:
+        with socket.create_server((HOST, wanted)):  # unlike a mere bind, not kept off by connections that have ended
+            return wanted
+    except OSError:
+        return free_port()
+
+
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         try:

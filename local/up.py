@@ -14,6 +14,7 @@ from local.cluster import CHART, KUBECONFIG, ROOT, prepare
 from local.commands import CommandError, Helm, Kubectl
 from local.connected import missing_step
 from local.forward import PortForward
+from local.ports import free_port_like
 from local.processes import ProcessError
 from local.report import trace_tree
 from local.scout import Scout, Span
@@ -83,7 +84,7 @@ def show(console: Console, kubectl: Kubectl, *, stay: bool) -> None:
     """
     with (
         tempfile.TemporaryDirectory(prefix="mqtt-trace-") as folder,
-        PortForward(kubectl, _SCOUT_SIM, _PORT, Path(folder) / "port-forward.log") as forward,
+        forward_scout_sim(kubectl, Path(folder) / "port-forward.log") as forward,
         Scout(forward.url, forward) as scout,
     ):
         with console.status("waiting for a trace"):
@@ -103,6 +104,11 @@ def show(console: Console, kubectl: Kubectl, *, stay: bool) -> None:
                 time.sleep(1)
         except KeyboardInterrupt:
             console.print("the cluster goes on")
+
+
+def forward_scout_sim(kubectl: Kubectl, log: Path) -> PortForward:
+    """Have scout-sim where the documentation asks it, unless something else is there."""
+    return PortForward(kubectl, _SCOUT_SIM, _PORT, log, local_port=free_port_like(_PORT))
 
 
 def first_connected(scout: Scout) -> tuple[str, list[Span]]:
