@@ -18,7 +18,7 @@ from scout_harness import ScoutSim, logs, metrics, span, trace_id, traces
 OTLP = "/demo/otlp/v1/traces"
 JSON = {"Content-Type": "application/json"}
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
-LIMIT = 32 * 1024 * 1024
+LIMIT = 16 * 1024 * 1024
 
 
 def test_every_kind_of_attribute_survives(scout: ScoutSim) -> None:

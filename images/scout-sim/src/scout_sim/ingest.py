@@ -101,15 +101,15 @@ def _keep(signal: Signal, body: bytes, content_encoding: str | None, encoding: E
             case Signal.TRACES:
                 spans = span_rows(otlp.read(ExportTraceServiceRequest, body, encoding))
                 store.add_spans(spans.rows)
-                return otlp.traces_response(len(spans.reasons), spans.explanation())
+                return otlp.traces_response(spans.rejected, spans.explanation())
             case Signal.METRICS:
                 points = point_rows(otlp.read(ExportMetricsServiceRequest, body, encoding))
                 store.add_points(points.rows)
-                return otlp.metrics_response(len(points.reasons), points.explanation())
+                return otlp.metrics_response(points.rejected, points.explanation())
             case Signal.LOGS:
                 records = log_rows(otlp.read(ExportLogsServiceRequest, body, encoding))
                 store.add_logs(records.rows)
-                return otlp.logs_response(len(records.reasons), records.explanation())
+                return otlp.logs_response(records.rejected, records.explanation())
     except sqlite3.Error as error:
         raise OtlpError(503, Code.UNAVAILABLE, f"the database cannot be written: {error}") from error
 

@@ -15,8 +15,13 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-MAX_BODY_BYTES = 32 * 1024 * 1024
+from scout_sim.size import holds_more
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
 """The most that a request may hold, as sent and decompressed: a Collector's batch of 8,192 spans is about 10 MB."""
+
+MAX_MESSAGES = 400_000
+"""The most messages inside a request: a span with 20 attributes is 41, for each value is a message in one."""
 
 _GZIP = 31  # zlib's window bits for a gzip header and trailer
 _ID_FIELDS = frozenset({"traceId", "spanId", "parentSpanId"})
@@ -92,13 +97,17 @@ def read(request_type: type[RequestT], body: bytes, encoding: Encoding) -> Reque
     """The message that a decompressed body holds; unknown fields are ignored.
 
     Raises:
-        OtlpError: 400 for a body that is no such message.
+        OtlpError: 400 for a body that is no such message, 413 beyond `MAX_MESSAGES`.
     """
     request = request_type()
     try:
         if encoding is Encoding.PROTOBUF:
+            if holds_more(body, request_type, MAX_MESSAGES):
+                raise _too_many()
             request.ParseFromString(body)
         else:
+            if body.count(b"{") + body.count(b"[") > MAX_MESSAGES:
+                raise _too_many()
             json_format.ParseDict(_document(body), request, ignore_unknown_fields=True)
     except (DecodeError, json_format.ParseError, ValueError, RecursionError) as error:
         problem = f"the body is not an {request_type.DESCRIPTOR.name}: {error}"
@@ -138,6 +147,10 @@ def logs_response(rejected: int, reason: str) -> ExportLogsServiceResponse:
         response.partial_success.rejected_log_records = rejected
         response.partial_success.error_message = reason
     return response
+
+
+def _too_many() -> OtlpError:
+    return OtlpError(413, Code.INVALID_ARGUMENT, f"the request has more than {MAX_MESSAGES} messages inside")
 
 
 def _gunzip(body: bytes) -> bytes:

@@ -48,14 +48,14 @@ class PointRow(NamedTuple):
 
 def point_rows(request: ExportMetricsServiceRequest) -> Decoded[PointRow]:
     """The data points of a request; those of a metric without name, or with a time out of range, are rejected."""
-    decoded: Decoded[PointRow] = Decoded([], [])
+    decoded: Decoded[PointRow] = Decoded()
     for of_resource in request.resource_metrics:
         service, resource = resource_of(of_resource.resource)
         for of_scope in of_resource.scope_metrics:
             for metric in of_scope.metrics:
                 for point in _points_of(metric):
                     if problem := _problem(metric, point):
-                        decoded.reasons.append(f"metric {metric.name[:80]!r}: {problem}")
+                        decoded.reject(f"metric {metric.name[:80]!r}: {problem}")
                     else:
                         decoded.rows.append(_row(metric, point, service, resource, of_scope.scope.name))
     return decoded

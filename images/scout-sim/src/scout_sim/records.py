@@ -1,7 +1,7 @@
 """Spans and log records as rows: what an accepted OTLP message holds, ready to be stored."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -25,18 +25,22 @@ _SEVERITIES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 RowT = TypeVar("RowT")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Decoded(Generic[RowT]):
-    """The rows of a request, and for each record that could not become one the reason."""
+    """The rows of a request, how many records could not become one, and why the first could not."""
 
-    rows: list[RowT]
-    reasons: list[str]
+    rows: list[RowT] = field(default_factory=list)
+    rejected: int = 0
+    first_reason: str = ""
+
+    def reject(self, reason: str) -> None:
+        """Count a record that cannot become a row."""
+        self.first_reason = self.first_reason or reason
+        self.rejected += 1
 
     def explanation(self) -> str:
         """The first reason, and how many more there are; empty when nothing was rejected."""
-        if not self.reasons:
-            return ""
-        return self.reasons[0] + (f" (and {len(self.reasons) - 1} more)" if len(self.reasons) > 1 else "")
+        return self.first_reason + (f" (and {self.rejected - 1} more)" if self.rejected > 1 else "")
 
 
 class SpanRow(NamedTuple):
@@ -75,13 +79,13 @@ class LogRow(NamedTuple):
 
 def span_rows(request: ExportTraceServiceRequest) -> Decoded[SpanRow]:
     """The spans of a request; one with an invalid id or time is rejected."""
-    decoded: Decoded[SpanRow] = Decoded([], [])
+    decoded: Decoded[SpanRow] = Decoded()
     for of_resource in request.resource_spans:
         service, resource = resource_of(of_resource.resource)
         for of_scope in of_resource.scope_spans:
             for span in of_scope.spans:
                 if problem := _span_problem(span):
-                    decoded.reasons.append(f"span {span.name[:80]!r}: {problem}")
+                    decoded.reject(f"span {span.name[:80]!r}: {problem}")
                 else:
                     decoded.rows.append(_span_row(span, service, resource, of_scope.scope.name))
     return decoded
@@ -92,7 +96,7 @@ def log_rows(request: ExportLogsServiceRequest) -> Decoded[LogRow]:
 
     An invalid trace or span id makes a record without one, as OpenTelemetry's log data model wants it.
     """
-    decoded: Decoded[LogRow] = Decoded([], [])
+    decoded: Decoded[LogRow] = Decoded()
     received_ns = time.time_ns()
     for of_resource in request.resource_logs:
         service, resource = resource_of(of_resource.resource)
@@ -100,7 +104,7 @@ def log_rows(request: ExportLogsServiceRequest) -> Decoded[LogRow]:
             for record in of_scope.log_records:
                 time_ns = record.time_unix_nano or record.observed_time_unix_nano or received_ns
                 if time_ns > MAX_NS:
-                    decoded.reasons.append(f"log record: time_unix_nano {time_ns} is out of range")
+                    decoded.reject(f"log record: time_unix_nano {time_ns} is out of range")
                 else:
                     decoded.rows.append(_log_row(record, time_ns, service, resource))
     return decoded
