@@ -23,6 +23,7 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_MESSAGES = 400_000
 """The most messages inside a request: a span with 20 attributes is 41, for each value is a message in one."""
 
+_MAX_MEMBERS = 64  # what follows a member is copied for the next: many small ones would take seconds
 _GZIP = 31  # zlib's window bits for a gzip header and trailer
 _ID_FIELDS = frozenset({"traceId", "spanId", "parentSpanId"})
 
@@ -157,6 +158,8 @@ def _gunzip(body: bytes) -> bytes:
     members: list[bytes] = []
     room = MAX_BODY_BYTES
     while body:
+        if len(members) == _MAX_MEMBERS:
+            raise OtlpError(400, Code.INVALID_ARGUMENT, f"the body has more than {_MAX_MEMBERS} gzip members")
         stream = zlib.decompressobj(_GZIP)
         try:
             member = stream.decompress(body, room + 1)  # one byte more tells a full body from one that is too large
