@@ -70,6 +70,7 @@ def test_a_wrong_token_request_is_refused(
             400,
         ),
         ({"data": FORM, "headers": {"Authorization": "Basic %%%"}}, 401),
+        ({"data": FORM, "headers": {"Authorization": b"Basic \xe9\xe9"}}, 401),
         ({"data": FORM, "headers": {"Authorization": "Digest x"}}, 401),
     ],
 )

@@ -1,7 +1,6 @@
 """Bearer tokens for OAuth 2.0 client credentials, as the token endpoint of Scout issues them."""
 
 import base64
-import binascii
 import hashlib
 import secrets
 import time
@@ -110,7 +109,7 @@ def _credentials(form: Mapping[str, str], authorization: str | None) -> tuple[st
     scheme, _, encoded = authorization.partition(" ")
     try:
         decoded = base64.b64decode(encoded, validate=True).decode() if scheme.lower() == "basic" else ""
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         decoded = ""
     client_id, separator, client_secret = decoded.partition(":")
     if not separator:
