@@ -15,11 +15,16 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+def assert_not_stored(answer: httpx.Response) -> None:
+    """Neither a token nor its refusal may be cached."""
+    assert (answer.headers["cache-control"], answer.headers["pragma"]) == ("no-store", "no-cache")
+
+
 def test_credentials_in_the_form_buy_a_token_that_is_accepted(guarded: ScoutSim) -> None:
     """Client credentials in the form are answered with a Bearer token, with which OTLP is accepted."""
     answer = guarded.client.post(TOKEN_PATH, data=FORM)
     assert answer.status_code == 200
-    assert answer.headers["cache-control"] == "no-store"
+    assert_not_stored(answer)
     document = answer.json()
     assert (document["token_type"], document["expires_in"]) == ("Bearer", 300)
     accepted = guarded.client.post(OTLP, json=traces(span(trace_id())), headers=bearer(document["access_token"]))
@@ -45,7 +50,8 @@ def test_credentials_as_http_basic_buy_a_token(make_scout: Callable[..., ScoutSi
         ({"client_id": "someone"}, 401, "invalid_client"),
         ({"client_id": "scöut"}, 401, "invalid_client"),
         ({"grant_type": "password"}, 400, "unsupported_grant_type"),
-        ({"grant_type": None}, 400, "unsupported_grant_type"),
+        ({"grant_type": None}, 400, "invalid_request"),
+        ({"grant_type": ""}, 400, "invalid_request"),
         ({"audience": "another"}, 400, "invalid_target"),
         ({"audience": None}, 400, "invalid_target"),
     ],
@@ -58,6 +64,30 @@ def test_a_wrong_token_request_is_refused(
     answer = guarded.client.post(TOKEN_PATH, data=form)
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     assert answer.json()["error_description"]
+    assert_not_stored(answer)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "problem"),
+    [
+        ({"data": FORM | {"scope": ["a", "b"]}}, 400, "a field is given more than once"),
+        (
+            {"data": FORM, "auth": httpx.BasicAuth(FORM["client_id"], FORM["client_secret"])},
+            400,
+            "credentials are in the Authorization header and in the form",
+        ),
+        ({"content": bytes(16 * 1024 * 1024 + 1)}, 413, "the request is larger than 16777216 bytes"),
+    ],
+    ids=["a repeated field", "credentials twice", "too large"],
+)
+def test_an_invalid_token_request_is_refused(
+    guarded: ScoutSim, request_: dict[str, Any], status: int, problem: str
+) -> None:
+    """A repeated field, credentials in two places and a body that is too large are OAuth's invalid_request."""
+    answer = guarded.client.post(TOKEN_PATH, **request_)
+    assert answer.status_code == status
+    assert answer.json() == {"error": "invalid_request", "error_description": problem}
+    assert_not_stored(answer)
 
 
 @pytest.mark.parametrize(
@@ -84,14 +114,22 @@ def test_another_realm_is_not_found(guarded: ScoutSim) -> None:
     assert guarded.client.post(TOKEN_PATH.replace("demo", "other"), data=FORM).status_code == 404
 
 
-@pytest.mark.parametrize("authorization", [None, "Bearer", "Bearer x.y.z", "Basic c2NvdXQ6c2VjcmV0"])
-def test_otlp_without_a_valid_token_is_401(guarded: ScoutSim, authorization: str | None) -> None:
+@pytest.mark.parametrize(
+    ("authorization", "challenge"),
+    [
+        (None, "Bearer"),
+        ("Bearer", "Bearer"),
+        ("Bearer x.y.z", 'Bearer error="invalid_token"'),
+        ("Basic c2NvdXQ6c2VjcmV0", "Bearer"),
+    ],
+)
+def test_otlp_without_a_valid_token_is_401(guarded: ScoutSim, authorization: str | None, challenge: str) -> None:
     """Without a Bearer token that was issued here nothing is accepted, and the answer says so as OTLP does."""
     headers = {} if authorization is None else {"Authorization": authorization}
     sent = trace_id()
     answer = guarded.client.post(OTLP, json=traces(span(sent)), headers=headers)
     assert answer.status_code == 401
-    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["www-authenticate"] == challenge
     assert answer.json()["code"] == 16
     assert sent not in guarded.trace_ids(limit=1000)
 
@@ -118,4 +156,5 @@ def test_an_expired_token_is_401(make_scout: Callable[..., ScoutSim]) -> None:
     running.process.wait_until(is_refused)
     answer = running.client.post(OTLP, json=traces(), headers=headers)
     assert answer.json()["message"] == "the token has expired"
+    assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
     assert running.client.post(OTLP, json=traces(), headers=bearer(running.token())).status_code == 200

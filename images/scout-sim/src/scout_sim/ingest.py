@@ -23,7 +23,7 @@ from scout_sim.tokens import TokenRefusedError
 
 router = APIRouter()
 
-_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
+_NOT_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749, sections 5.1 and 5.2
 _MAX_FORM_FIELDS = 32
 
 
@@ -41,14 +41,14 @@ async def token(tenant: str, request: Request, context: InContext) -> JSONRespon
     if tenant != context.settings.tenant:
         return JSONResponse({"error": "Realm does not exist"}, status_code=404)
     try:
-        form = _form(request.headers.get("content-type"), await read_body(request))
+        form = await _form(request)
         access_token = context.tokens.issue(form, request.headers.get("authorization"))
     except TokenRefusedError as refusal:
         problem = {"error": refusal.error, "error_description": refusal.description}
-        headers = {"WWW-Authenticate": f'Basic realm="{tenant}"'} if refusal.status == 401 else None  # noqa: PLR2004 - Unauthorized
-        return JSONResponse(problem, status_code=refusal.status, headers=headers)
+        challenge = {"WWW-Authenticate": f'Basic realm="{tenant}"'} if refusal.status == 401 else {}  # noqa: PLR2004 - Unauthorized
+        return JSONResponse(problem, status_code=refusal.status, headers=_NOT_STORED | challenge)
     answer = {"access_token": access_token, "token_type": "Bearer", "expires_in": context.settings.token_lifetime_s}
-    return JSONResponse(answer, headers={"Cache-Control": "no-store"})
+    return JSONResponse(answer, headers=_NOT_STORED)
 
 
 @router.post("/{tenant}/otlp/v1/{signal}")
@@ -61,7 +61,8 @@ async def ingest(tenant: str, signal: Signal, request: Request, context: InConte
         try:
             context.tokens.verify(request.headers.get("authorization"))
         except TokenRefusedError as refusal:
-            raise OtlpError(refusal.status, Code.UNAUTHENTICATED, refusal.description) from None
+            challenge = {"WWW-Authenticate": f'Bearer error="{refusal.error}"' if refusal.error else "Bearer"}
+            raise OtlpError(refusal.status, Code.UNAUTHENTICATED, refusal.description, challenge) from None
     return await _ingest(signal, request, body, context)
 
 
@@ -83,8 +84,7 @@ async def refuse(request: Request, error: Exception) -> Response:
         encoding = otlp.encoding_of(request.headers.get("content-type"))
     except OtlpError:
         encoding = Encoding.JSON
-    headers = _HEADERS.get(error.status)
-    return Response(error.body(encoding), status_code=error.status, media_type=encoding, headers=headers)
+    return Response(error.body(encoding), status_code=error.status, media_type=encoding, headers=error.headers)
 
 
 async def _ingest(signal: Signal, request: Request, body: bytes, context: Context) -> Response:
@@ -111,13 +111,23 @@ def _keep(signal: Signal, body: bytes, content_encoding: str | None, encoding: E
                 store.add_logs(records.rows)
                 return otlp.logs_response(records.rejected, records.explanation())
     except sqlite3.Error as error:
-        raise OtlpError(503, Code.UNAVAILABLE, f"the database cannot be written: {error}") from error
+        problem = f"the database cannot be written: {error}"
+        raise OtlpError(503, Code.UNAVAILABLE, problem, {"Retry-After": "1"}) from error
 
 
-def _form(content_type: str | None, body: bytes) -> dict[str, str]:
-    if (content_type or "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+async def _form(request: Request) -> dict[str, str]:
+    try:
+        body = await read_body(request)
+    except OtlpError as error:
+        raise TokenRefusedError(error.status, "invalid_request", error.message) from None
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/x-www-form-urlencoded":
         raise TokenRefusedError(400, "invalid_request", "Content-Type must be application/x-www-form-urlencoded")
     try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FORM_FIELDS))
+        fields = parse_qsl(body.decode(), max_num_fields=_MAX_FORM_FIELDS)
     except ValueError:
         raise TokenRefusedError(400, "invalid_request", "the body is not a form") from None
+    form = dict(fields)
+    if len(form) < len(fields):
+        raise TokenRefusedError(400, "invalid_request", "a field is given more than once")
+    return form

@@ -3,7 +3,7 @@
 import binascii
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
@@ -45,11 +45,13 @@ class OtlpError(Exception):
         status: HTTP status of the answer.
         code: `google.rpc.Code` for its body.
         message: what was wrong, for a person.
+        headers: what the answer says beside its body.
     """
 
     status: int
     code: int
     message: str
+    headers: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.message

@@ -18,7 +18,7 @@ class TokenRefusedError(Exception):
 
     Attributes:
         status: HTTP status of the answer.
-        error: error code of RFC 6749, 6750 or 8693.
+        error: error code of RFC 6749, 6750 or 8693; empty where no token was sent (RFC 6750, section 3.1).
         description: what was wrong, for a person.
     """
 
@@ -62,9 +62,11 @@ class Tokens:
             authorization: its `Authorization` header: the credentials may be there, or be fields.
 
         Raises:
-            TokenRefusedError: 401 for wrong credentials, 400 for a wrong grant type or audience.
+            TokenRefusedError: 401 for wrong credentials, 400 for any other fault.
         """
-        if form.get("grant_type") != "client_credentials":
+        if "grant_type" not in form:
+            raise TokenRefusedError(400, "invalid_request", "grant_type is missing")
+        if form["grant_type"] != "client_credentials":
             raise TokenRefusedError(400, "unsupported_grant_type", "grant_type must be client_credentials")
         client_id, client_secret = _credentials(form, authorization)
         known_id = secrets.compare_digest(client_id.encode(), self.client_id.encode())
@@ -91,7 +93,7 @@ class Tokens:
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise TokenRefusedError(401, "invalid_request", "a Bearer token is required")
+            raise TokenRefusedError(401, "", "a Bearer token is required")
         try:
             jwt.decode(token.strip(), self._key(), algorithms=["HS256"], audience=self.audience, issuer=self.tenant)
         except jwt.ExpiredSignatureError:
@@ -114,4 +116,6 @@ def _credentials(form: Mapping[str, str], authorization: str | None) -> tuple[st
     client_id, separator, client_secret = decoded.partition(":")
     if not separator:
         raise TokenRefusedError(401, "invalid_client", "the Authorization header holds no Basic credentials")
+    if "client_secret" in form:
+        raise TokenRefusedError(400, "invalid_request", "credentials are in the Authorization header and in the form")
     return unquote_plus(client_id), unquote_plus(client_secret)  # RFC 6749, section 2.3.1: both are form-encoded
