@@ -13,10 +13,6 @@ from local.stack import Stack
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.load_profile("steady")
 
-# A busy machine is no reason to fail.
-settings.register_profile("mqtt-trace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("mqtt-trace")
-
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[Mosquitto]:

@@ -284,3 +284,13 @@ def listening(broker: Mosquitto, topic_filter: str) -> Iterator[list[MQTTMessage
         client.subscribe(topic_filter, 1)
         assert subscribed.wait(DEADLINE_S)
         yield messages
+
+
+def numbered(count: int, prefix: str = "") -> list[bytes]:
+    """Readings `0`, `1` and so on."""
+    return [reading(f"{prefix}{number}") for number in range(count)]
+
+
+def ids(count: int, prefix: str = "") -> set[str]:
+    """Their ids."""
+    return {f"{prefix}{number}" for number in range(count)}

@@ -1,24 +1,19 @@
-"""At least once: echo away, connections lost, processes killed, replicas that come and go."""
+"""At least once: echo away, connections lost, processes killed."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from paho.mqtt.client import Client, ConnectFlags
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
+from images.consumer.tests.answers import Hold
 from images.consumer.tests.conftest import MakeConsumer
-from images.consumer.tests.harness import OK, Answer, Echo, publish, reading, wait_for
+from images.consumer.tests.harness import OK, Echo, ids, numbered, publish, wait_for
 from local.mosquitto import Mosquitto
 
 MakeBroker = Callable[..., Mosquitto]
@@ -26,39 +21,6 @@ MakeBroker = Callable[..., Mosquitto]
 TOPIC = "sensors/sensor-001/reading"
 ECHO_AWAY_S = float(os.environ.get("ECHO_AWAY_S", "3"))
 """Set it to 60 for the long version."""
-
-
-def numbered(count: int, prefix: str = "") -> list[bytes]:
-    """Readings `0`, `1` and so on."""
-    return [reading(f"{prefix}{number}") for number in range(count)]
-
-
-def ids(count: int, prefix: str = "") -> set[str]:
-    """Their ids."""
-    return {f"{prefix}{number}" for number in range(count)}
-
-
-def slowly(_: bytes) -> Answer:
-    """Answer after a while, so that a backlog builds up."""
-    time.sleep(0.02)
-    return OK
-
-
-class Hold:
-    """An answer that waits until the test lets it go."""
-
-    def __init__(self, *, only: str | None = None, status: int = 200) -> None:
-        self.released = threading.Event()
-        self.held = 0
-        self._only = only
-        self._status = status
-
-    def __call__(self, payload: bytes) -> Answer:
-        """Answer, later."""
-        if self._only is None or json.loads(payload)["message_id"] == self._only:
-            self.held += 1
-            assert self.released.wait(60)
-        return self._status, {}
 
 
 def test_echo_away_pauses_and_nothing_is_given_up(
@@ -232,106 +194,6 @@ def test_readings_wait_for_a_consumer_that_is_down(
     consumer.start_ready()
     consumer.wait_status(processed=150, in_flight=0)
     assert Counter(echo.ids) == Counter(ids(150))
-
-
-def test_sigterm_finishes_what_is_in_progress(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
-    """The call under way is waited for and acknowledged; what was not begun comes at the next start, each once."""
-    hold = Hold()
-    echo.answer = hold
-    broker = make_broker()
-    consumer = make_consumer(broker, ECHO_CONCURRENCY="2").start_ready()
-    publish(broker, TOPIC, *numbered(20))
-    wait_for(lambda: hold.held == 2)
-    stopping = threading.Thread(target=consumer.stop)
-    stopping.start()
-    consumer.wait_said("stopping: ")
-    hold.released.set()
-    stopping.join()
-    assert len(echo.accepted) == 2
-    consumer.start_ready()
-    consumer.wait_status(processed=18, in_flight=0)
-    assert Counter(echo.ids) == Counter(ids(20))
-
-
-def test_sigterm_does_not_wait_for_an_echo_that_is_away(
-    make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
-) -> None:
-    """The session keeps the readings, so there is nothing to wait for; the exit code is 0."""
-    broker = make_broker()
-    consumer = make_consumer(broker, DRAIN_TIMEOUT_S="3600").start_ready()
-    echo.stop()
-    publish(broker, TOPIC, *numbered(5))
-    consumer.wait_status(paused=True)
-    assert consumer.stop() == 0
-
-
-def session_present(broker: Mosquitto, client_id: str) -> bool:
-    """Whether the broker has a session for a client; ends it."""
-    answers: list[ConnectFlags] = []
-    client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5, manual_ack=True)
-    client.on_connect = lambda *call: answers.append(call[2])
-    client.connect(broker.host, broker.port, clean_start=False)
-    client.loop_start()
-    try:
-        wait_for(lambda: bool(answers))
-    finally:
-        properties = Properties(PacketTypes.DISCONNECT)
-        properties.SessionExpiryInterval = 0
-        client.disconnect(properties=properties)
-        client.loop_stop()
-    return answers[0].session_present
-
-
-def test_replicas_share_the_readings_and_one_leaves(
-    make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
-) -> None:
-    """Each reading is processed once, by either; a scale-down in the middle loses none and leaves no session behind."""
-    echo.answer = slowly
-    broker = make_broker()
-    first = make_consumer(broker, "consumer-0", MQTT_SHARE_GROUP="g")
-    second = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", RECEIVE_MAXIMUM="4")
-    first.start_ready()
-    second.start_ready()
-    publish(broker, TOPIC, *numbered(400, "before-"))
-    wait_for(lambda: second.status["processed"] > 0 and first.status["processed"] > 0)
-    assert second.status["in_flight"] > 0
-    sender = threading.Thread(target=publish, args=(broker, TOPIC, *numbered(300, "during-")))
-    sender.start()
-    assert second.stop() == 0
-    sender.join()
-    publish(broker, TOPIC, *numbered(50, "after-"))
-    expected = ids(400, "before-") | ids(300, "during-") | ids(50, "after-")
-    wait_for(lambda: set(echo.ids) == expected)
-    first.wait_status(in_flight=0, dead_lettered=0)
-    assert Counter(echo.ids) == Counter(expected)
-    assert not second.said("stopped with")
-    assert not session_present(broker, "consumer-1")
-
-
-def test_a_replica_that_cannot_drain_keeps_its_session(
-    make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
-) -> None:
-    """Echo is away during the scale-down: what the replica holds waits in its session, and a line says so."""
-    broker = make_broker()
-    consumer = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S="1").start_ready()
-    echo.stop()
-    publish(broker, TOPIC, *numbered(100))
-    consumer.wait_status(paused=True, in_flight=64)
-    assert consumer.stop() == 0
-    assert "the session of consumer-1 keeps them" in consumer.said("stopped with 64 readings not acknowledged")[0]
-    echo.start()
-    consumer.start_ready()
-    wait_for(lambda: set(echo.ids) == ids(100))
-
-
-def test_ordinal_0_keeps_its_session(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
-    """Readings of a shared subscription wait while no replica runs."""
-    broker = make_broker()
-    consumer = make_consumer(broker, "consumer-0", MQTT_SHARE_GROUP="g").start_ready()
-    assert consumer.stop() == 0
-    publish(broker, TOPIC, *numbered(20))
-    consumer.start_ready()
-    wait_for(lambda: set(echo.ids) == ids(20))
 
 
 def test_a_broker_that_restarts_under_load(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:

@@ -1,0 +1,121 @@
+"""A consumer that is told to stop: what is in progress, its session, and the readings of other replicas."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+from paho.mqtt.client import Client, ConnectFlags
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from images.consumer.tests.answers import Hold, slowly
+from images.consumer.tests.conftest import MakeConsumer
+from images.consumer.tests.harness import Echo, ids, numbered, publish, wait_for
+from local.mosquitto import Mosquitto
+
+MakeBroker = Callable[..., Mosquitto]
+
+TOPIC = "sensors/sensor-001/reading"
+
+
+def test_sigterm_finishes_what_is_in_progress(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
+    """The call under way is waited for and acknowledged; what was not begun comes at the next start, each once."""
+    hold = Hold()
+    echo.answer = hold
+    broker = make_broker()
+    consumer = make_consumer(broker, ECHO_CONCURRENCY="2").start_ready()
+    publish(broker, TOPIC, *numbered(20))
+    wait_for(lambda: hold.held == 2)
+    stopping = threading.Thread(target=consumer.stop)
+    stopping.start()
+    consumer.wait_said("stopping: ")
+    hold.released.set()
+    stopping.join()
+    assert len(echo.accepted) == 2
+    consumer.start_ready()
+    consumer.wait_status(processed=18, in_flight=0)
+    assert Counter(echo.ids) == Counter(ids(20))
+
+
+def test_sigterm_does_not_wait_for_an_echo_that_is_away(
+    make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
+) -> None:
+    """The session keeps the readings, so there is nothing to wait for; the exit code is 0."""
+    broker = make_broker()
+    consumer = make_consumer(broker, DRAIN_TIMEOUT_S="3600").start_ready()
+    echo.stop()
+    publish(broker, TOPIC, *numbered(5))
+    consumer.wait_status(paused=True)
+    assert consumer.stop() == 0
+
+
+def session_present(broker: Mosquitto, client_id: str) -> bool:
+    """Whether the broker has a session for a client; ends it."""
+    answers: list[ConnectFlags] = []
+    client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5, manual_ack=True)
+    client.on_connect = lambda *call: answers.append(call[2])
+    client.connect(broker.host, broker.port, clean_start=False)
+    client.loop_start()
+    try:
+        wait_for(lambda: bool(answers))
+    finally:
+        properties = Properties(PacketTypes.DISCONNECT)
+        properties.SessionExpiryInterval = 0
+        client.disconnect(properties=properties)
+        client.loop_stop()
+    return answers[0].session_present
+
+
+def test_replicas_share_the_readings_and_one_leaves(
+    make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
+) -> None:
+    """Each reading is processed once, by either; a scale-down in the middle loses none and leaves no session behind."""
+    echo.answer = slowly
+    broker = make_broker()
+    first = make_consumer(broker, "consumer-0", MQTT_SHARE_GROUP="g")
+    second = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", RECEIVE_MAXIMUM="4")
+    first.start_ready()
+    second.start_ready()
+    publish(broker, TOPIC, *numbered(400, "before-"))
+    wait_for(lambda: second.status["processed"] > 0 and first.status["processed"] > 0)
+    assert second.status["in_flight"] > 0
+    sender = threading.Thread(target=publish, args=(broker, TOPIC, *numbered(300, "during-")))
+    sender.start()
+    assert second.stop() == 0
+    sender.join()
+    publish(broker, TOPIC, *numbered(50, "after-"))
+    expected = ids(400, "before-") | ids(300, "during-") | ids(50, "after-")
+    wait_for(lambda: set(echo.ids) == expected)
+    first.wait_status(in_flight=0, dead_lettered=0)
+    assert Counter(echo.ids) == Counter(expected)
+    assert not second.said("stopped with")
+    assert not session_present(broker, "consumer-1")
+
+
+def test_a_replica_that_cannot_drain_keeps_its_session(
+    make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
+) -> None:
+    """Echo is away during the scale-down: what the replica holds waits in its session, and a line says so."""
+    broker = make_broker()
+    consumer = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S="1").start_ready()
+    echo.stop()
+    publish(broker, TOPIC, *numbered(100))
+    consumer.wait_status(paused=True, in_flight=64)
+    assert consumer.stop() == 0
+    assert "the session of consumer-1 keeps them" in consumer.said("stopped with 64 readings not acknowledged")[0]
+    echo.start()
+    consumer.start_ready()
+    wait_for(lambda: set(echo.ids) == ids(100))
+
+
+def test_ordinal_0_keeps_its_session(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
+    """Readings of a shared subscription wait while no replica runs."""
+    broker = make_broker()
+    consumer = make_consumer(broker, "consumer-0", MQTT_SHARE_GROUP="g").start_ready()
+    assert consumer.stop() == 0
+    publish(broker, TOPIC, *numbered(20))
+    consumer.start_ready()
+    wait_for(lambda: set(echo.ids) == ids(20))
