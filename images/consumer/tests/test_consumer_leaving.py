@@ -111,6 +111,35 @@ def test_a_replica_that_cannot_drain_keeps_its_session(
     wait_for(lambda: set(echo.ids) == ids(100))
 
 
+def test_a_replica_without_a_connection_leaves_on_the_next(
+    make_broker: MakeBroker, make_consumer: MakeConsumer
+) -> None:
+    """It waits for the broker before it goes: its session would go on getting a share of the readings."""
+    broker = make_broker()
+    consumer = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S="60").start_ready()
+    broker.stop()
+    wait_for(lambda: bool(consumer.said("not connected to")))
+    stopping = threading.Thread(target=consumer.stop)
+    stopping.start()
+    consumer.wait_said("stopping: ")
+    broker.start()
+    stopping.join()
+    assert not consumer.said("stopped with")
+    assert not session_present(broker, "consumer-1")
+
+
+def test_a_replica_that_cannot_leave_says_what_its_session_gets(
+    make_broker: MakeBroker, make_consumer: MakeConsumer
+) -> None:
+    """Without a connection for all of the time that it has, it is still subscribed."""
+    broker = make_broker()
+    consumer = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S="1").start_ready()
+    broker.stop()
+    wait_for(lambda: bool(consumer.said("not connected to")))
+    assert consumer.stop() == 0
+    assert "still subscribed" in consumer.said("stopped with 0 readings not acknowledged")[0]
+
+
 def test_ordinal_0_keeps_its_session(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
     """Readings of a shared subscription wait while no replica runs."""
     broker = make_broker()

@@ -26,6 +26,25 @@ _DEFAULT_ENDPOINTS: Mapping[Protocol, str] = {
 _DEFAULT_QUEUE_SIZE = 65_536
 _DEFAULT_BATCH_SIZE = 512
 
+_COMPRESSIONS = ("none", "gzip", "deflate")
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "OTEL_METRICS_EXEMPLAR_FILTER": ("trace_based", "always_on", "always_off"),
+    "OTEL_EXPORTER_OTLP_COMPRESSION": _COMPRESSIONS,
+    **{f"OTEL_EXPORTER_OTLP_{signal}_COMPRESSION": _COMPRESSIONS for signal in ("TRACES", "METRICS", "LOGS")},
+}
+_LIMITS = (
+    "OTEL_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_EVENT_COUNT_LIMIT",
+    "OTEL_SPAN_LINK_COUNT_LIMIT",
+    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+)
+
 _SCHEDULE_DELAYS_MS: Mapping[str, int] = {"BSP": 5_000, "BLRP": 1_000}
 
 
@@ -65,6 +84,8 @@ def plan(environ: Environment) -> Plan:
     Raises:
         ConfigurationError: The first variable that cannot be used.
     """
+    _check_names(environ)
+    _check_limits(environ)
     return Plan(
         traces=destination("traces", environ),
         metrics=destination("metrics", environ),
@@ -121,6 +142,24 @@ def with_stable_http(opt_in: str) -> str:
     if not {"http", "http/dup"} & set(chosen):
         chosen.append("http")
     return ",".join(chosen)
+
+
+def _check_names(environ: Environment) -> None:
+    for variable, known in _NAMES.items():
+        value = _text(variable, environ).lower()
+        if value and value not in known:
+            raise ConfigurationError(
+                variable=variable, problem=f"must be {', '.join(known[:-1])} or {known[-1]} (got '{environ[variable]}')"
+            )
+
+
+def _check_limits(environ: Environment) -> None:
+    for variable in _LIMITS:
+        value = _text(variable, environ)
+        if value and not (value.isascii() and value.isdecimal()):
+            raise ConfigurationError(
+                variable=variable, problem=f"must be a whole number, 0 or more (got '{environ[variable]}')"
+            )
 
 
 def _protocol(signal: Signal, environ: Environment) -> Protocol:

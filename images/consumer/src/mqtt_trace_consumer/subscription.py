@@ -76,6 +76,10 @@ class Subscription:
         client: The client.
         names: What to subscribe to.
         holds_readings: Whether readings that came on this connection wait for their acknowledgement.
+
+    Attributes:
+        subscribed: Whether the broker has granted it, on this connection.
+        left: Whether the broker has taken it back: until then it goes on giving our session its share.
     """
 
     def __init__(self, client: Client, names: Names, holds_readings: Callable[[], bool]) -> None:
@@ -91,6 +95,7 @@ class Subscription:
         self._task: asyncio.Task[None] | None = None
         self._said = ""
         self._leaving = False
+        self.left = False
         self._told_of_earlier = False
         self._proven = False
         self._last_reading = float("-inf")
@@ -154,10 +159,13 @@ class Subscription:
 
         Raises:
             TimeoutError: The broker does not answer.
-            ConnectionError: The connection was lost.
+            ConnectionError: There is no connection, or it was lost; to be tried again on the next.
         """
         self._leaving = True
+        if self._task is not None:
+            self._task.cancel()
         await self._answer(self._client.unsubscribe(self._names.subscription))
+        self.left = True
         if self._names.probe_topic not in self._names.all_filters:
             await self._answer(self._client.subscribe(self._names.probe_topic, options=_NO_RETAINED))
         nonce = secrets.token_hex(8)
@@ -186,7 +194,7 @@ class Subscription:
         options = SubscribeOptions(qos=1, retainHandling=_RETAINED_IF_NEW)
         try:
             codes = await self._answer(self._client.subscribe([(name, options) for name in filters]))
-        except TimeoutError as error:
+        except (TimeoutError, ConnectionError) as error:
             return str(error) or f"no SUBACK for {filters[0]} within {_ANSWER_TIMEOUT_S:g} s"
         refused = [
             f"{name} ({code}, 0x{code.value:02x})"
@@ -228,7 +236,7 @@ class Subscription:
     async def _answer(self, sent: tuple[MQTTErrorCode, int | None]) -> list[ReasonCode]:
         error, packet_id = sent
         if error != MQTTErrorCode.MQTT_ERR_SUCCESS or packet_id is None:
-            raise TimeoutError(f"SUBSCRIBE or UNSUBSCRIBE was not sent: {error.name}")
+            raise ConnectionError(f"SUBSCRIBE or UNSUBSCRIBE was not sent: {error.name}")
         answer: asyncio.Future[list[ReasonCode]] = self._loop.create_future()
         self._answers[packet_id] = answer
         try:

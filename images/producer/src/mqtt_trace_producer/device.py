@@ -165,7 +165,7 @@ class Device:
             self._tally.skipped(skipped)
         reading = self._sensor.read()
         self._tally.took(reading.celsius)
-        if len(self._waiting) >= self._shared.buffer_readings:
+        while len(self._waiting) >= self._shared.buffer_readings:  # more than one, when some came back
             self._waiting.popleft()
             self._tally.overflowed(self.id)
         self._waiting.append(Outgoing(reading, self.spec.fault(self._taken)))

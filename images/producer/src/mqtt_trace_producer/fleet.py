@@ -105,8 +105,9 @@ class Fleet:
     async def close(self) -> None:
         """Disconnect every device; attempts to connect that have not begun never will."""
         self._connectivity.close()
+        # All know that they close before they could ask an executor that takes nothing any more.
+        await asyncio.gather(*(device.close() for device in self._all()))
         self._executor.shutdown(wait=False, cancel_futures=True)
-        await asyncio.gather(*(device.close() for device in self._devices.values()))
 
     def _all(self) -> Collection[Device]:
         return [*self._devices.values(), *self._leaving]
@@ -150,7 +151,8 @@ class Fleet:
                 await device.wait_idle()
         given_up = device.give_up()
         await device.close()
-        self._tally.gone(device.id)
+        if device.id not in self._devices:  # it may be there again, with troubles of its own
+            self._tally.gone(device.id)
         self._leaving.discard(device)
         return given_up
 
