@@ -21,9 +21,8 @@ def handle(handler: Handler) -> None:
 
 def interrupt(number: int, _frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt, whichever of them it was."""
-    if (
-        number == signal.SIGHUP
-    ):  # the terminal is gone: what is still printed would be an error in the midst of stopping
+    if number == signal.SIGHUP:
+        # The terminal is gone: what is still printed would be an error in the midst of stopping.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)

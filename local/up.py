@@ -12,7 +12,7 @@ from rich.console import Console
 
 from local.cluster import CHART, KUBECONFIG, ROOT, prepare
 from local.commands import CommandError, Helm, Kubectl
-from local.connected import missing_step
+from local.connected import STEPS, missing_step
 from local.forward import PortForward
 from local.ports import free_port_like
 from local.processes import ProcessError
@@ -114,13 +114,16 @@ def forward_scout_sim(kubectl: Kubectl, log: Path) -> PortForward:
 def first_connected(scout: Scout) -> tuple[str, list[Span]]:
     """Wait for a connected trace of a reading and return it.
 
+    One of the four spans alone: a reading that came before the consumer was published again and again.
+
     Raises:
         TimeoutError: none came.
     """
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         for trace_id in scout.trace_ids(service="mqtt-trace-echo", limit=10):
-            if missing_step(spans := scout.spans(trace_id)) is None:
+            spans = scout.spans(trace_id)
+            if len(spans) == len(STEPS) and missing_step(spans) is None:
                 return trace_id, spans
         time.sleep(0.5)
     raise TimeoutError(f"no reading has a connected trace after {_PATIENCE_S} s: see make e2e, or helm test {RELEASE}")
