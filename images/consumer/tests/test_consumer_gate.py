@@ -100,14 +100,20 @@ def test_other_errors_leave_the_gate_closed_for_the_next() -> None:
     asyncio.run(scenario())
 
 
+async def deserted_gate() -> tuple[Gate, FlakyEcho]:
+    """A closed gate behind which nobody is left, and an echo that is back."""
+    gate = Gate(QUICK)
+    echo = FlakyEcho(away(), KeyError("stale"))
+    with pytest.raises(KeyError):
+        await gate.call(echo.post)
+    return gate, echo
+
+
 def test_somebody_finds_out_when_whoever_tried_has_left() -> None:
     """When all that wait behind a closed gate have given up, one more is let through, and the others after it."""
 
     async def scenario() -> None:
-        gate = Gate(QUICK)
-        echo = FlakyEcho(away(), KeyError("stale"))
-        with pytest.raises(KeyError):
-            await gate.call(echo.post)
+        gate, echo = await deserted_gate()
         passed: list[int] = []
 
         async def come(number: int) -> None:
@@ -127,10 +133,7 @@ def test_who_passes_without_a_call_lets_the_next_one_through() -> None:
     """It may have nothing to ask echo for."""
 
     async def scenario() -> None:
-        gate = Gate(QUICK)
-        echo = FlakyEcho(away(), KeyError("stale"))
-        with pytest.raises(KeyError):
-            await gate.call(echo.post)
+        gate, _ = await deserted_gate()
         await asyncio.wait_for(gate.wait_passable(), 10)
         await asyncio.wait_for(gate.wait_passable(), 10)
 

@@ -13,7 +13,7 @@ from paho.mqtt.properties import Properties
 
 from images.consumer.tests.answers import Hold, slowly
 from images.consumer.tests.conftest import MakeConsumer
-from images.consumer.tests.harness import Echo, ids, numbered, publish, wait_for
+from images.consumer.tests.harness import Consumer, Echo, ids, numbered, publish, wait_for
 from local.mosquitto import Mosquitto
 
 MakeBroker = Callable[..., Mosquitto]
@@ -111,14 +111,40 @@ def test_a_replica_that_cannot_drain_keeps_its_session(
     wait_for(lambda: set(echo.ids) == ids(100))
 
 
+def test_a_replica_waits_for_echo_before_it_leaves(
+    make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
+) -> None:
+    """Echo comes back within the drain time-out: nothing is left in a session that no other replica reads."""
+    broker = make_broker()
+    consumer = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S="60").start_ready()
+    echo.stop()
+    publish(broker, TOPIC, *numbered(20))
+    consumer.wait_status(paused=True, in_flight=20)
+    stopping = threading.Thread(target=consumer.stop)
+    stopping.start()
+    consumer.wait_said("stopping: ")
+    echo.start()
+    stopping.join()
+    assert set(echo.ids) == ids(20)
+    assert not session_present(broker, "consumer-1")
+
+
+def replica_without_broker(
+    make_broker: MakeBroker, make_consumer: MakeConsumer, *, drain_s: int
+) -> tuple[Mosquitto, Consumer]:
+    """A broker that has been stopped, and a replica that knows."""
+    broker = make_broker()
+    consumer = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S=str(drain_s)).start_ready()
+    broker.stop()
+    wait_for(lambda: bool(consumer.said("not connected to")))
+    return broker, consumer
+
+
 def test_a_replica_without_a_connection_leaves_on_the_next(
     make_broker: MakeBroker, make_consumer: MakeConsumer
 ) -> None:
     """It waits for the broker before it goes: its session would go on getting a share of the readings."""
-    broker = make_broker()
-    consumer = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S="60").start_ready()
-    broker.stop()
-    wait_for(lambda: bool(consumer.said("not connected to")))
+    broker, consumer = replica_without_broker(make_broker, make_consumer, drain_s=60)
     stopping = threading.Thread(target=consumer.stop)
     stopping.start()
     consumer.wait_said("stopping: ")
@@ -132,10 +158,7 @@ def test_a_replica_that_cannot_leave_says_what_its_session_gets(
     make_broker: MakeBroker, make_consumer: MakeConsumer
 ) -> None:
     """Without a connection for all of the time that it has, it is still subscribed."""
-    broker = make_broker()
-    consumer = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S="1").start_ready()
-    broker.stop()
-    wait_for(lambda: bool(consumer.said("not connected to")))
+    _, consumer = replica_without_broker(make_broker, make_consumer, drain_s=1)
     assert consumer.stop() == 0
     assert "still subscribed" in consumer.said("stopped with 0 readings not acknowledged")[0]
 

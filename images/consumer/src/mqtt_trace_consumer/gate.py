@@ -25,10 +25,8 @@ class Gate:
         self._backoff = backoff or Backoff(1.0, 10.0)
         self._loop = asyncio.get_running_loop()
         self._turn = asyncio.Lock()
-        self._open = asyncio.Event()
         self._closed = asyncio.Event()
         self._passable = asyncio.Event()
-        self._open.set()
         self._passable.set()
         self._trying = 0
         self._openings = 0
@@ -39,7 +37,7 @@ class Gate:
     @property
     def is_open(self) -> bool:
         """Whether echo is believed to answer."""
-        return self._open.is_set()
+        return not self._closed.is_set()
 
     async def wait_passable(self) -> None:
         """Return when it is open, or when nobody behind it is left to find out whether echo is back.
@@ -101,7 +99,6 @@ class Gate:
     def _close(self, error: EchoUnavailableError) -> None:
         if not self.is_open:
             return
-        self._open.clear()
         self._passable.clear()
         self._closed.set()
         self._closed_at = self._loop.time()
@@ -112,7 +109,6 @@ class Gate:
     def _reopen(self) -> None:
         self._openings += 1
         self._closed.clear()
-        self._open.set()
         self._passable.set()
         _log.info("resumed: echo is back after %.1f s", self._loop.time() - self._closed_at)
 

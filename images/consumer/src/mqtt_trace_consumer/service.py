@@ -146,28 +146,24 @@ class Service:
     async def _finish(self) -> bool:
         """Finish readings, for a bounded time, and return whether the session may end: nothing is left in it."""
         leaves = self._settings.leaves_for_good
-        why = "echo is away"
         try:
             async with asyncio.timeout(self._settings.drain_timeout_s):
                 if leaves:
                     await self._leave()
-                else:
-                    self._taking = False
-                    self._workers.discard_unacknowledged()
-                await self._idle_or_paused()
+                    await self._workers.wait_idle()
+                    return self._acknowledger.in_flight == 0
+                await self._finish_begun()
         except TimeoutError as error:
-            why = str(error) or f"not done within {self._settings.drain_timeout_s:g} s"
-        else:
-            if not leaves or self._acknowledger.in_flight == 0:
-                return leaves
-        _log.warning(
-            "stopped with %d readings not acknowledged (%s): the session of %s keeps them for %d s%s",
-            self._acknowledger.in_flight,
-            why,
-            self._settings.mqtt_client_id,
-            self._settings.mqtt_session_expiry_s,
-            ", and as it is still subscribed, the broker gives it further ones" if not self._subscription.left else "",
-        )
+            _log.warning(
+                "stopped with %d readings not acknowledged (%s): the session of %s keeps them for %d s%s",
+                self._acknowledger.in_flight,
+                str(error) or f"not done within {self._settings.drain_timeout_s:g} s",
+                self._settings.mqtt_client_id,
+                self._settings.mqtt_session_expiry_s,
+                ", and as it is still subscribed, the broker gives it further ones"
+                if leaves and not self._subscription.left
+                else "",
+            )
         return False
 
     async def _leave(self) -> None:
@@ -179,8 +175,10 @@ class Service:
             except ConnectionError:
                 continue
 
-    async def _idle_or_paused(self) -> None:
-        """Until nothing is in progress, which at a closed gate nothing is."""
+    async def _finish_begun(self) -> None:
+        """Finish what is in progress; at a closed gate nothing is. The session keeps the rest."""
+        self._taking = False
+        self._workers.discard_unacknowledged()
         waits = {asyncio.create_task(self._workers.wait_idle()), asyncio.create_task(self._gate.wait_closed())}
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
