@@ -11,6 +11,7 @@ import pytest
 
 from mqtt_trace import ConfigurationError
 from mqtt_trace.service import HealthServer, listen
+from tests.service.accepting import no_delay_of_accepted
 
 
 async def _get(server: HealthServer, path: str) -> tuple[int, object]:
@@ -83,20 +84,4 @@ def test_a_host_that_is_not_ours_is_named(host: str) -> None:
 
 def test_connections_answer_without_delay() -> None:
     """Nagle's algorithm is off on what asyncio accepts: with it, an answer in two writes waits 40 ms."""
-    delays: list[int] = []
-
-    async def serve() -> None:
-        def on_connection(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            connection = writer.get_extra_info("socket")
-            delays.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-            writer.close()
-
-        listening = listen("127.0.0.1", 0, prefix="ECHO")
-        async with await asyncio.start_server(on_connection, sock=listening):
-            reader, writer = await asyncio.open_connection(*listening.getsockname())
-            await reader.read()
-            writer.close()
-            await writer.wait_closed()
-
-    asyncio.run(serve())
-    assert delays == [1]
+    assert asyncio.run(no_delay_of_accepted(listen("127.0.0.1", 0, prefix="ECHO"))) == 1

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -13,6 +12,8 @@ from scout_harness import COMMAND, ScoutSim, environment, span, trace_id
 from scout_sim.__main__ import main
 from scout_sim.listening import listen
 from scout_sim.settings import variables
+
+from tests.service.accepting import no_delay_of_accepted
 
 
 def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -103,23 +104,7 @@ def test_an_address_that_cannot_be_used_is_a_wrong_setting(scout: ScoutSim, host
 
 def test_connections_answer_without_delay() -> None:
     """Nagle's algorithm is off on what asyncio accepts: with it, an answer in two writes may wait 40 ms."""
-    delays: list[int] = []
-
-    async def serve() -> None:
-        def on_connection(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            connection = writer.get_extra_info("socket")
-            delays.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-            writer.close()
-
-        listening = listen("127.0.0.1", 0)
-        async with await asyncio.start_server(on_connection, sock=listening):
-            reader, writer = await asyncio.open_connection(*listening.getsockname())
-            await reader.read()
-            writer.close()
-            await writer.wait_closed()
-
-    asyncio.run(serve())
-    assert delays == [1]
+    assert asyncio.run(no_delay_of_accepted(listen("127.0.0.1", 0))) == 1
 
 
 def test_sigterm_ends_it_with_exit_0(make_scout: Callable[..., ScoutSim]) -> None:
