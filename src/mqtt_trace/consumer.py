@@ -17,6 +17,7 @@ from mqtt_trace._process_spans import LinkAttributes, ProcessSpan, ProcessSpans
 from mqtt_trace._version import __version__
 from mqtt_trace.metrics import ProcessMetrics
 from mqtt_trace.options import Options
+from mqtt_trace.propagation import propagator
 from mqtt_trace.tolerant import topic_of
 from mqtt_trace.topics import Subscriptions
 
@@ -37,6 +38,9 @@ class TracedConsumer:
         tracer_provider: The global one by default.
         meter_provider: The global one by default.
         options: Those of the environment by default.
+
+    Raises:
+        ConfigurationError: An environment variable has a value that is not understood.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class TracedConsumer:
         options: Options | None = None,
     ) -> None:
         self._client = client
+        propagator()  # a wrong name is found here, and not with the first message
         self._spans = ProcessSpans(
             trace.get_tracer("mqtt_trace", __version__, tracer_provider),
             ProcessMetrics(meter_provider),

@@ -12,11 +12,12 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote_plus
 
-from opentelemetry import baggage, propagate, trace
+from opentelemetry import baggage, trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.propagators.textmap import Getter, TextMapPropagator
 from paho.mqtt.properties import Properties
 
+from mqtt_trace._errors import ConfigurationError
 from mqtt_trace._packing import PublishProperties
 from mqtt_trace.options import Options
 
@@ -71,7 +72,7 @@ def inject(
         return PublishProperties(own)
     there: UserProperties = getattr(properties, "UserProperty", [])
     replaced = {name for name, _ in own}
-    fields = _fields(propagate.get_global_textmap())
+    fields = _fields(propagator())
     if own and any(name in fields - _MERGEABLE for name, _ in there):
         replaced |= fields
     return PublishProperties([pair for pair in there if pair[0] not in replaced] + own, properties)
@@ -80,15 +81,14 @@ def inject(
 def context_to_user_properties(context: Context | None = None, *, options: Options | None = None) -> UserProperties:
     """Serialize a context, the current one by default, into user properties."""
     carrier: dict[str, str] = {}
-    propagate.inject(carrier, context=_with_allowed_baggage(context, options))
+    propagator().inject(carrier, context=_with_allowed_baggage(context, options))
     return [(name.lower(), value) for name, value in carrier.items()]
 
 
 def extract(user_properties: Iterable[tuple[str, str]] | None) -> Extracted:
     """Restore the context that a message carries, or say why there is none; never raises for what a message holds."""
-    propagator = propagate.get_global_textmap()
     carrier: dict[str, str] = {}
-    fields = _fields(propagator)
+    fields = _fields(propagator())
     for name, value in user_properties or ():
         if name not in fields:
             continue
@@ -101,7 +101,7 @@ def extract(user_properties: Iterable[tuple[str, str]] | None) -> Extracted:
             return Extracted(missing=MissingReason.DUPLICATE)
     if carrier.keys() <= _MERGEABLE:
         return Extracted(missing=MissingReason.ABSENT)
-    return _restore(propagator, {name: value for name, value in carrier.items() if len(value) <= _MAX_LENGTH})
+    return _restore({name: value for name, value in carrier.items() if len(value) <= _MAX_LENGTH})
 
 
 def user_properties_to_context(user_properties: Iterable[tuple[str, str]] | None) -> Context:
@@ -112,6 +112,20 @@ def user_properties_to_context(user_properties: Iterable[tuple[str, str]] | None
 def has_trace_context(user_properties: Iterable[tuple[str, str]] | None) -> bool:
     """Whether the user properties carry a trace context that can be used."""
     return extract(user_properties).missing is None
+
+
+def propagator() -> TextMapPropagator:
+    """The configured one.
+
+    Raises:
+        ConfigurationError: `OTEL_PROPAGATORS` names one that is not installed.
+    """
+    try:
+        # This module reads the variable while it is imported: before that our services have to be able to check it.
+        from opentelemetry.propagate import get_global_textmap  # noqa: PLC0415 - as said above
+    except ValueError as error:
+        raise ConfigurationError(variable="OTEL_PROPAGATORS", problem=str(error)) from error
+    return get_global_textmap()
 
 
 class _LowerCaseGetter(Getter[Mapping[str, str]]):
@@ -133,9 +147,9 @@ def _fields(propagator: TextMapPropagator) -> frozenset[str]:
     return frozenset(name.lower() for name in propagator.fields)
 
 
-def _restore(propagator: TextMapPropagator, carrier: Mapping[str, str]) -> Extracted:
+def _restore(carrier: Mapping[str, str]) -> Extracted:
     try:
-        context = propagator.extract(carrier, context=_EMPTY, getter=_GETTER)
+        context = propagator().extract(carrier, context=_EMPTY, getter=_GETTER)
     except Exception:  # noqa: BLE001 - a propagator of any make must not cost us the message
         return Extracted(missing=MissingReason.MALFORMED)
     if not trace.get_current_span(context).get_span_context().is_valid:

@@ -24,7 +24,7 @@ from mqtt_trace._publish_spans import PublishSpans
 from mqtt_trace._version import __version__
 from mqtt_trace.metrics import PublishMetrics
 from mqtt_trace.options import Options
-from mqtt_trace.propagation import inject
+from mqtt_trace.propagation import inject, propagator
 
 
 class TracedPublisher:
@@ -42,6 +42,9 @@ class TracedPublisher:
         options: Those of the environment by default.
         max_pending: Spans that may wait for an acknowledgement; the oldest gives way with `error.type=overflow`.
         timeout: Seconds that a span may wait, after which it ends with `error.type=timeout`.
+
+    Raises:
+        ConfigurationError: An environment variable has a value that is not understood.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class TracedPublisher:
     ) -> None:
         self._client = client
         self._options = options or Options.from_env()
+        propagator()  # a wrong name is found here, and not with the first message
         self._spans = PublishSpans(
             trace.get_tracer("mqtt_trace", __version__, tracer_provider),
             PublishMetrics(meter_provider),

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from mqtt_trace.telemetry._environment import plan
+from mqtt_trace._otel_environment import plan
 from mqtt_trace.telemetry._resource import process_resource
 from mqtt_trace.telemetry._setup import Telemetry
 from tests.telemetry.otlp_backend import OtlpBackend

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mqtt_trace import ConfigurationError
-from mqtt_trace.telemetry._environment import Destination, batching, destination, plan, with_stable_http
+from mqtt_trace._otel_environment import Destination, batching, destination, forget_empty, plan, with_stable_http
 
 
 def test_without_any_variable_exports_go_to_the_collector_over_http() -> None:
@@ -72,6 +72,31 @@ def test_a_signal_can_be_turned_off() -> None:
         ("OTEL_METRIC_EXPORT_INTERVAL", "inf", "must be a positive number (got 'inf')"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "-1", "must be a positive number (got '-1')"),
         ("OTEL_BLRP_SCHEDULE_DELAY", "0", "must be a positive number (got '0')"),
+        (
+            "OTEL_TRACES_SAMPLER",
+            "sometimes",
+            (
+                "must be always_on, always_off, traceidratio, parentbased_always_on, "
+                "parentbased_always_off or parentbased_traceidratio (got 'sometimes')"
+            ),
+        ),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "x", "must be cumulative, delta or lowmemory (got 'x')"),
+        ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/no/ca.pem", "must be a file (got '/no/ca.pem')"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "secret", "must be name=value pairs, separated by commas"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a=b,=c", "must be name=value pairs, separated by commas"),
+        (
+            "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
+            "x",
+            "must name what is installed: nothing is (got 'x')",
+        ),
+        ("OTEL_BSP_EXPORT_TIMEOUT", "1.5", "must be a positive number (got '1.5')"),
+        ("OTEL_BLRP_EXPORT_TIMEOUT", "soon", "must be a positive number (got 'soon')"),
+        ("OTEL_METRIC_EXPORT_TIMEOUT", "soon", "must be a positive number (got 'soon')"),
+        (
+            "OTEL_PROPAGATORS",
+            "tracecontext,xray",
+            "must name what is installed: baggage, none, tracecontext (got 'tracecontext,xray')",
+        ),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_its_variable(variable: str, value: str, problem: str) -> None:
@@ -79,6 +104,33 @@ def test_a_value_that_cannot_be_used_is_named_with_its_variable(variable: str, v
     with pytest.raises(ConfigurationError) as raised:
         plan({variable: value})
     assert (raised.value.variable, raised.value.problem) == (variable, problem)
+
+
+@pytest.mark.parametrize("value", ["tracecontext", "baggage, tracecontext", "none"])
+def test_propagators_that_opentelemetry_takes_are_taken(value: str) -> None:
+    """Those of the API are there without another package."""
+    assert plan({"OTEL_PROPAGATORS": value}) == plan({})
+
+
+@pytest.mark.parametrize("ratio", ["most", "1.5", "-0.1", "nan"])
+def test_a_ratio_that_is_none_is_refused_by_the_samplers_that_take_one(ratio: str) -> None:
+    """Another sampler does not read it; the SDK would sample everything."""
+    with pytest.raises(ConfigurationError, match="OTEL_TRACES_SAMPLER_ARG: must be a number from 0 to 1"):
+        plan({"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": ratio})
+    assert plan({"OTEL_TRACES_SAMPLER": "always_on", "OTEL_TRACES_SAMPLER_ARG": ratio}) == plan({})
+    assert plan({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25"}) == plan({})
+
+
+def test_pairs_may_end_in_a_comma() -> None:
+    """As the SDK takes them; a value may be empty, and hold further equals signs."""
+    assert plan({"OTEL_RESOURCE_ATTRIBUTES": "a=b,c=,", "OTEL_EXPORTER_OTLP_HEADERS": "k=v=="}) == plan({})
+
+
+def test_variables_without_a_value_are_taken_out() -> None:
+    """Only OpenTelemetry's own: it says that they count as unset, and its SDK does not keep to that everywhere."""
+    environ = {"OTEL_METRICS_EXEMPLAR_FILTER": "", "OTEL_PROPAGATORS": " ", "OTEL_SERVICE_NAME": "s", "MQTT_TLS": ""}
+    forget_empty(environ)
+    assert environ == {"OTEL_SERVICE_NAME": "s", "MQTT_TLS": ""}
 
 
 def test_a_batch_fits_into_the_queue() -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from mqtt_trace_producer.__main__ import main
+from mqtt_trace_producer.command import main
 from mqtt_trace_producer.settings import ProducerSettings
 
 from images.producer.tests.fleet_mount import FleetMount

@@ -3,7 +3,18 @@
 from mqtt_trace.service._health import HealthServer, Status
 from mqtt_trace.service._listen import listen
 from mqtt_trace.service._load import load
+from mqtt_trace.service._opentelemetry import check_opentelemetry
 from mqtt_trace.service._run import run
 from mqtt_trace.service._settings import BrokerSettings, HealthSettings, ServiceSettings
 
-__all__ = ["BrokerSettings", "HealthServer", "HealthSettings", "ServiceSettings", "Status", "listen", "load", "run"]
+__all__ = [
+    "BrokerSettings",
+    "HealthServer",
+    "HealthSettings",
+    "ServiceSettings",
+    "Status",
+    "check_opentelemetry",
+    "listen",
+    "load",
+    "run",
+]

@@ -18,8 +18,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.semconv.attributes.http_attributes import HTTP_RESPONSE_STATUS_CODE
 
+from mqtt_trace._otel_environment import Destination
 from mqtt_trace.telemetry._encoding import encode_spans
-from mqtt_trace.telemetry._environment import Destination
 
 
 def span_exporter(to: Destination, meter_provider: MeterProvider) -> SpanExporter:

@@ -10,8 +10,8 @@ from opentelemetry.sdk._shared_internal import BatchProcessor
 from opentelemetry.sdk._shared_internal._processor_metrics import ProcessorMetricsT
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from mqtt_trace._otel_environment import Batching
 from mqtt_trace.telemetry._delivery import RetryingExporter
-from mqtt_trace.telemetry._environment import Batching
 from mqtt_trace.telemetry._failure import STOPPED
 from mqtt_trace.telemetry._ledger import Ledger
 

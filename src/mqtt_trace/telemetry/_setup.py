@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace import SpanLimits, SynchronousMultiSpanProcessor, T
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.util.types import AttributeValue
 
-from mqtt_trace.telemetry import _environment as environment
+from mqtt_trace import _otel_environment as environment
 from mqtt_trace.telemetry._delivery import ReportingMetricExporter
 from mqtt_trace.telemetry._exporters import log_exporter, metric_exporter, span_exporter
 from mqtt_trace.telemetry._ledger import Ledger
@@ -56,6 +56,7 @@ def setup(
     Raises:
         mqtt_trace.ConfigurationError: An `OTEL_*` variable that cannot be used.
     """
+    environment.forget_empty(os.environ)
     os.environ[_STABILITY_OPT_IN] = environment.with_stable_http(os.environ.get(_STABILITY_OPT_IN, ""))
     telemetry = Telemetry(process_resource(service_name, attributes), environment.plan(os.environ))
     trace.set_tracer_provider(telemetry.tracer_provider)

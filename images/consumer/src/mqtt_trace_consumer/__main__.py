@@ -1,49 +1,17 @@
-"""`mqtt-trace-consumer`: start, run until SIGTERM, flush telemetry."""
+"""The command `mqtt-trace-consumer`.
 
-from __future__ import annotations
+OpenTelemetry reads some variables while it is imported, and raises: they are checked first.
+"""
 
-import asyncio
-
-from opentelemetry.trace import TracerProvider
-
-from mqtt_trace import Options, telemetry
-from mqtt_trace.service import HealthServer, load, run
-from mqtt_trace.tolerant import read_properties_tolerantly
-from mqtt_trace_consumer.echo import Echo
-from mqtt_trace_consumer.service import Service
-from mqtt_trace_consumer.settings import Settings
-
-PROGRAM = "mqtt-trace-consumer"
+from mqtt_trace.service import check_opentelemetry
 
 
 def main() -> None:
-    """Run the consumer; its settings are environment variables."""
-    settings = load(Settings, PROGRAM)
-    read_properties_tolerantly()
+    """Consume until SIGTERM."""
+    check_opentelemetry("mqtt-trace-consumer")
+    from mqtt_trace_consumer import command  # noqa: PLC0415 - see the module's docstring
 
-    async def consume(stop: asyncio.Event) -> None:
-        options = Options.from_env()
-        providers = telemetry.setup(PROGRAM, log_level=settings.log_level)
-        device = telemetry.Device(id=settings.mqtt_client_id, kind="gateway")
-        try:
-            await _consume(settings, options, providers.device_tracer_provider(device.attributes()), stop)
-        finally:
-            await asyncio.to_thread(providers.shutdown)
-
-    run(consume, PROGRAM)
-
-
-async def _consume(settings: Settings, options: Options, tracer_provider: TracerProvider, stop: asyncio.Event) -> None:
-    echo = Echo(
-        str(settings.echo_url),
-        timeout=settings.echo_timeout_s,
-        connections=settings.echo_concurrency,
-        tracer_provider=tracer_provider,
-    )
-    async with echo:
-        service = Service(settings, options, echo, tracer_provider)
-        async with HealthServer(settings.health_host, settings.health_port, service.status):
-            await service.run(stop)
+    command.main()
 
 
 if __name__ == "__main__":

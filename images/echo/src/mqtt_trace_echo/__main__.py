@@ -1,61 +1,17 @@
-"""The command `mqtt-trace-echo`."""
+"""The command `mqtt-trace-echo`.
 
-import asyncio
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+OpenTelemetry reads some variables while it is imported, and raises: they are checked first.
+"""
 
-import uvicorn
-
-from mqtt_trace import telemetry
-from mqtt_trace.service import listen, load, run
-from mqtt_trace_echo.app import create_app
-from mqtt_trace_echo.settings import EchoSettings
-
-PROGRAM = "mqtt-trace-echo"
-
-# Less than the 30 s that Kubernetes waits before SIGKILL, with the time to flush telemetry.
-_FINISH_REQUESTS_WITHIN_S = 15
-
-_logger = logging.getLogger("mqtt_trace_echo")  # not __name__, which is __main__ under python -m
+from mqtt_trace.service import check_opentelemetry
 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
-    settings = load(EchoSettings, PROGRAM)
-    run(lambda stop: serve(settings, stop), PROGRAM)
+    check_opentelemetry("mqtt-trace-echo")
+    from mqtt_trace_echo import command  # noqa: PLC0415 - see the module's docstring
 
-
-async def serve(settings: EchoSettings, stop: asyncio.Event) -> None:
-    """Answer requests until `stop`, finish those that are running, and flush telemetry."""
-    listening = listen(settings.echo_host, settings.echo_port, prefix="ECHO")
-    signals = telemetry.setup(PROGRAM, log_level=settings.log_level)
-    try:
-        server = _Server(
-            uvicorn.Config(
-                create_app(settings.echo_max_body_bytes),
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                timeout_graceful_shutdown=_FINISH_REQUESTS_WITHIN_S,
-            )
-        )
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        _logger.info("listening on %s:%d", *listening.getsockname()[:2])
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        server.should_exit = True
-        await serving
-    finally:
-        signals.shutdown()
-
-
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `mqtt_trace.service.run`."""
-        yield
+    command.main()
 
 
 if __name__ == "__main__":

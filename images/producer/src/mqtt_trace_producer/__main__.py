@@ -1,78 +1,25 @@
-"""The command `mqtt-trace-producer`."""
+"""The commands `mqtt-trace-producer` and `mqtt-trace-check`.
 
-import asyncio
-from collections.abc import Mapping
+OpenTelemetry reads some variables while it is imported, and raises: they are checked first.
+"""
 
-from opentelemetry.util.types import AttributeValue
-
-from mqtt_trace import Options, telemetry
-from mqtt_trace.service import HealthServer, load, run
-from mqtt_trace_producer.descriptors import make_room_for
-from mqtt_trace_producer.fleet import Fleet
-from mqtt_trace_producer.live_fleet import LiveFleet
-from mqtt_trace_producer.settings import ProducerSettings
-from mqtt_trace_producer.spec import specs_of
-
-PROGRAM = "mqtt-trace-producer"
+from mqtt_trace.service import check_opentelemetry
 
 
 def main() -> None:
-    """Read the settings and publish until SIGTERM."""
-    settings = load(ProducerSettings, PROGRAM)
-    run(lambda stop: publish(settings, stop), PROGRAM)
+    """Publish until SIGTERM."""
+    check_opentelemetry("mqtt-trace-producer")
+    from mqtt_trace_producer import command  # noqa: PLC0415 - see the module's docstring
+
+    command.main()
 
 
-async def publish(settings: ProducerSettings, stop: asyncio.Event) -> None:
-    """Run a fleet until `stop` is set, then until its readings are acknowledged and its telemetry is exported.
+def check() -> None:
+    """Publish one reading and look for its trace."""
+    check_opentelemetry("mqtt-trace-check")
+    from mqtt_trace_producer import check as command  # noqa: PLC0415 - see the module's docstring
 
-    Raises:
-        mqtt_trace.ConfigurationError: A setting that turns out not to be usable.
-    """
-    live = live_fleet(settings)
-    if live is None:
-        make_room_for(settings.device_count, "DEVICE_COUNT")
-    options = Options.from_env()
-    providers = telemetry.setup(PROGRAM, attributes=process_attributes(settings, live), log_level=settings.log_level)
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            fleet = Fleet(settings, providers, options, tasks)
-            async with HealthServer(settings.health_host, settings.health_port, fleet.status):
-                await run_until(stop, fleet, settings, live)
-                await fleet.drain(settings.drain_timeout_s)
-                await asyncio.to_thread(providers.shutdown)
-                await fleet.close()
-    finally:
-        await asyncio.to_thread(providers.shutdown)
-
-
-async def run_until(stop: asyncio.Event, fleet: Fleet, settings: ProducerSettings, live: LiveFleet | None) -> None:
-    """Let the fleet be what the environment or the fleet file asks for."""
-    if live is None:
-        fleet.become(specs_of(settings))
-        await stop.wait()
-        return
-    live.apply(fleet)
-    following = asyncio.create_task(live.follow(fleet))
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait([following, stopping], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not following.cancel():
-        await following  # it never ends but by an error
-
-
-def live_fleet(settings: ProducerSettings) -> LiveFleet | None:
-    """The fleet file, if there is one."""
-    if settings.fleet_file is None or settings.fleet_pod_index is None:
-        return None
-    return LiveFleet(settings.fleet_file, settings.fleet_pod_index)
-
-
-def process_attributes(settings: ProducerSettings, live: LiveFleet | None) -> Mapping[str, AttributeValue]:
-    """What does not change while the process lives: the rest of a fleet file's attributes is each device's own."""
-    if live is not None:
-        return telemetry.Fleet(id=live.file.fleet).attributes()
-    fleet = telemetry.Fleet(id=settings.fleet_id, tenant=settings.fleet_tenant, priority=settings.fleet_priority)
-    return fleet.attributes() | telemetry.Site(id=settings.site_id).attributes()
+    command.main()
 
 
 if __name__ == "__main__":

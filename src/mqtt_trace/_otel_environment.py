@@ -1,20 +1,18 @@
-"""What the `OTEL_*` variables ask for, as pure functions of an environment.
+"""What the `OTEL_*` variables ask for, as pure functions of an environment; the SDK reads the rest of them itself.
 
-Only what the SDK would misread in silence or answer with a traceback is checked here; the SDK reads the rest itself.
 Names and meanings: OpenTelemetry specification, "Environment Variable Specification" and "OTLP Exporter Configuration".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from mqtt_trace._errors import ConfigurationError
+from mqtt_trace._otel_checks import Environment, check, positive, text
 
-Environment = Mapping[str, str]
 Signal = Literal["traces", "metrics", "logs"]
 Protocol = Literal["http/protobuf", "grpc"]
-Number = TypeVar("Number", int, float)
 
 _DEFAULT_ENDPOINTS: Mapping[Protocol, str] = {
     "http/protobuf": "http://otel-collector:4318",
@@ -25,25 +23,6 @@ _DEFAULT_ENDPOINTS: Mapping[Protocol, str] = {
 # 200 per second, a pod of 200 sensors at one reading per second. They take up to 3.5 KB each, 230 MB in the worst case.
 _DEFAULT_QUEUE_SIZE = 65_536
 _DEFAULT_BATCH_SIZE = 512
-
-_COMPRESSIONS = ("none", "gzip", "deflate")
-_NAMES: Mapping[str, tuple[str, ...]] = {
-    "OTEL_METRICS_EXEMPLAR_FILTER": ("trace_based", "always_on", "always_off"),
-    "OTEL_EXPORTER_OTLP_COMPRESSION": _COMPRESSIONS,
-    **{f"OTEL_EXPORTER_OTLP_{signal}_COMPRESSION": _COMPRESSIONS for signal in ("TRACES", "METRICS", "LOGS")},
-}
-_LIMITS = (
-    "OTEL_ATTRIBUTE_COUNT_LIMIT",
-    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
-    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-    "OTEL_SPAN_EVENT_COUNT_LIMIT",
-    "OTEL_SPAN_LINK_COUNT_LIMIT",
-    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
-    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
-    "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT",
-    "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-)
 
 _SCHEDULE_DELAYS_MS: Mapping[str, int] = {"BSP": 5_000, "BLRP": 1_000}
 
@@ -84,15 +63,14 @@ def plan(environ: Environment) -> Plan:
     Raises:
         ConfigurationError: The first variable that cannot be used.
     """
-    _check_names(environ)
-    _check_limits(environ)
+    check(environ)
     return Plan(
         traces=destination("traces", environ),
         metrics=destination("metrics", environ),
         logs=destination("logs", environ),
         span_batching=batching("BSP", environ),
         log_batching=batching("BLRP", environ),
-        metric_interval_ms=_positive("OTEL_METRIC_EXPORT_INTERVAL", environ, float) or 60_000,
+        metric_interval_ms=positive("OTEL_METRIC_EXPORT_INTERVAL", environ, float) or 60_000,
     )
 
 
@@ -102,10 +80,10 @@ def destination(signal: Signal, environ: Environment) -> Destination | None:
     Raises:
         ConfigurationError: An exporter, protocol, endpoint or time-out that cannot be used.
     """
-    if _text("OTEL_SDK_DISABLED", environ).lower() == "true":
+    if text("OTEL_SDK_DISABLED", environ).lower() == "true":
         return None
     variable = f"OTEL_{signal.upper()}_EXPORTER"
-    match _text(variable, environ).lower():
+    match text(variable, environ).lower():
         case "none":
             return None
         case "" | "otlp":
@@ -113,7 +91,7 @@ def destination(signal: Signal, environ: Environment) -> Destination | None:
         case _:
             raise ConfigurationError(variable=variable, problem=f"must be otlp or none (got '{environ[variable]}')")
     for name in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"):
-        _positive(name, environ, float)
+        positive(name, environ, float)
     protocol = _protocol(signal, environ)
     return Destination(signal, protocol, _endpoint(signal, protocol, environ))
 
@@ -124,16 +102,22 @@ def batching(prefix: Literal["BSP", "BLRP"], environ: Environment) -> Batching:
     Raises:
         ConfigurationError: A number that is none, is not positive, or a batch larger than the queue.
     """
-    queue_size = _positive(f"OTEL_{prefix}_MAX_QUEUE_SIZE", environ, int) or _DEFAULT_QUEUE_SIZE
+    queue_size = positive(f"OTEL_{prefix}_MAX_QUEUE_SIZE", environ, int) or _DEFAULT_QUEUE_SIZE
     variable = f"OTEL_{prefix}_MAX_EXPORT_BATCH_SIZE"
-    batch_size = _positive(variable, environ, int) or min(_DEFAULT_BATCH_SIZE, queue_size)
+    batch_size = positive(variable, environ, int) or min(_DEFAULT_BATCH_SIZE, queue_size)
     if batch_size > queue_size:
         raise ConfigurationError(
             variable=variable,
             problem=f"must not exceed OTEL_{prefix}_MAX_QUEUE_SIZE, {queue_size} (got '{batch_size}')",
         )
-    delay_ms = _positive(f"OTEL_{prefix}_SCHEDULE_DELAY", environ, int) or _SCHEDULE_DELAYS_MS[prefix]
+    delay_ms = positive(f"OTEL_{prefix}_SCHEDULE_DELAY", environ, int) or _SCHEDULE_DELAYS_MS[prefix]
     return Batching(queue_size, batch_size, delay_ms)
+
+
+def forget_empty(environ: MutableMapping[str, str]) -> None:
+    """Take out the variables without a value, which count as unset; the SDK does not see all of them so."""
+    for variable in [name for name in environ if name.startswith("OTEL_") and not text(name, environ)]:
+        del environ[variable]
 
 
 def with_stable_http(opt_in: str) -> str:
@@ -144,27 +128,9 @@ def with_stable_http(opt_in: str) -> str:
     return ",".join(chosen)
 
 
-def _check_names(environ: Environment) -> None:
-    for variable, known in _NAMES.items():
-        value = _text(variable, environ).lower()
-        if value and value not in known:
-            raise ConfigurationError(
-                variable=variable, problem=f"must be {', '.join(known[:-1])} or {known[-1]} (got '{environ[variable]}')"
-            )
-
-
-def _check_limits(environ: Environment) -> None:
-    for variable in _LIMITS:
-        value = _text(variable, environ)
-        if value and not (value.isascii() and value.isdecimal()):
-            raise ConfigurationError(
-                variable=variable, problem=f"must be a whole number, 0 or more (got '{environ[variable]}')"
-            )
-
-
 def _protocol(signal: Signal, environ: Environment) -> Protocol:
     for variable in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
-        value = _text(variable, environ)
+        value = text(variable, environ)
         for protocol in get_args(Protocol):
             if value == protocol:
                 return protocol  # type: ignore[no-any-return]  # get_args forgets the literals
@@ -177,9 +143,9 @@ def _protocol(signal: Signal, environ: Environment) -> Protocol:
 
 def _endpoint(signal: Signal, protocol: Protocol, environ: Environment) -> str:
     variable = f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
-    if specific := _text(variable, environ):
+    if specific := text(variable, environ):
         return _checked_endpoint(variable, specific, protocol)
-    base = _text("OTEL_EXPORTER_OTLP_ENDPOINT", environ) or _DEFAULT_ENDPOINTS[protocol]
+    base = text("OTEL_EXPORTER_OTLP_ENDPOINT", environ) or _DEFAULT_ENDPOINTS[protocol]
     base = _checked_endpoint("OTEL_EXPORTER_OTLP_ENDPOINT", base, protocol)
     return base if protocol == "grpc" else f"{base.removesuffix('/')}/v1/{signal}"
 
@@ -193,20 +159,3 @@ def _checked_endpoint(variable: str, endpoint: str, protocol: Protocol) -> str:
     if not usable:
         raise ConfigurationError(variable=variable, problem=f"must be an http(s):// address (got '{endpoint}')")
     return endpoint
-
-
-def _positive(variable: str, environ: Environment, kind: type[Number]) -> Number | None:
-    text = _text(variable, environ)
-    if not text:
-        return None
-    try:
-        number = kind(text)
-    except ValueError:
-        number = kind(0)
-    if not 0 < number < float("inf"):
-        raise ConfigurationError(variable=variable, problem=f"must be a positive number (got '{text}')")
-    return number
-
-
-def _text(variable: str, environ: Environment) -> str:
-    return environ.get(variable, "").strip()

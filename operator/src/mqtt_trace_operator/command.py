@@ -1,0 +1,92 @@
+"""What the command `mqtt-trace-operator` does."""
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack, suppress
+
+import httpx2
+import kopf
+from lightkube import ApiError
+from lightkube.core.exceptions import ConfigError
+
+from mqtt_trace import ConfigurationError, telemetry
+from mqtt_trace.service import HealthServer, load, run
+from mqtt_trace_operator.children import PodTemplate
+from mqtt_trace_operator.cluster import Cluster
+from mqtt_trace_operator.handlers import operator_settings, registry_for
+from mqtt_trace_operator.probe import Probe
+from mqtt_trace_operator.reconcile import Reconciler
+from mqtt_trace_operator.sensors import Sensors
+from mqtt_trace_operator.settings import OperatorSettings
+from mqtt_trace_operator.telling import told
+from mqtt_trace_operator.workers import Workers
+
+PROGRAM = "mqtt-trace-operator"
+
+_CRD_AGAIN_S = 2.0
+
+_logger = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Look after fleets until SIGTERM."""
+    settings = load(OperatorSettings, PROGRAM)
+    run(lambda stop: operate(settings, stop), PROGRAM)
+
+
+async def operate(settings: OperatorSettings, stop: asyncio.Event) -> None:
+    """Reconcile the fleets of a namespace, or of the whole cluster, until `stop`.
+
+    Raises:
+        mqtt_trace.ConfigurationError: A setting that turns out not to be usable.
+    """
+    template = PodTemplate.read(settings.pod_template_file)
+    cluster = _cluster()
+    providers = telemetry.setup(PROGRAM, log_level=settings.log_level)
+    try:
+        async with AsyncExitStack() as open_until_the_end:
+            open_until_the_end.push_async_callback(cluster.close)
+            sensors = Sensors(template.health_port)
+            open_until_the_end.push_async_callback(sensors.close)
+            tracer = providers.tracer_provider.get_tracer("mqtt_trace_operator")
+            workers = Workers(told(Reconciler(cluster, sensors, template).reconcile, tracer))
+            probe = Probe(workers, cluster)
+            await open_until_the_end.enter_async_context(
+                HealthServer(settings.health_host, settings.health_port, probe.status, probe.alive)
+            )
+            await _until_fleets_are_known(cluster, settings.watch_namespace, stop)
+            if not stop.is_set():
+                await kopf.operator(
+                    registry=registry_for(workers, stop),
+                    settings=operator_settings(),
+                    clusterwide=settings.watch_namespace is None,
+                    namespaces=[settings.watch_namespace] if settings.watch_namespace else [],
+                    stop_flag=stop,
+                    ready_flag=probe.watching,
+                )
+    finally:
+        await asyncio.to_thread(providers.shutdown)
+
+
+def _cluster() -> Cluster:
+    try:
+        return Cluster()
+    except ConfigError as error:
+        raise ConfigurationError(variable="KUBECONFIG", problem=f"leads to no cluster: {error}") from error
+
+
+async def _until_fleets_are_known(cluster: Cluster, namespace: str | None, stop: asyncio.Event) -> None:
+    """Wait for the CRD, which may be installed together with the operator: kopf does not look for it again."""
+    told = ""
+    while not stop.is_set():
+        try:
+            if await cluster.knows_fleets(namespace):
+                return
+            problem = "the cluster has no SensorFleet: install the CRD (crds.enabled)"
+        except (ApiError, httpx2.HTTPError) as error:
+            problem = f"fleets cannot be listed: {error}"
+        if problem != told:
+            _logger.warning("%s; waiting", problem)
+            told = problem
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _CRD_AGAIN_S)

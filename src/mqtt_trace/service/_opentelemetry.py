@@ -1,0 +1,20 @@
+"""The `OTEL_*` variables, before OpenTelemetry reads them."""
+
+import os
+
+from mqtt_trace._errors import ConfigurationError
+from mqtt_trace._otel_environment import forget_empty, plan
+from mqtt_trace.service._load import exit_with
+
+
+def check_opentelemetry(program: str) -> None:
+    """Find a variable that cannot be used; to be called before anything imports the SDK, which reads some right then.
+
+    Raises:
+        SystemExit: 2 after one line on stderr.
+    """
+    forget_empty(os.environ)
+    try:
+        plan(os.environ)
+    except ConfigurationError as error:
+        exit_with(program, error)
