@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import socket
 import threading
@@ -90,6 +91,8 @@ class Connection:
         self._up = asyncio.Event()
         self._gone = asyncio.Event()
         self._closing = asyncio.Event()
+        self._awake = asyncio.Event()
+        self._failures = 0
         self._cause = ""
         self._reason_code = 0
         self._connack: Properties | None = None
@@ -130,8 +133,7 @@ class Connection:
 
     async def run(self, delay: float = 0.0) -> None:
         """Stay connected from `delay` seconds on until `close` is called."""
-        await self._unless_closing(delay)
-        failures = 0
+        await self._pause(delay)
         while not self._closing.is_set():
             self._gone.clear()
             self._cause = ""
@@ -140,16 +142,22 @@ class Connection:
                 started = self._loop.time()
                 await self._serve()
                 if self._loop.time() - started >= _STABLE_AFTER_S:
-                    failures = 0
+                    self._failures = 0
             if self._closing.is_set():
                 return
-            failures += 1
+            self._failures += 1
             self._on_down(self._cause)
-            await self._unless_closing(self._backoff.delay(failures))
+            await self._pause(self._backoff.delay(self._failures))
+
+    def hurry(self) -> None:
+        """End a pause between two attempts to connect, and begin anew with short ones; for who has little time left."""
+        self._failures = 0
+        self._awake.set()
 
     async def close(self, properties: Properties | None = None, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - a bound on the broker's side, not on the caller's
         """Send DISCONNECT (MQTT 5, section 3.14) with the given properties and let `run` return."""
         self._closing.set()
+        self._awake.set()
         if not self._up.is_set():
             return
         self.client.disconnect(properties=properties)
@@ -189,18 +197,21 @@ class Connection:
         self._misc = self._loop.call_later(_MISC_INTERVAL_S, self._look_after)
         self.client.loop_misc()
 
-    async def _unless_closing(self, delay: float) -> None:
-        try:
-            await asyncio.wait_for(self._closing.wait(), delay)
-        except TimeoutError:
+    async def _pause(self, delay: float) -> None:
+        if self._closing.is_set():
             return
+        self._awake.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._awake.wait(), delay)
 
     def _abort(self) -> None:
         """Break the connection; paho has no call for it, so its next read finds it gone."""
         sock = self.client.socket()
         if sock is not None:
-            with suppress(OSError):  # not connected any more: the read finds that too
-                sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]  # paho's protocol leaves it out
+            # A copy of the descriptor, as paho's socket for WebSockets has no `shutdown`; if it fails, the connection
+            # is gone already, and the read finds that too.
+            with suppress(OSError), socket.socket(fileno=os.dup(sock.fileno())) as connected:
+                connected.shutdown(socket.SHUT_RDWR)
             self.client.loop_read()
 
     def _connected(

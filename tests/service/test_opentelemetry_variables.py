@@ -28,7 +28,7 @@ def test_a_wrong_one_is_one_line_of_every_command(command: str, variable: str, v
     done = _run(str(Path(sys.executable).with_name(program)), **{variable: value})
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith(f"{program}: {variable}: must be ")
+    assert done.stderr.startswith(f"{program}: {variable}: must ")
     assert value in done.stderr
 
 

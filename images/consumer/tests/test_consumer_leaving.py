@@ -154,6 +154,47 @@ def test_a_replica_without_a_connection_leaves_on_the_next(
     assert not session_present(broker, "consumer-1")
 
 
+def test_a_replica_that_loses_its_connection_while_it_leaves_finishes_on_the_next(
+    make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
+) -> None:
+    """What was not acknowledged comes again, to nobody else: it is processed, and then the session ends."""
+    hold = Hold()
+    echo.answer = hold
+    broker = make_broker(config=["log_type all"])
+    consumer = make_consumer(
+        broker, "consumer-1", MQTT_SHARE_GROUP="g", ECHO_CONCURRENCY="1", DRAIN_TIMEOUT_S="60"
+    ).start_ready()
+    publish(broker, TOPIC, *numbered(8))
+    consumer.wait_status(in_flight=8)
+    stopping = threading.Thread(target=consumer.stop)
+    stopping.start()
+    wait_for(lambda: "Received UNSUBSCRIBE from consumer-1" in broker.log)
+    broker.stop()
+    consumer.wait_said("not connected to")
+    hold.released.set()
+    broker.start()
+    stopping.join()
+    assert set(echo.ids) == ids(8)
+    assert not consumer.said("stopped with")
+    assert not session_present(broker, "consumer-1")
+
+
+def test_a_replica_that_never_subscribed_leaves_at_once(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
+    """Told to stop before its first connection it ends its session on that one, well within the time that it has."""
+    broker = make_broker()
+    broker.stop()
+    consumer = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S="60")
+    consumer.start()
+    consumer.wait_said("not connected to")
+    stopping = threading.Thread(target=consumer.stop)
+    stopping.start()
+    consumer.wait_said("stopping: ")
+    broker.start()
+    stopping.join()
+    assert not consumer.said("stopped with")
+    assert not session_present(broker, "consumer-1")
+
+
 def test_a_replica_that_cannot_leave_says_what_its_session_gets(
     make_broker: MakeBroker, make_consumer: MakeConsumer
 ) -> None:

@@ -33,11 +33,14 @@ class Acknowledger:
 
     Args:
         acknowledge: Sends the PUBACK of a message.
+
+    Attributes:
+        connection: Number of the current connection, from 0.
     """
 
     def __init__(self, acknowledge: Callable[[MQTTMessage], None]) -> None:
         self._acknowledge = acknowledge
-        self._connection = 0
+        self.connection = 0
         self._waiting: deque[Delivery] = deque()
 
     @property
@@ -47,14 +50,14 @@ class Acknowledger:
 
     def receive(self, message: MQTTMessage) -> Delivery:
         """Note that a message has arrived. With QoS 0 there is nothing to acknowledge."""
-        delivery = Delivery(message, self._connection)
+        delivery = Delivery(message, self.connection)
         if message.qos:
             self._waiting.append(delivery)
         return delivery
 
     def is_current(self, delivery: Delivery) -> bool:
         """Whether it is ours to process; if not, the broker will deliver it again. It never does so with QoS 0."""
-        return delivery.message.qos == 0 or delivery.connection == self._connection
+        return delivery.message.qos == 0 or delivery.connection == self.connection
 
     def settle(self, delivery: Delivery) -> None:
         """Acknowledge a delivery, as soon as all that arrived before it are settled too."""
@@ -64,5 +67,5 @@ class Acknowledger:
 
     def connection_lost(self) -> None:
         """Forget every delivery so far: the broker will deliver again what was not acknowledged."""
-        self._connection += 1
+        self.connection += 1
         self._waiting.clear()

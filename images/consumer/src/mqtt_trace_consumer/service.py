@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from opentelemetry.trace import TracerProvider
@@ -149,9 +150,9 @@ class Service:
         try:
             async with asyncio.timeout(self._settings.drain_timeout_s):
                 if leaves:
+                    self._connection.hurry()
                     await self._leave()
-                    await self._workers.wait_idle()
-                    return self._acknowledger.in_flight == 0
+                    return True
                 await self._finish_begun()
         except TimeoutError as error:
             _log.warning(
@@ -167,13 +168,19 @@ class Service:
         return False
 
     async def _leave(self) -> None:
-        """Unsubscribe, on the next connection if there is none: a session that does not goes on getting its share."""
+        """Unsubscribe and finish what the session holds, which no other replica gets.
+
+        All on one connection: after a lost one the broker sends again what was not acknowledged on it, and a session
+        that is still subscribed goes on getting its share.
+        """
         while True:
             await self._connection.wait_up()
-            try:
-                return await self._subscription.leave()
-            except ConnectionError:
-                continue
+            connection = self._acknowledger.connection
+            with suppress(ConnectionError):
+                await self._subscription.leave()
+                await self._workers.wait_idle()
+                if self._acknowledger.connection == connection:
+                    return
 
     async def _finish_begun(self) -> None:
         """Finish what is in progress; at a closed gate nothing is. The session keeps the rest."""

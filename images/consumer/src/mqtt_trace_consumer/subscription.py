@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +91,7 @@ class Subscription:
         self._backoff = Backoff(1.0, 30.0)
         self._loop = asyncio.get_running_loop()
         self._answers: dict[int, asyncio.Future[list[ReasonCode]]] = {}
-        self._probes: dict[str, asyncio.Event] = {}
+        self._probes: dict[str, asyncio.Future[None]] = {}
         self._refusals: dict[int, ReasonCode] = {}
         self._task: asyncio.Task[None] | None = None
         self._said = ""
@@ -131,14 +132,16 @@ class Subscription:
         if self._task is not None:
             self._task.cancel()
             self._task = None
-        for answer in self._answers.values():
+        expected: list[asyncio.Future[Any]] = [*self._answers.values(), *self._probes.values()]
+        for answer in expected:
             if not answer.done():
                 answer.set_exception(ConnectionError("the connection was lost"))
 
     def probe_arrived(self, nonce: str) -> None:
         """A probe has arrived; that of another replica, or of an earlier connection, proves nothing."""
-        if (probe := self._probes.get(nonce)) is not None:
-            probe.set()
+        probe = self._probes.get(nonce)
+        if probe is not None and not probe.done():
+            probe.set_result(None)
 
     def reading_arrived(self, topic: str) -> None:
         """A reading has arrived; a session keeps its subscriptions when the filter changes, so it may be any topic."""
@@ -166,12 +169,11 @@ class Subscription:
             self._task.cancel()
         await self._answer(self._client.unsubscribe(self._names.subscription))
         self.left = True
-        if self._names.probe_topic not in self._names.all_filters:
-            await self._answer(self._client.subscribe(self._names.probe_topic, options=_NO_RETAINED))
-        nonce = secrets.token_hex(8)
-        probe = self._probes[nonce] = asyncio.Event()
-        self._publish_probe(nonce, expiry_s=60)
-        await probe.wait()
+        # We are not, where the shared subscription was enough for the probes, or where this is our first connection.
+        await self._answer(self._client.subscribe(self._names.probe_topic, options=_NO_RETAINED))
+        with self._expected_probe() as (nonce, probe):
+            self._publish_probe(nonce, expiry_s=60)
+            await probe
 
     async def _establish(self) -> None:
         failures = 0
@@ -210,24 +212,32 @@ class Subscription:
     async def _probe(self) -> str | None:
         """Send a probe, wait for it, and return what is wrong when it does not come."""
         topic = self._names.probe_topic
+        with self._expected_probe() as (nonce, probe):
+            packet_id = self._publish_probe(nonce, expiry_s=max(1, round(_PROBE_INTERVAL_S)))
+            try:
+                async with asyncio.timeout(_PROBE_INTERVAL_S):
+                    await probe
+            except TimeoutError:
+                refusal = self._refusals.pop(packet_id, None)
+                if refusal is not None and refusal.value >= REFUSED_FROM:
+                    return f"not ready: the broker refused a probe on {topic} ({refusal}): allow us to publish there"
+                return (
+                    f"not ready: subscribed to {self._names.subscription}, but a probe on {topic} did not come back; "
+                    f"check that the broker's ACL lets us read what matches {self._names.topic_filter}"
+                )
+            finally:
+                self._refusals.clear()
+        return None
+
+    @contextmanager
+    def _expected_probe(self) -> Iterator[tuple[str, asyncio.Future[None]]]:
+        """A probe's nonce, and what is done when it arrives, or fails with the connection."""
         nonce = secrets.token_hex(8)
-        probe = self._probes[nonce] = asyncio.Event()
-        packet_id = self._publish_probe(nonce, expiry_s=max(1, round(_PROBE_INTERVAL_S)))
+        self._probes[nonce] = self._loop.create_future()
         try:
-            async with asyncio.timeout(_PROBE_INTERVAL_S):
-                await probe.wait()
-        except TimeoutError:
-            refusal = self._refusals.pop(packet_id, None)
-            if refusal is not None and refusal.value >= REFUSED_FROM:
-                return f"not ready: the broker refused a probe on {topic} ({refusal}): allow us to publish there"
-            return (
-                f"not ready: subscribed to {self._names.subscription}, but a probe on {topic} did not come back; "
-                f"check that the broker's ACL lets us read what matches {self._names.topic_filter}"
-            )
+            yield nonce, self._probes[nonce]
         finally:
             del self._probes[nonce]
-            self._refusals.clear()
-        return None
 
     def _publish_probe(self, nonce: str, *, expiry_s: int) -> int:
         properties = probe_properties(nonce, expiry_s)

@@ -128,8 +128,10 @@ class Device:
         self._shared.connectivity.forget(self.id)
 
     def stop_reading(self) -> None:
-        """Take no more readings."""
+        """Take no more readings, and waste no time before those that were taken can be sent."""
         self._timer.cancel()
+        if self.unacknowledged:
+            self._connection.hurry()
 
     async def wait_idle(self) -> None:
         """Return when every reading has been acknowledged or dropped."""
