@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from hashlib import sha1
+from typing import Any, Literal
 
 import pytest
 from paho.mqtt.client import Client
@@ -39,9 +41,11 @@ async def running(
     password: str | None = None,
     context: ssl.SSLContext | None = None,
     keepalive: int = 60,
+    transport: Literal["tcp", "websockets"] = "tcp",
+    backoff: Backoff = Backoff(0.05, 0.2),  # noqa: B008 - frozen
 ) -> AsyncIterator[Running]:
     """A client that is kept connected until the block ends, and closed then."""
-    client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
+    client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5, transport=transport)
     if password is not None:
         client.username_pw_set("user", password)
     if context is not None:
@@ -50,7 +54,7 @@ async def running(
     client.connect_async(host, port, keepalive)
     ups: list[bool] = []
     downs: list[str] = []
-    connection = Connection(client, on_up=ups.append, on_down=downs.append, backoff=Backoff(0.05, 0.2))
+    connection = Connection(client, on_up=ups.append, on_down=downs.append, backoff=backoff)
     task = asyncio.create_task(connection.run())
     try:
         yield Running(connection, ups, downs)
@@ -156,6 +160,20 @@ def test_a_broker_that_is_not_there_is_tried_until_it_is(make_broker: Any) -> No
     bounded(main)
 
 
+def test_who_is_in_a_hurry_does_not_wait_for_the_next_attempt(make_broker: Any) -> None:
+    """A broker that is back is found at once, and not after the pause that a long outage has led to."""
+    port = free_port()
+
+    async def main() -> None:
+        async with running("127.0.0.1", port, backoff=Backoff(100 * DEADLINE_S, 100 * DEADLINE_S)) as link:
+            await until(lambda: bool(link.downs))
+            await asyncio.to_thread(make_broker, port=port)
+            link.connection.hurry()
+            await link.connection.wait_up()
+
+    bounded(main)
+
+
 def test_a_refused_connection_names_the_reason(make_broker: Any) -> None:
     """A wrong password is told from a broker that is away."""
     broker = make_broker(users={"user": "right"})
@@ -169,18 +187,34 @@ def test_a_refused_connection_names_the_reason(make_broker: Any) -> None:
     bounded(main)
 
 
-def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Accept a connection and say nothing."""
+    await reader.read()
+    writer.close()
+    await writer.wait_closed()
+
+
+async def silent_websocket(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Open a WebSocket (RFC 6455, section 4.2.2) and say nothing."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    key = next(line.split(": ")[1] for line in head.splitlines() if line.lower().startswith("sec-websocket-key"))
+    digest = sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode(), usedforsecurity=False).digest()
+    lines = ("HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade")
+    writer.write("\r\n".join((*lines, f"Sec-WebSocket-Accept: {b64encode(digest).decode()}", "", "")).encode())
+    await silent(reader, writer)
+
+
+@pytest.mark.parametrize(("server_of", "transport"), [(silent, "tcp"), (silent_websocket, "websockets")])
+def test_a_server_that_never_answers_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, server_of: Any, transport: Literal["tcp", "websockets"]
+) -> None:
     """A port that accepts connections and stays silent does not hold the client for ever."""
     monkeypatch.setattr("mqtt_trace.aio._CONNACK_TIMEOUT_S", 0.1)
 
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-        await writer.wait_closed()
-
     async def main() -> None:
-        server = await asyncio.start_server(silent, "127.0.0.1", 0)
-        async with server, running("127.0.0.1", server.sockets[0].getsockname()[1]) as link:
+        server = await asyncio.start_server(server_of, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server, running("127.0.0.1", port, transport=transport) as link:
             await until(lambda: len(link.downs) >= 2)
             assert "no CONNACK" in link.downs[0]
 
@@ -227,14 +261,12 @@ def test_closing_does_not_wait_for_a_server_that_never_answers(monkeypatch: pyte
     monkeypatch.setattr("mqtt_trace.aio._CONNACK_TIMEOUT_S", 10 * DEADLINE_S)
     accepted = asyncio.Event()
 
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         accepted.set()
-        await reader.read()
-        writer.close()
-        await writer.wait_closed()
+        await silent(reader, writer)
 
     async def main() -> None:
-        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
         async with server, running("127.0.0.1", server.sockets[0].getsockname()[1]):
             await accepted.wait()
 
