@@ -108,6 +108,18 @@ def test_a_secret_is_never_printed(capsys: pytest.CaptureFixture[str], monkeypat
 
 
 @pytest.mark.parametrize(
+    ("value", "problem"), [("p\udce4ss", "must be UTF-8"), ("p" * 65_536, "must have at most 65535 bytes")]
+)
+def test_credentials_that_fit_into_no_packet_are_refused(
+    value: str, problem: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client would find out while it connects; of a password nothing is shown."""
+    password, name = _refusal(BrokerSettings, capsys, monkeypatch, MQTT_USERNAME=value, MQTT_PASSWORD=value)[::-1]
+    assert name.startswith(f"program: MQTT_USERNAME: {problem} (got 'p")
+    assert password == f"program: MQTT_PASSWORD: {problem}"
+
+
+@pytest.mark.parametrize(
     ("variables", "line"),
     [
         ({"MQTT_PASSWORD": "hunter2"}, "MQTT_PASSWORD: is set, but MQTT_USERNAME is not"),

@@ -42,6 +42,8 @@ def start(**env: str) -> subprocess.CompletedProcess[str]:
         ("MQTT_TOPIC_FILTER", "$SYS/#", "must not begin with $"),
         ("MQTT_SHARE_GROUP", "a/b", "must be one topic level"),
         ("MQTT_CLIENT_ID", "a+", "must be one topic level"),
+        ("MQTT_CLIENT_ID", "a" * 1_025, "must be one topic level: 1 to 1024 bytes"),
+        ("MQTT_CLIENT_ID", "\udcff", "surrogates not allowed"),
         ("MQTT_SESSION_EXPIRY_S", "0", "greater than or equal to 1"),
         ("RECEIVE_MAXIMUM", "65536", "less than or equal to 65535"),
         ("ECHO_URL", "echo:8000", "URL"),
@@ -73,11 +75,12 @@ def test_a_wrong_setting_is_refused(
         ("DEAD_LETTER_TOPIC_PREFIX", "sensors/#", "must be a topic"),
         ("MQTT_TRACE_RELATION", "child", "must be parent or link"),
         ("HEALTH_HOST", "192.0.2.1", "cannot listen"),
+        ("SSL_CERT_FILE", "/no/such/file", "cannot be used: "),
     ],
 )
 def test_a_wrong_setting_stops_the_process(variable: str, value: str, problem: str) -> None:
     """The same holds for the command, whoever finds out that the setting is wrong."""
-    done = start(**{variable: value})
+    done = start(**{variable: value, "ECHO_URL": "https://echo.invalid/"})
     assert done.returncode == 2
     line, *more = done.stderr.splitlines()
     assert more == []

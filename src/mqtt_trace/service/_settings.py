@@ -2,18 +2,36 @@
 
 import ssl
 from functools import cached_property
-from typing import Literal, Self, TypeVar, overload
+from typing import Annotated, Literal, Self, TypeVar, overload
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from pydantic import Field, FilePath, SecretStr, model_validator
+from pydantic import AfterValidator, Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mqtt_trace._errors import ConfigurationError
 
+_LONGEST_TEXT = 65_535
+
 AnyClient = TypeVar("AnyClient", bound=Client)
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
+def _text(text: str) -> str:
+    """What fits into a packet: UTF-8 with a length of two bytes (MQTT 5, section 1.5.4)."""
+    try:
+        length = len(text.encode())
+    except UnicodeEncodeError:
+        raise ValueError("must be UTF-8") from None
+    if length > _LONGEST_TEXT:
+        raise ValueError(f"must have at most {_LONGEST_TEXT} bytes")
+    return text
+
+
+def _secret_text(secret: SecretStr) -> SecretStr:
+    _text(secret.get_secret_value())
+    return secret
 
 
 class ServiceSettings(BaseSettings):
@@ -41,8 +59,12 @@ class BrokerSettings(HealthSettings):
 
     mqtt_broker_host: str = Field(default="mosquitto", description="Host name or address of the broker.")
     mqtt_broker_port: int = Field(default=1883, ge=1, le=65535, description="TCP port of the broker.")
-    mqtt_username: str | None = Field(default=None, description="User name for CONNECT.")
-    mqtt_password: SecretStr | None = Field(default=None, description="Password for CONNECT.")
+    mqtt_username: Annotated[str, AfterValidator(_text)] | None = Field(
+        default=None, description="User name for CONNECT."
+    )
+    mqtt_password: Annotated[SecretStr, AfterValidator(_secret_text)] | None = Field(
+        default=None, description="Password for CONNECT."
+    )
     mqtt_tls: bool = Field(default=False, description="Connect with TLS; certificate and host name are verified.")
     mqtt_tls_ca_file: FilePath | None = Field(
         default=None, description="PEM file of the CAs to trust instead of the system's."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -14,6 +15,7 @@ import httpx
 from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
 from opentelemetry.trace import TracerProvider
 
+from mqtt_trace import ConfigurationError
 from mqtt_trace_consumer.transport import Payload, PostTransport
 
 _KEEP_ALIVE_S = 4.0
@@ -51,6 +53,9 @@ class Echo:
         timeout: Seconds for connecting, and for each part of the answer.
         connections: How many calls may be under way.
         tracer_provider: Of the CLIENT spans; the global one by default.
+
+    Raises:
+        mqtt_trace.ConfigurationError: The certificates of `https` cannot be read.
     """
 
     def __init__(
@@ -58,7 +63,12 @@ class Echo:
     ) -> None:
         self._url = httpx.URL(url)
         self._timeout = timeout
-        transport = PostTransport(timeout=timeout, connections=connections, keep_alive=_KEEP_ALIVE_S)
+        transport = PostTransport(
+            timeout=timeout,
+            connections=connections,
+            keep_alive=_KEEP_ALIVE_S,
+            tls_context=_tls_context() if self._url.scheme == "https" else None,
+        )
         # HTTPXClientInstrumentor().instrument() knows only httpx's own transports: with it there would be no spans.
         self._transport = AsyncOpenTelemetryTransport(transport, tracer_provider=tracer_provider)
 
@@ -95,6 +105,14 @@ class Echo:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._transport.__aexit__(exc_type, exc, traceback)
+
+
+def _tls_context() -> ssl.SSLContext:
+    """httpx's, which reads `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise ConfigurationError(variable="SSL_CERT_FILE", problem=f"cannot be used: {error}") from error
 
 
 def retry_after(value: str) -> float:

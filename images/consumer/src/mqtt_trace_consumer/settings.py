@@ -15,12 +15,13 @@ from mqtt_trace.topics import is_topic_filter
 _MAX_U32 = 2**32 - 1
 _LONGEST_TOPIC = 32_767
 """Half of what MQTT allows (section 1.5.4), so that a dead letter's topic fits too."""
+_LONGEST_LEVEL = 1_024
 _ORDINAL = re.compile(r"-(\d{1,9})$")
 
 
 def _level(text: str) -> str:
-    if not text or any(character in text for character in "+#/\0"):
-        raise ValueError("must be one topic level: not empty, without + # and /")
+    if not text or any(character in text for character in "+#/\0") or len(text.encode()) > _LONGEST_LEVEL:
+        raise ValueError(f"must be one topic level: 1 to {_LONGEST_LEVEL} bytes, without + # and /")
     return text
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
+
 import aiohttp
 import httpx
 from httpx_aiohttp.transport import map_aiohttp_exceptions
 
 _UNREAD = httpx.ByteStream(b"")
 _USELESS_HERE = ("Accept", "Accept-Encoding")
+_LONGEST_ANSWER = 2**21
+"""Bytes that are read for a connection to be used again: twice the largest reading, which echo sends back."""
 
 
 class Payload(httpx.AsyncByteStream):
@@ -18,7 +22,7 @@ class Payload(httpx.AsyncByteStream):
 
 
 class PostTransport(httpx.AsyncBaseTransport):
-    """Posts a `Payload`, and reads the body of the answer so that the connection can be used again.
+    """Posts a `Payload`, and reads away the body of the answer so that the connection can be used again.
 
     `AiohttpTransport` makes time-outs, cookies and two streams for each request: a tenth of a traced call.
 
@@ -26,13 +30,14 @@ class PostTransport(httpx.AsyncBaseTransport):
         timeout: Seconds for connecting, and for each part of the answer.
         connections: How many requests may be under way.
         keep_alive: Seconds that an idle connection is kept.
+        tls_context: For `https`; without one, certificates are verified by those of the system.
     """
 
-    def __init__(self, *, timeout: float, connections: int, keep_alive: float) -> None:
+    def __init__(
+        self, *, timeout: float, connections: int, keep_alive: float, tls_context: ssl.SSLContext | None = None
+    ) -> None:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=connections, keepalive_timeout=keep_alive, ssl=httpx.create_ssl_context()
-            ),
+            connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=keep_alive, ssl=tls_context or True),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_USELESS_HERE,
             auto_decompress=False,
@@ -52,9 +57,18 @@ class PostTransport(httpx.AsyncBaseTransport):
             async with self._session.post(
                 str(request.url), data=request.stream.data, headers=request.headers.multi_items(), allow_redirects=False
             ) as answer:
-                await answer.read()
+                await _read_away(answer)
         return httpx.Response(answer.status, headers=answer.raw_headers, stream=_UNREAD, request=request)
 
     async def aclose(self) -> None:
         """Close its connections."""
         await self._session.close()
+
+
+async def _read_away(answer: aiohttp.ClientResponse) -> None:
+    read = 0
+    async for chunk in answer.content.iter_any():
+        read += len(chunk)
+        if read > _LONGEST_ANSWER:
+            answer.close()
+            return
