@@ -127,6 +127,31 @@ def test_calls_share_connections() -> None:
     assert asyncio.run(scenario()) == 1
 
 
+def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+    """Its status says all that there is to know, and its connection is closed."""
+
+    async def scenario() -> None:
+        closed = asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"{}")
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    writer.write(bytes(65_536))
+                    await writer.drain()
+            closed.set()
+            writer.close()
+
+        async with await asyncio.start_server(answer, HOST, 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with Echo(f"http://{HOST}:{port}/", timeout=3_600, connections=1) as echo, asyncio.timeout(30):
+                await echo.post(b"{}")
+                await closed.wait()
+
+    asyncio.run(scenario())
+
+
 def test_only_whole_payloads_are_posted() -> None:
     """A request that httpx made with a body of its own is refused with words, not sent without a body."""
 

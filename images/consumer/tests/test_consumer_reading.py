@@ -38,6 +38,7 @@ def test_an_object_is_a_reading(payload: bytes, message_id: str | None) -> None:
         (b'{"a": -Infinity}', "-Infinity is not JSON"),
         (b'{"a": ' + b"9" * 5000 + b"}", "is not JSON"),
         (b"[" * 100_000, "nested too deeply"),
+        (b'{"a": "' + b"x" * 2**20 + b'"}', "larger than 1048576 bytes: 1048585"),
         (b"\xff\xfe", "not UTF-8: invalid start byte at byte 0"),
         ('{"a": 1}'.encode("utf-16"), "not UTF-8"),
         (b"5", "not a JSON object but a number"),

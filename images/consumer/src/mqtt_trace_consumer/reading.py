@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import NoReturn
 
+_LARGEST = 2**20
+"""Bytes, and as much as echo takes. Parsed JSON can take thirty times its size, and a process that is killed for that
+gets the same reading again."""
+
 
 class PoisonPayloadError(Exception):
     """A payload that cannot be processed however often it is tried; the text says why."""
@@ -18,6 +22,8 @@ def read_message_id(payload: bytes | bytearray) -> str | None:
     Raises:
         PoisonPayloadError: It is anything else.
     """
+    if len(payload) > _LARGEST:
+        raise PoisonPayloadError(f"the payload is larger than {_LARGEST} bytes: {len(payload)}")
     try:
         document = _DECODER.decode(payload.decode("utf-8"))
     except UnicodeDecodeError as error:
