@@ -6,9 +6,10 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 
+import pytest
 from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.device import Device, Shared
 from mqtt_trace_producer.faults import FaultyClient
@@ -23,6 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from local.mosquitto import Mosquitto
 from mqtt_trace import TracedPublisher
+from mqtt_trace.aio import Backoff
 
 DEADLINE_S = 30.0
 
@@ -32,6 +34,47 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while not condition():  # noqa: ASYNC110 - counts set no event
             await asyncio.sleep(0.01)
+
+
+def shared_of(tally: Tally, executor: Executor) -> Shared:
+    """What a single device shares with nobody."""
+    return Shared(
+        buffer_readings=100,
+        retry_s=0,
+        tally=tally,
+        connectivity=Connectivity("broker"),
+        turns=Turns(),
+        executor=executor,
+    )
+
+
+def test_what_is_left_does_not_wait_for_the_next_attempt_to_connect(
+    make_broker: Callable[..., Mosquitto], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that stops sends its backlog as soon as the broker is there, however long it was away."""
+    monkeypatch.setattr("mqtt_trace.aio.Backoff", lambda: Backoff(100 * DEADLINE_S, 100 * DEADLINE_S))
+    broker = make_broker()
+
+    async def stop_after_an_outage() -> None:
+        with ThreadPoolExecutor(1) as executor:
+            tally = Tally()
+            spec = DeviceSpec(number=0, interval=0.05, qos=1, attributes={})
+            client = FaultyClient(CallbackAPIVersion.VERSION2, "away-1", protocol=MQTTv5)
+            client.connect_async(broker.host, broker.port)
+            device = Device("away-1", spec, client, TracedPublisher, shared_of(tally, executor))
+            running = asyncio.create_task(device.run(0))
+            await until(lambda: tally.published)
+            await asyncio.to_thread(broker.stop)
+            await until(lambda: device.unacknowledged >= 5)
+            await asyncio.to_thread(broker.start)
+            device.stop_reading()
+            async with asyncio.timeout(DEADLINE_S):
+                await device.wait_idle()
+            assert tally.dropped == 0
+            await device.close()
+            await running
+
+    asyncio.run(stop_after_an_outage())
 
 
 def test_a_reading_whose_span_has_timed_out_still_counts_when_its_puback_comes(
@@ -45,15 +88,8 @@ def test_a_reading_whose_span_has_timed_out_still_counts_when_its_puback_comes(
 
     async def late() -> None:
         with ThreadPoolExecutor(1) as executor:
-            tally, connectivity = Tally(), Connectivity("broker")
-            shared = Shared(
-                buffer_readings=100,
-                retry_s=0,
-                tally=tally,
-                connectivity=connectivity,
-                turns=Turns(),
-                executor=executor,
-            )
+            tally = Tally()
+            shared = shared_of(tally, executor)
             spec = DeviceSpec(number=0, interval=0.05, qos=1, attributes={})
             client = FaultyClient(CallbackAPIVersion.VERSION2, "late-1", protocol=MQTTv5)
             client.connect_async(broker.host, broker.port)
