@@ -61,7 +61,7 @@ class Options:
         default = cls()
         return cls(
             relation=_relation(environ.get("MQTT_TRACE_RELATION", "")) or default.relation,
-            trusted_topics=_filters("MQTT_TRACE_TRUSTED_TOPICS", environ) or default.trusted_topics,
+            trusted_topics=_filters("MQTT_TRACE_TRUSTED_TOPICS", environ),
             baggage_keys=frozenset(_items(environ.get("MQTT_TRACE_BAGGAGE_KEYS", ""))),
             baggage_max_bytes=_size("MQTT_TRACE_BAGGAGE_MAX_BYTES", environ, default.baggage_max_bytes),
             json_fallback=_flag("MQTT_TRACE_JSON_FALLBACK", environ),
@@ -83,8 +83,15 @@ def _relation(text: str) -> Relation | None:
         raise ConfigurationError(variable="MQTT_TRACE_RELATION", problem=problem) from None
 
 
-def _filters(variable: str, environ: Mapping[str, str]) -> tuple[str, ...]:
-    filters = _items(environ.get(variable, ""))
+def _filters(variable: str, environ: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The filters, None if the variable is not set: a slip that leaves none over must not open up what they guard."""
+    value = environ.get(variable, "")
+    if not value.strip():
+        return None
+    filters = _items(value)
+    if not filters:
+        problem = f"must name topic filters, separated by commas (got {value!r})"
+        raise ConfigurationError(variable=variable, problem=problem)
     for text in filters:
         if not is_topic_filter(text):
             problem = f"+ must be a whole level, and # the whole last level (MQTT 5, section 4.7.1; got {text!r})"

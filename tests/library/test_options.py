@@ -13,7 +13,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
         Options.from_env({})
         == Options()
         == Options.from_env(
-            {"MQTT_TRACE_RELATION": "", "MQTT_TRACE_BAGGAGE_KEYS": " ", "MQTT_TRACE_TRUSTED_TOPICS": ","}
+            {"MQTT_TRACE_RELATION": "", "MQTT_TRACE_BAGGAGE_KEYS": " ", "MQTT_TRACE_TRUSTED_TOPICS": " "}
         )
     )
 
@@ -58,6 +58,8 @@ def test_the_opt_in_is_a_list_in_which_dup_wins(value: str, conventions: Convent
     [
         ("MQTT_TRACE_RELATION", "child"),
         ("MQTT_TRACE_TRUSTED_TOPICS", "sensors/#/reading"),
+        ("MQTT_TRACE_TRUSTED_TOPICS", ","),
+        ("MQTT_TRACE_TRUSTED_TOPICS", " , "),
         ("MQTT_TRACE_BAGGAGE_MAX_BYTES", "-1"),
         ("MQTT_TRACE_BAGGAGE_MAX_BYTES", "1k"),
         ("MQTT_TRACE_JSON_FALLBACK", "yes"),
