@@ -40,7 +40,7 @@ class Subscriptions:
     """
 
     def __init__(self, filters: Iterable[str] = (), identifiers: Mapping[int, str] | None = None) -> None:
-        self._matcher = MQTTMatcher()
+        self._matcher = MQTTMatcher()  # holds, for each filter, the subscriptions to it, the latest last
         self._identified: dict[int, Subscription] = {}
         self._lock = threading.Lock()  # a program may subscribe while its network thread receives
         self._matched: dict[str, Subscription | None] = {}
@@ -54,7 +54,7 @@ class Subscriptions:
         subscription = Subscription.parse(text)
         with self._lock:
             self._matched = {}
-            self._matcher[subscription.topic_filter] = subscription
+            self._matcher[subscription.topic_filter] = (*self._others(subscription), subscription)
             if identifier is not None:
                 self._identified[identifier] = subscription
 
@@ -63,7 +63,10 @@ class Subscriptions:
         subscription = Subscription.parse(text)
         with self._lock, suppress(KeyError):
             self._matched = {}
-            del self._matcher[subscription.topic_filter]
+            if others := self._others(subscription):
+                self._matcher[subscription.topic_filter] = others
+            else:
+                del self._matcher[subscription.topic_filter]
             self._identified = {key: one for key, one in self._identified.items() if one != subscription}
 
     def match(self, topic: str, identifiers: Iterable[int] = ()) -> Subscription | None:
@@ -83,15 +86,26 @@ class Subscriptions:
         matched = self._matched
         if topic not in matched:
             with self._lock:
-                found = next(self._matcher.iter_match(topic), None)
+                found = next(self._matching(topic), None)
             if len(matched) >= _TOPICS_KNOWN:
                 matched.clear()
             matched[topic] = found
         return matched[topic]
 
     def _most_specific(self, topic: str, named: Sequence[Subscription]) -> Subscription:
-        matching: Iterator[Subscription] = self._matcher.iter_match(topic)  # literal levels, then + and #
-        return next((one for one in matching if one in named), named[0])
+        return next((one for one in self._matching(topic) if one in named), named[0])
+
+    def _matching(self, topic: str) -> Iterator[Subscription]:
+        """The most specific first, as paho's matcher tries literal levels before + and #."""
+        return (one for subscriptions in self._matcher.iter_match(topic) for one in reversed(subscriptions))
+
+    def _others(self, subscription: Subscription) -> tuple[Subscription, ...]:
+        """Those to the same filter: the broker knows each of them by its group."""
+        try:
+            known: tuple[Subscription, ...] = self._matcher[subscription.topic_filter]
+        except KeyError:
+            return ()
+        return tuple(one for one in known if one != subscription)
 
 
 class TopicAliases:

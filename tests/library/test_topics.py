@@ -49,6 +49,34 @@ def test_an_identifier_tells_a_shared_subscription_from_a_plain_one() -> None:
     assert subscriptions.match("sensors/x", [2]) == Subscription("sensors/#")
 
 
+@pytest.mark.parametrize(
+    ("removed", "stays"),
+    [
+        ("$share/g/sensors/#", Subscription("sensors/#")),
+        ("sensors/#", Subscription("sensors/#", "g")),
+        ("$share/other/sensors/#", Subscription("sensors/#", "g")),
+    ],
+)
+def test_a_subscription_that_is_removed_leaves_others_of_its_filter(removed: str, stays: Subscription) -> None:
+    """The broker keeps a plain and a shared subscription to one filter apart (MQTT 5, section 4.8.2)."""
+    subscriptions = Subscriptions(["sensors/#", "$share/g/sensors/#"])
+    subscriptions.remove(removed)
+    assert subscriptions.match("sensors/x") == stays
+    subscriptions.remove(removed)
+    assert subscriptions.match("sensors/x") == stays
+
+
+def test_of_subscriptions_to_one_filter_the_latest_is_named() -> None:
+    """A program that subscribes anew means what it says last, also when it has said so before."""
+    subscriptions = Subscriptions(["$share/g/sensors/#", "sensors/#"])
+    assert subscriptions.match("sensors/x") == Subscription("sensors/#")
+    subscriptions.add("$share/g/sensors/#")
+    assert subscriptions.match("sensors/x") == Subscription("sensors/#", "g")
+    subscriptions.remove("$share/g/sensors/#")
+    subscriptions.remove("sensors/#")
+    assert subscriptions.match("sensors/x") is None
+
+
 @pytest.mark.parametrize("text", ["a", "#", "+", "/", "a/+/b", "a/+/#", "$SYS/#"])
 def test_these_are_topic_filters(text: str) -> None:
     """A wildcard is a level of its own, and `#` the last one (MQTT 5, section 4.7.1)."""
