@@ -48,7 +48,7 @@ class PublishProperties(Properties):
     def __init__(self, user_properties: list[tuple[str, str]], base: Properties | None = None) -> None:
         if base is not None:
             vars(self).update(vars(base))
-        vars(self).update(packetType=PacketTypes.PUBLISH, UserProperty=_encodable(user_properties))
+        vars(self).update(packetType=PacketTypes.PUBLISH, UserProperty=user_properties)
 
     def __getattr__(self, name: str) -> object:
         if name not in _TABLES:
@@ -62,10 +62,21 @@ class PublishProperties(Properties):
         if len(vars(self)) > _OWN:
             return bytes(super().pack())  # type: ignore[no-untyped-call]  # paho leaves it untyped
         body = b""
-        for name, value in self.UserProperty:
-            body += _USER_PROPERTY + _utf8(name) + _utf8(value)
+        try:
+            for name, value in self.UserProperty:
+                body += _USER_PROPERTY + _utf8(name) + _utf8(value)
+        except (AttributeError, OverflowError, ValueError):
+            return bytes(super().pack())  # type: ignore[no-untyped-call]  # as above: takes bytes, too, and says what it refuses
         length = len(body)
         return (bytes([length]) if length < _SHORT else VariableByteIntegers.encode(length)) + body
+
+
+def encodable(user_properties: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """A pair that no packet can hold is left out: losing a tracestate is better than losing the message."""
+    for name, value in user_properties:
+        if len(name) + len(value) > _SURELY_FITS:
+            return [pair for pair in user_properties if all(len(text.encode()) <= _MAX_STRING for text in pair)]
+    return user_properties
 
 
 def unpack_user_properties(properties: Properties, buffer: bytes) -> int | None:
@@ -109,11 +120,3 @@ def _read_utf8(buffer: bytes, position: int) -> tuple[str, int]:
 def _utf8(text: str) -> bytes:
     data = text.encode()
     return len(data).to_bytes(2, "big") + data
-
-
-def _encodable(user_properties: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """A pair that no packet can hold is left out: losing a tracestate is better than losing the message."""
-    for name, value in user_properties:
-        if len(name) + len(value) > _SURELY_FITS:
-            return [pair for pair in user_properties if all(len(text.encode()) <= _MAX_STRING for text in pair)]
-    return user_properties

@@ -18,7 +18,7 @@ from opentelemetry.propagators.textmap import Getter, TextMapPropagator
 from paho.mqtt.properties import Properties
 
 from mqtt_trace._errors import ConfigurationError
-from mqtt_trace._packing import PublishProperties
+from mqtt_trace._packing import PublishProperties, encodable
 from mqtt_trace.options import Options
 
 UserProperties = list[tuple[str, str]]
@@ -67,13 +67,13 @@ def inject(
         context: The context to carry; the current one by default.
         options: Baggage policy; that of the environment by default.
     """
-    own = context_to_user_properties(context, options=options)
+    own = encodable(context_to_user_properties(context, options=options))
     if properties is None:
         return PublishProperties(own)
     there: UserProperties = getattr(properties, "UserProperty", [])
     replaced = {name for name, _ in own}
     fields = _fields(propagator())
-    if own and any(name in fields - _MERGEABLE for name, _ in there):
+    if own and any(pair[0] in fields - _MERGEABLE for pair in there):
         replaced |= fields
     return PublishProperties([pair for pair in there if pair[0] not in replaced] + own, properties)
 

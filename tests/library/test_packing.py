@@ -63,9 +63,17 @@ def test_an_unset_property_raises_as_with_paho() -> None:
         _ = PublishProperties([]).ContentType
 
 
-def test_a_pair_beyond_what_a_packet_holds_is_left_out() -> None:
-    """A string of more than 65535 bytes would make the whole message impossible to send."""
-    assert PublishProperties([("a", "ä" * 40_000), ("b", "c")]).UserProperty == [("b", "c")]
+@pytest.mark.parametrize("pair", [("a", "x" * 70_000), ("a", "\ud800"), ("a", 5), ("a", b"bytes"), ("a", "b", "c")])
+def test_pairs_of_any_kind_are_packed_or_refused_as_paho_does_it(pair: Any) -> None:
+    """A program sees the bytes, or the error, that it would see without tracing."""
+
+    def packed(properties: Properties) -> object:
+        try:
+            return properties.pack()
+        except Exception as error:  # noqa: BLE001 - whatever paho raises
+            return type(error), str(error)
+
+    assert packed(PublishProperties([pair])) == packed(paho_properties([pair]))
 
 
 @pytest.mark.parametrize("packet_type", [PacketTypes.PUBLISH, PacketTypes.CONNACK, PacketTypes.WILLMESSAGE])

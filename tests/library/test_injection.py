@@ -1,0 +1,62 @@
+"""What becomes of a program's own properties when a context is added to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from opentelemetry import propagate, trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.propagators.textmap import CarrierT, Setter, default_setter
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from mqtt_trace import inject
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture(autouse=True)
+def _default_propagator() -> Iterator[None]:
+    """The propagator is global, so it is put back."""
+    before = propagate.get_global_textmap()
+    propagate.set_global_textmap(CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()]))
+    yield
+    propagate.set_global_textmap(before)
+
+
+def a_context() -> Context:
+    """A context with the span of `TRACEPARENT`."""
+    trace_id, span_id = int(TRACEPARENT[3:35], 16), int(TRACEPARENT[36:52], 16)
+    span_context = SpanContext(trace_id, span_id, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    return trace.set_span_in_context(NonRecordingSpan(span_context), Context())
+
+
+def properties_with(*user_properties: tuple[str, str]) -> Properties:
+    """PUBLISH properties as a program sets them."""
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.UserProperty = list(user_properties)
+    return properties
+
+
+class _Verbose(W3CBaggagePropagator):
+    """A propagator that adds more than a packet can hold."""
+
+    def inject(
+        self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
+    ) -> None:
+        del context
+        setter.set(carrier, "baggage", "a=" + "ä" * 40_000)
+
+
+def test_of_the_context_alone_too_much_is_left_out() -> None:
+    """Losing what belongs to the context is better than losing the message; the program's own is not ours to drop."""
+    propagate.set_global_textmap(CompositePropagator([TraceContextTextMapPropagator(), _Verbose()]))
+    document = ("document", "x" * 70_000)
+    sent: Any = inject(properties_with(document), a_context())
+    assert sent.UserProperty == [document, ("traceparent", TRACEPARENT)]
