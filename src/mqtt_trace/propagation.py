@@ -73,7 +73,7 @@ def inject(
     there: UserProperties = getattr(properties, "UserProperty", [])
     replaced = {name for name, _ in own}
     fields = _fields(propagator())
-    if own and any(pair[0] in fields - _MERGEABLE for pair in there):
+    if not replaced <= _MERGEABLE and any(pair[0] in fields - _MERGEABLE for pair in there):
         replaced |= fields
     return PublishProperties([pair for pair in there if pair[0] not in replaced] + own, properties)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from opentelemetry import propagate, trace
+from opentelemetry import baggage, propagate, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
@@ -16,7 +16,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from mqtt_trace import inject
+from mqtt_trace import Options, inject
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -60,3 +60,11 @@ def test_of_the_context_alone_too_much_is_left_out() -> None:
     document = ("document", "x" * 70_000)
     sent: Any = inject(properties_with(document), a_context())
     assert sent.UserProperty == [document, ("traceparent", TRACEPARENT)]
+
+
+def test_baggage_alone_replaces_no_context() -> None:
+    """Without a span there is nothing to put in the place of the context of a message that is passed on."""
+    passed_on = [("traceparent", TRACEPARENT), ("tracestate", "vendor=value"), ("baggage", "tenant=other")]
+    context = baggage.set_baggage("tenant", "acme", Context())
+    sent = inject(properties_with(*passed_on), context, options=Options(baggage_keys=frozenset({"tenant"})))
+    assert sent.UserProperty == [*passed_on[:2], ("baggage", "tenant=acme")]
