@@ -15,11 +15,13 @@ from urllib.parse import quote_plus
 from opentelemetry import baggage, trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.propagators.textmap import Getter, TextMapPropagator
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from mqtt_trace._errors import ConfigurationError
 from mqtt_trace._packing import PublishProperties, encodable
 from mqtt_trace.options import Options
+from mqtt_trace.tolerant import unpack
 
 UserProperties = list[tuple[str, str]]
 """User properties as paho knows them: name and value pairs, in order, names may repeat."""
@@ -29,8 +31,8 @@ _MERGEABLE = {"tracestate", "baggage"}
 _MAX_LENGTH = 8192
 """W3C Baggage asks for 8192 bytes at least; nothing that we restore from a message needs more."""
 
-
 _EMPTY = Context()
+_PACKED_BY_PAHO = frozenset({Properties, PublishProperties})
 
 
 class MissingReason(StrEnum):
@@ -70,6 +72,8 @@ def inject(
     own = encodable(context_to_user_properties(context, options=options))
     if properties is None:
         return PublishProperties(own)
+    if type(properties) not in _PACKED_BY_PAHO:
+        properties = _as_packed(properties)
     there: UserProperties = getattr(properties, "UserProperty", [])
     replaced = {name for name, _ in own}
     fields = _fields(propagator())
@@ -126,6 +130,13 @@ def propagator() -> TextMapPropagator:
     except ValueError as error:
         raise ConfigurationError(variable="OTEL_PROPAGATORS", problem=str(error)) from error
     return get_global_textmap()
+
+
+def _as_packed(properties: Properties) -> Properties:
+    """What properties of a program's own class put into a packet, which need not be what their attributes say."""
+    packed = Properties(PacketTypes.PUBLISH)
+    unpack(packed, properties.pack())
+    return packed
 
 
 class _LowerCaseGetter(Getter[Mapping[str, str]]):

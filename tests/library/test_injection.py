@@ -17,6 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from mqtt_trace import Options, inject
+from mqtt_trace.tolerant import unpack
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -37,7 +38,7 @@ def a_context() -> Context:
     return trace.set_span_in_context(NonRecordingSpan(span_context), Context())
 
 
-def properties_with(*user_properties: tuple[str, str]) -> Properties:
+def properties_with(*user_properties: tuple[str, str]) -> Any:
     """PUBLISH properties as a program sets them."""
     properties = Properties(PacketTypes.PUBLISH)
     properties.UserProperty = list(user_properties)
@@ -68,3 +69,24 @@ def test_baggage_alone_replaces_no_context() -> None:
     context = baggage.set_baggage("tenant", "acme", Context())
     sent = inject(properties_with(*passed_on), context, options=Options(baggage_keys=frozenset({"tenant"})))
     assert sent.UserProperty == [*passed_on[:2], ("baggage", "tenant=acme")]
+
+
+class _Stamped(Properties):
+    """Properties of a program that adds to every packet what no attribute holds."""
+
+    ContentType: str
+
+    def pack(self) -> bytes:
+        stamped = properties_with(("mark", "\ufeff"), ("traceparent", TRACEPARENT.replace("7", "8")))
+        stamped.ContentType = self.ContentType
+        return bytes(stamped.pack())
+
+
+def test_properties_that_pack_themselves_are_sent_as_they_pack() -> None:
+    """What a subclass of paho's class makes of itself goes out with the context, which replaces one that is in it."""
+    own = _Stamped(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+    own.ContentType = "text/plain"
+    sent: Any = Properties(PacketTypes.PUBLISH)
+    unpack(sent, inject(own, a_context()).pack())
+    assert sent.ContentType == "text/plain"
+    assert sent.UserProperty == [("mark", "\ufeff"), ("traceparent", TRACEPARENT)]
