@@ -227,6 +227,26 @@ def test_baggage_of_a_message_is_restored() -> None:
     assert baggage.get_baggage("tenant", context) == "acme"
 
 
+class _WatchedBaggagePropagator(W3CBaggagePropagator):
+    """Keeps what it was given."""
+
+    def extract(
+        self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
+    ) -> Context:
+        self.given = getter.get(carrier, "baggage")
+        return super().extract(carrier, context, getter)
+
+
+@pytest.mark.parametrize("blanks", [" " * 8_000, "\t" * 8_000, " \t" * 4_000])
+def test_blanks_in_baggage_cost_no_time(blanks: str) -> None:
+    """OpenTelemetry's time grows with the square of a run of blanks, so no run of them reaches it."""
+    watched = _WatchedBaggagePropagator()
+    propagate.set_global_textmap(CompositePropagator([TraceContextTextMapPropagator(), watched]))
+    extracted = extract([("traceparent", TRACEPARENT), ("baggage", f"tenant=acme{blanks}, site = hq")])
+    assert watched.given == ["tenant=acme , site = hq"]
+    assert baggage.get_all(extracted.context) == {"tenant": "acme", "site": "hq"}
+
+
 class _UpperCasePropagator(TextMapPropagator):
     """A propagator in the manner of B3, which names its fields as HTTP headers are written."""
 
