@@ -90,7 +90,8 @@ class ProcessSpans:
         """
         received = [self._receive(client, message) for message in messages]
         common = _common([one.attributes for one in received])
-        span_attributes = common | {names.BATCH_MESSAGE_COUNT: len(messages)} | dict(attributes or {})
+        span_attributes = {**self._shared.of(client), **common, names.BATCH_MESSAGE_COUNT: len(messages)}
+        span_attributes |= attributes or {}
         metric_attributes = self._shared.of_metrics(span_attributes)
         reasons = {one.missing.value for one in received if one.missing is not None}
         if reasons:

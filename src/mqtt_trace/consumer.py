@@ -90,7 +90,8 @@ class TracedConsumer:
         """Make one process span for several messages the current one, with a link to each one's publish span.
 
         A single parent would misrepresent where the batch came from, so the span continues the current trace, or starts
-        one. Attributes that all messages share are on the span, those in which they differ on the links.
+        one. Attributes that all messages share are on the span, those in which they differ on the links. The SDK keeps
+        the last 128 links, unless `OTEL_SPAN_LINK_COUNT_LIMIT` or the provider's `SpanLimits` says otherwise.
 
         Args:
             messages: The batch, in any order, of any topics.

@@ -181,30 +181,6 @@ def test_retained_messages_and_the_link_policy_start_a_linked_trace(
     assert "mqtt.missing_context" not in span.attributes
 
 
-def test_a_batch_is_one_span_with_a_link_per_message(
-    broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any, until: Any
-) -> None:
-    """It continues whatever is current, counts its messages, and says if one came without context."""
-    receiver = connect(broker)
-    received = inbox(receiver, "batch/#")
-    publisher = TracedPublisher(connect(broker), tracer_provider=recorded.tracer_provider)
-    for number in range(3):
-        publisher.publish(f"batch/{number}", "x", 1)
-    connect(broker).publish("batch/3", "x", 1)
-    messages = received.wait(4)
-    until(lambda: len(recorded.spans) == 3, "the publish spans ended")
-    with consumer_of(recorded, receiver, "batch/+").process_batch(messages):
-        pass
-    batch = recorded.spans[-1]
-    publishes = {span.context.span_id for span in recorded.spans if span.kind is SpanKind.PRODUCER}
-    assert batch.name == "process batch/+"
-    assert {link.context.span_id for link in batch.links} == publishes
-    assert batch.attributes["messaging.batch.message_count"] == 4
-    assert batch.attributes["mqtt.missing_context"] is True
-    assert "messaging.destination.name" not in batch.attributes
-    assert sum(point.value for point in recorded.points("messaging.client.consumed.messages")) == 4
-
-
 def test_the_process_span_is_current_while_it_lasts(
     broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any
 ) -> None:
