@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import baggage, trace
 from opentelemetry.trace import SpanKind, StatusCode
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -187,11 +187,17 @@ def test_the_process_span_is_current_while_it_lasts(
     """Spans of the work are its children, and the baggage of the message is there."""
     receiver = connect(broker)
     received = inbox(receiver, "current/#")
-    connect(broker).publish("current/x", "x", 1, properties=properties_with(("traceparent", TRACEPARENT)))
+    properties = properties_with(("traceparent", TRACEPARENT), ("baggage", "tenant=acme"))
+    connect(broker).publish("current/x", "x", 1, properties=properties)
     (message,) = received.wait()
     with consumer_of(recorded, receiver).process(message) as span:
         assert trace.get_current_span() is span
+        assert baggage.get_all() == {"tenant": "acme"}
+        recorded.tracer_provider.get_tracer("test").start_span("work").end()
     assert not trace.get_current_span().get_span_context().is_valid
+    assert baggage.get_all() == {}
+    work, process = recorded.spans
+    assert work.parent.span_id == process.context.span_id
 
 
 def test_an_exception_is_recorded_and_goes_on(broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any) -> None:

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 import grpc  # type: ignore[import-untyped]  # ships no types
 import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from mqtt_trace.telemetry._delivery import RetryingExporter
 from mqtt_trace.telemetry._ledger import Ledger
@@ -42,6 +44,14 @@ def _end_spans(telemetry: Telemetry, count: int) -> None:
     tracer = telemetry.tracer_provider.get_tracer("test")
     for number in range(count):
         tracer.start_span(f"span-{number:03}").end()
+
+
+def _ended_span() -> ReadableSpan:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    provider.get_tracer("test").start_span("span").end()
+    return exporter.get_finished_spans()[0]
 
 
 def _returns(call: Callable[[], None]) -> None:
@@ -143,8 +153,9 @@ def test_trying_ends_when_the_time_is_up(backend: OtlpBackend) -> None:
         failure=SpanExportResult.FAILURE,
         retry_for=1.5,
     )
-    assert retrying.export([]) is SpanExportResult.FAILURE
+    assert retrying.export([_ended_span()] * 3) is SpanExportResult.FAILURE
     assert len(backend.received.requests) >= 2
+    assert ledger.dropped == 3
     retrying.shutdown()
 
 
