@@ -1,6 +1,7 @@
 """The programs of the how-to pages do what their pages say."""
 
 import json
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 
-from local.documents import blocks
+from local.documents import DOCS, blocks
 from mqtt_trace import Options, TracedPublisher
 
 DEADLINE_S = 30.0
@@ -40,8 +41,9 @@ def test_a_batch_links_to_each_of_its_messages(
     assert (batch.attributes or {})["messaging.batch.message_count"] == program["BATCH"]
 
 
+@pytest.mark.usefixtures("spans")
 def test_the_fallback_is_in_the_payload(run_program: RunProgram, connected: Connect) -> None:
-    """The page's 3.1.1 publisher sends the context in the `_trace` key of its payload."""
+    """The page's 3.1.1 publisher sends the context in the `_trace` key of its payload, as the page shows it."""
     received: list[bytes | bytearray] = []
     subscribed = threading.Event()
     reader = connected(client("fallback-reader"))
@@ -52,8 +54,9 @@ def test_the_fallback_is_in_the_payload(run_program: RunProgram, connected: Conn
     [block] = blocks("how-to/mqtt-3.1.1.md", "python")
     run_program(block.code)
     until(lambda: received)
-    assert json.loads(received[0])["reading"] == 19.5
-    assert "_trace" in json.loads(received[0])
+    shown = re.sub("00-[0-9a-f-]+", "00-…", bytes(received[0]).decode())
+    assert json.loads(shown) == {"reading": 19.5, "_trace": {"traceparent": "00-…"}}
+    assert f"`{shown}`" in (DOCS / "how-to/mqtt-3.1.1.md").read_text(encoding="utf-8")
 
 
 def test_only_alarms_are_sampled(run_program: RunProgram) -> None:
