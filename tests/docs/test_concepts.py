@@ -16,6 +16,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from local.documents import blocks
 from mqtt_trace import TracedConsumer, TracedPublisher
@@ -111,3 +112,31 @@ def test_a_request_that_names_no_response_topic_is_no_error(requester: Requester
     """It is processed, and nothing is sent."""
     own = requester.ask(*_SPANS[:3])
     assert own[f"process {_REQUEST}"].status.status_code is StatusCode.UNSET
+
+
+@pytest.mark.parametrize("as_published", [False, True])
+def test_a_live_message_with_the_retain_flag_is_linked(
+    spans: InMemorySpanExporter, connected: Callable[[Client], Client], as_published: bool
+) -> None:
+    """The broker clears the flag, and the trace is continued, unless the subscription asks for it as published."""
+    topic = f"live/as-published-{as_published}"
+    subscribed, processed = threading.Event(), threading.Event()
+    receiver = Client(CallbackAPIVersion.VERSION2, "retained-reader", protocol=MQTTProtocolVersion.MQTTv5)
+    connected(receiver)
+    handle = TracedConsumer(receiver).handler(lambda *_: None)
+
+    def on_message(client: Client, userdata: Any, message: MQTTMessage) -> None:
+        handle(client, userdata, message)
+        processed.set()
+
+    receiver.on_message = on_message
+    receiver.on_subscribe = lambda *_: subscribed.set()
+    receiver.subscribe(topic, options=SubscribeOptions(1, retainAsPublished=as_published))
+    assert subscribed.wait(DEADLINE_S)
+    sender = connected(Client(CallbackAPIVersion.VERSION2, "retained-sender", protocol=MQTTProtocolVersion.MQTTv5))
+    TracedPublisher(sender).publish(topic, "x", 1, retain=True).wait_for_publish(DEADLINE_S)
+    assert processed.wait(DEADLINE_S)
+    [process] = [span for span in spans.get_finished_spans() if span.name == f"process {topic}"]
+    assert (process.attributes or {})["mqtt.retain"] is as_published
+    assert len(process.links) == 1
+    assert (process.parent is None) is as_published
