@@ -75,3 +75,46 @@ def test_what_json_does_not_know_is_written_as_text(logged: tuple[logging.Logger
     logger, output = logged
     logger.info("hello", extra={"path": object})
     assert json.loads(output.getvalue())["path"] == "<class 'object'>"
+
+
+_LOOP: list[object] = []
+_LOOP.append(_LOOP)
+
+
+class _Mute:
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (float("nan"), "nan"),
+        ([float("-inf")], "[-inf]"),
+        ({(1, 2): 3}, "{(1, 2): 3}"),
+        (_LOOP, "[[...]]"),
+        ("\ud800", "\ud800"),
+    ],
+)
+def test_what_json_cannot_hold_costs_neither_the_line_nor_its_form(
+    logged: tuple[logging.Logger, io.StringIO], value: object, written: str
+) -> None:
+    """That extra alone is written as text: a number that is none, keys that are no text, a list within itself."""
+    logger, output = logged
+    logger.info("hello", extra={"value": value, "other": [1.5]})
+    line = json.loads(output.getvalue(), parse_constant=pytest.fail)
+    assert (line["message"], line["value"], line["other"]) == ("hello", written, [1.5])
+
+
+def test_what_has_no_text_is_named(logged: tuple[logging.Logger, io.StringIO]) -> None:
+    """An extra that raises when it is asked for its text does not make a line disappear either."""
+    logger, output = logged
+    logger.info("hello", extra={"mute": _Mute()})
+    assert "_Mute object" in json.loads(output.getvalue())["mute"]
+
+
+def test_a_line_carries_the_stack_that_is_asked_for(logged: tuple[logging.Logger, io.StringIO]) -> None:
+    """All of it in one line."""
+    logger, output = logged
+    logger.info("here", stack_info=True)
+    assert 'logger.info("here", stack_info=True)' in json.loads(output.getvalue())["stack_info"]

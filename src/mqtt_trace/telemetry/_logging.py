@@ -13,7 +13,7 @@ from opentelemetry.trace import format_span_id, format_trace_id
 
 from mqtt_trace.telemetry._ledger import LOGGER_NAME as EXPORT_LOGGER_NAME
 
-_encode = json.JSONEncoder(default=str).encode
+_encode = json.JSONEncoder(default=str, allow_nan=False).encode
 _STANDARD_FIELDS = vars(logging.makeLogRecord({})).keys() | {"message", "asctime", "taskName"}
 
 
@@ -37,7 +37,28 @@ class JsonFormatter(logging.Formatter):
                 entry.setdefault(name, value)
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return _encode(entry)
+        if record.stack_info:
+            entry["stack_info"] = self.formatStack(record.stack_info)
+        try:
+            return _encode(entry)
+        except Exception:  # noqa: BLE001 - whatever an extra is made of, the line must not be lost with it
+            return _encode({str(name): _encodable(value) for name, value in entry.items()})
+
+
+def _encodable(value: object) -> object:
+    """The value, or its text if JSON cannot hold it: NaN, keys that are no text, a list within itself."""
+    try:
+        _encode(value)
+    except Exception:  # noqa: BLE001 - as above
+        return _text(value)
+    return value
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - as above
+        return object.__repr__(value)
 
 
 class OtlpHandler(LoggingHandler):
