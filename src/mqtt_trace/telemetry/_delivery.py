@@ -66,6 +66,7 @@ class RetryingExporter(Generic[Item, Result]):
         self._idle = threading.Event()
         self._idle.set()
         self._under_way = 0
+        self._counting = threading.Lock()
 
     def export(self, batch: Sequence[Item]) -> Result:
         """Deliver a batch, however long that takes within the bound."""
@@ -88,9 +89,13 @@ class RetryingExporter(Generic[Item, Result]):
         self._stopping.set()
 
     def wait_until_idle(self, timeout: float) -> int:
-        """Wait up to `timeout` seconds for the export that is under way; returns the items that outlast it."""
+        """Wait up to `timeout` seconds for the export that is under way.
+
+        Returns:
+            The items that outlast it, for the caller to count: here they are not counted any more.
+        """
         self._idle.wait(timeout)
-        return self._under_way
+        return self._take_under_way()
 
     def shutdown(self) -> None:
         """Give up what is under way and all that follows."""
@@ -109,7 +114,8 @@ class RetryingExporter(Generic[Item, Result]):
         while (failure := self._attempt(batch)) is not None:
             wait = random.uniform(0.5, 1) * (_PAUSE_WHILE_STOPPING_S if self._stopping.is_set() else pause)  # noqa: S311 - jitter
             if not failure.retryable or time.monotonic() + wait >= min(give_up_at, self._stop_by):
-                self._ledger.given_up(len(batch), failure.cause)
+                if count := self._take_under_way():
+                    self._ledger.given_up(count, failure.cause)
                 return failure
             self._ledger.retrying(failure.cause)
             # The first to come ends the pause: the wish to stop, or when that is known already, the end itself.
@@ -117,6 +123,11 @@ class RetryingExporter(Generic[Item, Result]):
             pause = min(2 * pause, _LONGEST_PAUSE_S)
         self._ledger.exported()
         return None
+
+    def _take_under_way(self) -> int:
+        with self._counting:
+            count, self._under_way = self._under_way, 0
+        return count
 
     def _attempt(self, batch: Sequence[Item]) -> Failure | None:
         if time.monotonic() >= self._stop_by:
