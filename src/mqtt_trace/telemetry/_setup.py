@@ -71,6 +71,9 @@ def setup(
 class Telemetry:
     """The providers of this process.
 
+    `force_flush` of those of spans and logs returns when all that waits is exported or given up, whatever its time-out:
+    the SDK has none there. While the backend is away that takes minutes; `shutdown` keeps to its time.
+
     Attributes:
         tracer_provider: Of spans that belong to no device.
         meter_provider: The only one: metrics carry no `device.id`, or every device would be a set of time series.
