@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Token
+from traceback import format_exception
 from types import TracebackType
 from typing import NamedTuple
 
@@ -213,9 +214,10 @@ class ProcessSpan(AbstractContextManager[Span, None]):
     def fail(self, error: BaseException) -> None:
         """Record an error that processing met, whether or not it goes on from there."""
         self._error_type = type(error).__qualname__
-        self._span.record_exception(error)
+        text = str(error)
+        self._span.record_exception(error, None if names.encodable(text) == text else _encodable_texts(error))
         self._span.set_attribute(names.ERROR_TYPE, self._error_type)
-        self._span.set_status(StatusCode.ERROR, f"{self._error_type}: {error}")
+        self._span.set_status(StatusCode.ERROR, names.encodable(f"{self._error_type}: {text}"))
 
 
 class _Received(NamedTuple):
@@ -236,3 +238,11 @@ def _common(each: Sequence[names.Attributes]) -> names.Attributes:
     """The attributes that all have, with the same value."""
     first, *others = each or [{}]
     return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+
+
+def _encodable_texts(error: BaseException) -> names.Attributes:
+    """In the place of those that the SDK takes from an exception, which may speak of what a message holds."""
+    return {
+        "exception.message": names.encodable(str(error)),
+        "exception.stacktrace": names.encodable("".join(format_exception(error))),
+    }

@@ -63,7 +63,12 @@ class Operation(StrEnum):
 
 def span_name(operation: Operation, destination: object) -> str:
     """`publish sensors/s1/reading`; behind a topic alias that is not known there is no destination to name."""
-    return f"{operation} {destination}" if destination else operation.value
+    return encodable(f"{operation} {destination}") if destination else operation.value
+
+
+def encodable(text: str) -> str:
+    """The text with escapes for halves of surrogate pairs: over one in a span's name exporters lose the whole batch."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def operation_attributes(client: Client | None, operation: Operation, conventions: Conventions) -> Attributes:
