@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from mqtt_trace.telemetry._delivery import RetryingExporter
 from mqtt_trace.telemetry._ledger import Ledger
+from mqtt_trace.telemetry._mending import mended_span
 from mqtt_trace.telemetry._setup import Telemetry
 from tests.telemetry.conftest import MakeTelemetry
 from tests.telemetry.otlp_backend import GrpcTraceBackend, OtlpBackend, wait_until
@@ -149,6 +150,7 @@ def test_trying_ends_when_the_time_is_up(backend: OtlpBackend) -> None:
     retrying = RetryingExporter(
         OTLPSpanExporter(f"{backend.url}/v1/traces"),
         ledger,
+        mend=mended_span,
         success=SpanExportResult.SUCCESS,
         failure=SpanExportResult.FAILURE,
         retry_for=1.5,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.trace import StatusCode
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -16,7 +18,7 @@ from paho.mqtt.properties import Properties
 
 from mqtt_trace import TracedConsumer, TracedPublisher
 from tests.telemetry.conftest import MakeTelemetry
-from tests.telemetry.otlp_backend import OtlpBackend, attributes
+from tests.telemetry.otlp_backend import GrpcTraceBackend, OtlpBackend, attributes
 
 
 def _client() -> Client:
@@ -69,3 +71,70 @@ def test_a_hostile_payload_costs_no_telemetry(backend: OtlpBackend, make_telemet
     _hold_that_texts_are_escaped([one for one in backend.received.spans if one[0].name != "good"])
     assert len(backend.received.spans) == 52
     assert telemetry.dropped()["traces"] == 0
+
+
+def _end_bad_spans(telemetry: Any) -> None:
+    """Spans of some other library: one that can be mended, one with an impossible time, and good ones."""
+    tracer = telemetry.tracer_provider.get_tracer("other")
+    for _ in range(20):
+        tracer.start_span("good").end()
+    bad = tracer.start_span("name \ud800", attributes={"kept": 1})
+    bad.add_event("event \ud800", {"text": "attribute \ud800", "kept": 2})
+    bad.set_status(StatusCode.ERROR, "description \ud800")
+    bad.end()
+    tracer.start_span("hopeless", start_time=1.5).end()
+    tracer.start_span("good").end()
+
+
+def _hold_that_one_was_mended(spans: list[Any]) -> None:
+    assert sorted(span.name for span, _ in spans) == ["good"] * 21 + ["name \\ud800"]
+    (mended,) = [span for span, _ in spans if span.name != "good"]
+    assert attributes(mended.attributes) == {"kept": 1}
+    assert mended.status.message == "description \\ud800"
+    assert mended.events[0].name == "event \\ud800"
+    assert attributes(mended.events[0].attributes) == {"text": "attribute \\ud800", "kept": 2}
+
+
+def test_a_span_that_cannot_be_encoded_costs_no_other(backend: OtlpBackend, make_telemetry: MakeTelemetry) -> None:
+    """What can be made text arrives so; what cannot be helped is left out and counted."""
+    telemetry = make_telemetry(backend.url)
+    _end_bad_spans(telemetry)
+    telemetry.shutdown()
+    _hold_that_one_was_mended(backend.received.spans)
+    assert telemetry.dropped()["traces"] == 1
+
+
+def test_nor_does_it_over_grpc(make_telemetry: MakeTelemetry) -> None:
+    """The same over the other transport, whose encoder is the SDK's."""
+    backend = GrpcTraceBackend()
+    with backend.serving() as url:
+        telemetry = make_telemetry(
+            url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc", OTEL_LOGS_EXPORTER="none", OTEL_METRICS_EXPORTER="none"
+        )
+        _end_bad_spans(telemetry)
+        telemetry.shutdown()
+    _hold_that_one_was_mended(backend.received.spans)
+    assert telemetry.dropped()["traces"] == 1
+
+
+def test_a_batch_without_any_good_span_is_counted_once(backend: OtlpBackend, make_telemetry: MakeTelemetry) -> None:
+    """Nothing is sent when nothing is left over."""
+    telemetry = make_telemetry(backend.url, OTEL_METRICS_EXPORTER="none", OTEL_LOGS_EXPORTER="none")
+    for _ in range(3):
+        telemetry.tracer_provider.get_tracer("test").start_span("hopeless", start_time=1.5).end()  # type: ignore[arg-type]  # what a program gets wrong
+    telemetry.shutdown()
+    assert backend.received.requests == []
+    assert telemetry.dropped()["traces"] == 3
+
+
+def test_a_log_line_that_cannot_be_encoded_costs_no_other(backend: OtlpBackend, make_telemetry: MakeTelemetry) -> None:
+    """It arrives with an escape in the place of what is no text."""
+    telemetry = make_telemetry(backend.url)
+    telemetry.collect_logs()
+    logger = logging.getLogger("tested")
+    for _ in range(20):
+        logger.warning("good")
+    logger.warning("message id %s", "\ud800")
+    telemetry.shutdown()
+    assert backend.received.log_bodies() == ["good"] * 20 + ["message id \\ud800"]
+    assert telemetry.dropped()["logs"] == 0

@@ -42,6 +42,8 @@ class OtlpExporter(Protocol[Item_contra, Result_co]):
 class RetryingExporter(Generic[Item, Result]):
     """Exports through an OTLP exporter until it works, the time is up, or another try cannot help.
 
+    An item that cannot be encoded is mended, or left out and counted, so that it costs no other.
+
     The SDK's `otel.sdk.exporter.*` metrics count an item once, when its fate is settled.
     """
 
@@ -50,11 +52,13 @@ class RetryingExporter(Generic[Item, Result]):
         exporter: OtlpExporter[Item, Result],
         ledger: Ledger,
         *,
+        mend: Callable[[Item], Item | None],
         success: Result,
         failure: Result,
         retry_for: float = RETRY_FOR_S,
     ) -> None:
         self._exporter = exporter
+        self._mend = mend
         self._success = success
         self._failure = failure
         self._ledger = ledger
@@ -95,7 +99,7 @@ class RetryingExporter(Generic[Item, Result]):
             The items that outlast it, for the caller to count: here they are not counted any more.
         """
         self._idle.wait(timeout)
-        return self._take_under_way()
+        return self._settle(self._under_way)
 
     def shutdown(self) -> None:
         """Give up what is under way and all that follows."""
@@ -112,10 +116,14 @@ class RetryingExporter(Generic[Item, Result]):
         give_up_at = time.monotonic() + self._retry_for
         pause = _FIRST_PAUSE_S
         while (failure := self._attempt(batch)) is not None:
+            if failure.unsent and (mended := self._mended(batch, failure)) != batch:
+                if not mended:
+                    return failure
+                batch = mended
+                continue
             wait = random.uniform(0.5, 1) * (_PAUSE_WHILE_STOPPING_S if self._stopping.is_set() else pause)  # noqa: S311 - jitter
             if not failure.retryable or time.monotonic() + wait >= min(give_up_at, self._stop_by):
-                if count := self._take_under_way():
-                    self._ledger.given_up(count, failure.cause)
+                self._give_up(len(batch), failure)
                 return failure
             self._ledger.retrying(failure.cause)
             # The first to come ends the pause: the wish to stop, or when that is known already, the end itself.
@@ -124,10 +132,22 @@ class RetryingExporter(Generic[Item, Result]):
         self._ledger.exported()
         return None
 
-    def _take_under_way(self) -> int:
+    def _mended(self, batch: Sequence[Item], failure: Failure) -> Sequence[Item]:
+        """What of a batch can be encoded; the rest is given up."""
+        mended = [one for item in batch if (one := self._mend(item)) is not None]
+        self._give_up(len(batch) - len(mended), failure)
+        return mended
+
+    def _give_up(self, count: int, failure: Failure) -> None:
+        if count := self._settle(count):
+            self._ledger.given_up(count, failure.cause)
+
+    def _settle(self, count: int) -> int:
+        """How many of so many items are still to be counted by whoever asks: nobody else will count them."""
         with self._counting:
-            count, self._under_way = self._under_way, 0
-        return count
+            settled = min(count, self._under_way)
+            self._under_way -= settled
+        return settled
 
     def _attempt(self, batch: Sequence[Item]) -> Failure | None:
         if time.monotonic() >= self._stop_by:

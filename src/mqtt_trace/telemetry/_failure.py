@@ -38,6 +38,11 @@ class Failure:
     attributes: Mapping[str, AttributeValue]
     retryable: bool
 
+    @property
+    def unsent(self) -> bool:
+        """Whether it failed before anything was on the network, as what cannot be encoded does."""
+        return not (self.retryable or self.attributes)
+
 
 def failure_of(error: Exception | None, attributes: Mapping[str, AttributeValue]) -> Failure:
     """Judge by what an OTLP exporter reports to its own metrics: an exception, a status code, or both."""

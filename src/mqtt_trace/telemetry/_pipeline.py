@@ -14,6 +14,7 @@ from mqtt_trace._otel_environment import Batching
 from mqtt_trace.telemetry._delivery import RetryingExporter
 from mqtt_trace.telemetry._failure import STOPPED
 from mqtt_trace.telemetry._ledger import Ledger
+from mqtt_trace.telemetry._mending import mended_log, mended_span
 
 Processor = TypeVar("Processor", BatchSpanProcessor, BatchLogRecordProcessor)
 
@@ -46,7 +47,9 @@ def span_pipeline(
     exporter: SpanExporter, ledger: Ledger, batching: Batching, meter_provider: MeterProvider
 ) -> Pipeline[BatchSpanProcessor]:
     """The pipeline of spans in front of an OTLP exporter."""
-    retrying = RetryingExporter(exporter, ledger, success=SpanExportResult.SUCCESS, failure=SpanExportResult.FAILURE)
+    retrying = RetryingExporter(
+        exporter, ledger, mend=mended_span, success=SpanExportResult.SUCCESS, failure=SpanExportResult.FAILURE
+    )
     processor = BatchSpanProcessor(
         cast("SpanExporter", retrying),
         max_queue_size=batching.queue_size,
@@ -62,7 +65,7 @@ def log_pipeline(
 ) -> Pipeline[BatchLogRecordProcessor]:
     """The pipeline of log records in front of an OTLP exporter."""
     retrying = RetryingExporter(
-        exporter, ledger, success=LogRecordExportResult.SUCCESS, failure=LogRecordExportResult.FAILURE
+        exporter, ledger, mend=mended_log, success=LogRecordExportResult.SUCCESS, failure=LogRecordExportResult.FAILURE
     )
     processor = BatchLogRecordProcessor(
         cast("LogRecordExporter", retrying),
