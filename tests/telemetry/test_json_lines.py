@@ -1,4 +1,4 @@
-"""Log lines as JSON."""
+"""Log lines as JSON, and what a line that cannot be formatted does over OTLP."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.trace import TracerProvider
 
-from mqtt_trace.telemetry._logging import JsonFormatter
+from mqtt_trace.telemetry._logging import JsonFormatter, OtlpHandler
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def logged() -> Iterator[tuple[logging.Logger, io.StringIO]]:
     logger.setLevel(logging.INFO)
     logger.propagate = False
     yield logger, output
-    logger.removeHandler(handler)
+    logger.handlers = []
 
 
 def test_a_line_carries_time_level_logger_message_and_extras(logged: tuple[logging.Logger, io.StringIO]) -> None:
@@ -118,3 +119,13 @@ def test_a_line_carries_the_stack_that_is_asked_for(logged: tuple[logging.Logger
     logger, output = logged
     logger.info("here", stack_info=True)
     assert 'logger.info("here", stack_info=True)' in json.loads(output.getvalue())["stack_info"]
+
+
+def test_a_line_that_cannot_be_formatted_does_not_reach_the_program(
+    logged: tuple[logging.Logger, io.StringIO], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As with any other handler it is reported, and the call that logs returns."""
+    logger, _ = logged
+    logger.handlers = [OtlpHandler(LoggerProvider(shutdown_on_exit=False))]
+    logger.warning("%d readings", "x")
+    assert "TypeError: %d format" in capsys.readouterr().err

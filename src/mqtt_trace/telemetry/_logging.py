@@ -68,6 +68,13 @@ class OtlpHandler(LoggingHandler):
         super().__init__(logger_provider=logger_provider)
         self.addFilter(_is_not_about_exporting)
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand over a record; one that cannot be formatted is reported and goes no further, as with other handlers."""
+        try:
+            super().emit(record)
+        except Exception:  # noqa: BLE001 - the SDK's handler would raise it in the program that logs
+            self.handleError(record)
+
     def flush(self) -> None:
         """Leave it to the provider's shutdown: flushing here starts a thread, which fails while Python ends."""
 
