@@ -102,6 +102,31 @@ def test_a_collector_that_is_away_fails_the_export(stack: Stack) -> None:
     assert "export: FAILED: the publish span did not reach the Collector" in printed
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"OTEL_SDK_DISABLED": "true"}, "traces are not exported: OTEL_SDK_DISABLED is true"),
+        ({"OTEL_TRACES_EXPORTER": "none"}, "traces are not exported: OTEL_TRACES_EXPORTER is none"),
+        (
+            {"OTEL_TRACES_SAMPLER": "always_off"},
+            "the publish span is not sampled: OTEL_TRACES_SAMPLER=always_off leaves this reading out",
+        ),
+        (
+            {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"},
+            "the publish span is not sampled: OTEL_TRACES_SAMPLER=traceidratio leaves this reading out",
+        ),
+    ],
+)
+def test_a_span_that_is_kept_back_fails_the_export(stack: Stack, changed: dict[str, object], said: str) -> None:
+    """The variable that keeps it back is named, and that it has to go."""
+    code, printed = check(**{**of(stack), **changed})
+    assert code == 1, printed
+    assert printed.splitlines()[-2:] == [
+        f"mqtt-trace-check: export: FAILED: {said}",
+        "mqtt-trace-check: next: run this check again without that variable",
+    ]
+
+
 @needs_collector
 def test_the_collectors_counters_stand_for_the_real_scout(stack: Stack) -> None:
     """Without scout-sim's queries, spans sent and none failed is what passes."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import secrets
 import socket
 import sys
@@ -17,7 +18,7 @@ from mqtt_trace import ConfigurationError, Options, PublishOutcome, TracedPublis
 from mqtt_trace.aio import Connection
 from mqtt_trace.reasons import NO_MATCHING_SUBSCRIBERS
 from mqtt_trace.service import load
-from mqtt_trace_producer.check_evidence import Culprit, SpanCounts, first_gap, span_counts
+from mqtt_trace_producer.check_evidence import Culprit, SpanCounts, first_gap, kept_back, span_counts
 from mqtt_trace_producer.check_settings import CheckSettings
 from mqtt_trace_producer.sensor import Sensor
 from mqtt_trace_producer.spec import TOPIC_TEMPLATE
@@ -33,13 +34,13 @@ class StepFailedError(Exception):
 
     Attributes:
         step: Its name.
-        culprit: Whom to look at next.
+        next_step: Whom to look at next, or in words what to do.
     """
 
-    def __init__(self, step: str, problem: str, culprit: Culprit) -> None:
+    def __init__(self, step: str, problem: str, next_step: Culprit | str) -> None:
         super().__init__(problem)
         self.step = step
-        self.culprit = culprit
+        self.next_step = next_step
 
 
 def main() -> None:
@@ -53,7 +54,8 @@ def main() -> None:
         asyncio.run(Check(settings).run())
     except StepFailedError as failure:
         _say(f"{failure.step}: FAILED: {failure}")
-        _say(f"next: {getattr(settings, failure.culprit.value)}")
+        to_do = failure.next_step
+        _say(f"next: {getattr(settings, to_do.value) if isinstance(to_do, Culprit) else to_do}")
         sys.exit(1)
     except ConfigurationError as error:
         print(f"{PROGRAM}: {error.variable}: {error.problem}", file=sys.stderr)  # noqa: T201 - the check's output
@@ -70,6 +72,7 @@ class Check:
         self._device_id = f"check-{secrets.token_hex(4)}"
         self._topic = TOPIC_TEMPLATE.format(device_id=self._device_id)
         self._trace_id = ""
+        self._sampled = False
 
     async def run(self) -> None:
         """Run all steps.
@@ -126,7 +129,9 @@ class Check:
             acknowledged: asyncio.Future[PublishOutcome] = asyncio.get_running_loop().create_future()
 
             def on_outcome(outcome: PublishOutcome) -> None:
-                self._trace_id = trace.format_trace_id(trace.get_current_span().get_span_context().trace_id)
+                span = trace.get_current_span().get_span_context()
+                self._trace_id = trace.format_trace_id(span.trace_id)
+                self._sampled = span.trace_flags.sampled
                 acknowledged.set_result(outcome)
 
             reading = Sensor(self._device_id, secrets.SystemRandom()).read()
@@ -173,6 +178,8 @@ class Check:
             await serving
 
     def _exported(self, providers: telemetry.Telemetry) -> None:
+        if problem := kept_back(os.environ, sampled=self._sampled):
+            raise StepFailedError("export", problem, "run this check again without that variable")
         if providers.dropped()["traces"]:
             raise StepFailedError("export", "the publish span did not reach the Collector", Culprit.COLLECTOR)
         _say("export: ok, the Collector has the publish span")

@@ -1,4 +1,4 @@
-"""What the trace and the Collector's counters prove."""
+"""What the environment, the trace and the Collector's counters prove."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -59,6 +59,24 @@ def first_gap(spans: Sequence[Mapping[str, Any]], topic: str) -> Hop | None:
         if span is None or span["parent_span_id"] != parent:
             return hop
         parent = span["span_id"]
+    return None
+
+
+def kept_back(environ: Mapping[str, str], *, sampled: bool) -> str | None:
+    """Which variable keeps the publish span from being exported, in words; None when it is exported.
+
+    Args:
+        environ: Its `OTEL_*` variables can be used.
+        sampled: Whether the span's context says so.
+    """
+    values = {name: value.strip().lower() for name, value in environ.items() if name.startswith("OTEL_")}
+    if values.get("OTEL_SDK_DISABLED") == "true":
+        return "traces are not exported: OTEL_SDK_DISABLED is true"
+    if values.get("OTEL_TRACES_EXPORTER") == "none":
+        return "traces are not exported: OTEL_TRACES_EXPORTER is none"
+    if not sampled:  # without the variable, every root is
+        sampler = values.get("OTEL_TRACES_SAMPLER")
+        return f"the publish span is not sampled: OTEL_TRACES_SAMPLER={sampler} leaves this reading out"
     return None
 
 
