@@ -67,6 +67,25 @@ def test_a_wrong_option_of_the_library_is_the_only_line() -> None:
     assert printed == "mqtt-trace-check: MQTT_TRACE_RELATION: must be parent or link (got 'sibling')\n"
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SCOUT_SIM_URL", f"{HOST}:4320"),
+        ("SCOUT_SIM_URL", "localhost:4320"),
+        ("COLLECTOR_METRICS_URL", f"http://{HOST}:88888/metrics"),
+        ("COLLECTOR_METRICS_URL", "http://[::1"),
+        ("COLLECTOR_METRICS_URL", "http:///metrics"),
+        ("SCOUT_TOKEN_URL", "http://scout..example/token"),
+        ("SCOUT_OTLP_ENDPOINT", "scout.example/otlp"),
+    ],
+)
+def test_a_wrong_address_is_the_only_line(variable: str, value: str) -> None:
+    """The variable and its value are named before anything is tried, exit code 2."""
+    code, printed = check(**{variable: value}, MQTT_BROKER_PORT=free_port(), CHECK_TIMEOUT_S=0.1)
+    assert code == 2, printed
+    assert printed == f"mqtt-trace-check: {variable}: must be an http(s):// address (got '{value}')\n"
+
+
 def test_a_broker_that_is_away_fails_the_first_step() -> None:
     """The step, the broker's address and the next command are named."""
     port = free_port()

@@ -1,11 +1,26 @@
 """The settings of the check."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from mqtt_trace.service import BrokerSettings
 
+
+def _http_address(text: str) -> str:
+    try:
+        url = urlsplit(text)
+        host = (url.hostname or "").encode("idna")  # as it is looked up
+        usable = url.scheme in {"http", "https"} and bool(host) and url.port != 0
+    except ValueError:  # a port that is no number, an IPv6 address that is none, a label that is empty or too long
+        usable = False
+    if not usable:
+        raise ValueError("must be an http(s):// address")
+    return text
+
+
+HttpAddress = Annotated[str, AfterValidator(_http_address)]
 Seconds = Annotated[float, Field(allow_inf_nan=False, gt=0, le=600)]
 
 
@@ -13,10 +28,10 @@ class CheckSettings(BrokerSettings):
     """Environment variables of the check."""
 
     check_timeout_s: Seconds = Field(default=60, description="Seconds that each step may take.")
-    scout_sim_url: str | None = Field(
+    scout_sim_url: HttpAddress | None = Field(
         default=None, description="Base address of scout-sim, where the trace is looked up when it is the backend."
     )
-    collector_metrics_url: str | None = Field(
+    collector_metrics_url: HttpAddress | None = Field(
         default=None,
         description="The Collector's own metrics, which are looked at when the backend is not scout-sim.",
     )
@@ -25,8 +40,8 @@ class CheckSettings(BrokerSettings):
     )
     scout_client_id: str | None = Field(default=None, description="As the Collector has it.")
     scout_client_secret: SecretStr | None = Field(default=None, description="As the Collector has it.")
-    scout_token_url: str | None = Field(default=None, description="As the Collector has it.")
-    scout_otlp_endpoint: str | None = Field(default=None, description="As the Collector has it.")
+    scout_token_url: HttpAddress | None = Field(default=None, description="As the Collector has it.")
+    scout_otlp_endpoint: HttpAddress | None = Field(default=None, description="As the Collector has it.")
     next_broker: str = Field(
         default="read the broker's log", description="What to do next when the broker is at fault."
     )
