@@ -58,6 +58,46 @@ def test_a_reading_that_passes_every_hop_passes(stack: Stack) -> None:
     assert len(spans) == 4
 
 
+def test_an_address_may_end_in_a_slash(stack: Stack) -> None:
+    """scout-sim is found by its page's address as a browser shows it."""
+    code, printed = check(**of(stack), SCOUT_SIM_URL=f"{stack.scout_url}/")
+    assert code == 0, printed
+
+
+def test_an_address_that_nobody_answers_at_is_told(stack: Stack) -> None:
+    """It is named before a reading is published, not the Collector after the whole time-out."""
+    nowhere = f"http://{HOST}:{free_port()}"
+    code, printed = check(**of(stack), SCOUT_SIM_URL=nowhere)
+    assert code == 1
+    first, last = printed.splitlines()
+    assert first.startswith(f"mqtt-trace-check: trace: FAILED: {nowhere} cannot be reached: ")
+    assert last == "mqtt-trace-check: next: see that scout-sim runs, and that SCOUT_SIM_URL is its address"
+
+
+@pytest.mark.parametrize("other", ["scout_url", "producer_url"])
+def test_an_address_of_something_else_is_told(stack: Stack, other: str) -> None:
+    """What answers with other JSON, or with none, is not taken for scout-sim."""
+    url = f"{getattr(stack, other)}/elsewhere"
+    code, printed = check(**of(stack), SCOUT_SIM_URL=url)
+    assert code == 1
+    assert printed.splitlines()[0] == f"mqtt-trace-check: trace: FAILED: {url} is not scout-sim"
+
+
+def test_a_backend_that_goes_away_is_told(make_stack: Callable[..., Stack]) -> None:
+    """What scout-sim did not answer when the time was up is not laid at the Collector's door."""
+    stack = make_stack(producer=False)
+    stack.stop("echo")  # so that the trace stays incomplete
+    settings = {"MQTT_BROKER_HOST": HOST, **of(stack), "SCOUT_SIM_URL": stack.scout_url, "CHECK_TIMEOUT_S": 5}
+    with subprocess.Popen(
+        [command("mqtt-trace-check")], env=environment(settings), stdout=subprocess.PIPE, text=True
+    ) as checking:
+        assert checking.stdout is not None
+        assert any("export: ok" in line for line in checking.stdout)
+        stack.kill("scout-sim")
+        assert f"trace: FAILED: {stack.scout_url} cannot be reached: " in checking.stdout.read()
+    assert checking.returncode == 1
+
+
 def test_a_wrong_option_of_the_library_is_the_only_line() -> None:
     """It is found before telemetry, whose own warnings would stand in front of it."""
     code, printed = check(

@@ -1,13 +1,12 @@
 """The command `mqtt-trace-check`: one reading with a fresh trace, and what has become of it, step by step."""
 
 import asyncio
-import logging
 import os
 import secrets
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -27,6 +26,7 @@ PROGRAM = "mqtt-trace-check"
 
 _PAUSE_S = 0.5
 _AUDIENCE = "b14collector"
+_SEE_SCOUT_SIM = "see that scout-sim runs, and that SCOUT_SIM_URL is its address"
 
 
 class StepFailedError(Exception):
@@ -85,6 +85,8 @@ class Check:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
             if settings.scout_secret_name:
                 await self._credentials(http)
+            if settings.scout_sim_url:  # a wrong address is known at once
+                await self._ask_scout_sim(http, settings.scout_sim_url, "/api/traces?limit=1", {"traces"})
             before = await self._counts(http) if settings.collector_metrics_url else None
             providers = telemetry.setup(PROGRAM, log_level="WARNING")
             try:
@@ -186,12 +188,12 @@ class Check:
 
     async def _connected(self, http: aiohttp.ClientSession, scout_url: str) -> None:
         """Wait until the four spans are in scout-sim."""
-        address = f"{scout_url}/api/traces/{self._trace_id}"
+        query = f"/api/traces/{self._trace_id}"
         spans: list[dict[str, Any]] = []
 
         async def complete() -> bool:
-            async with http.get(address) as answer:
-                spans[:] = (await answer.json()).get("spans", [])
+            answer = await self._ask_scout_sim(http, scout_url, query, {"spans", "error"})
+            spans[:] = answer.get("spans", [])
             return first_gap(spans, self._topic) is None
 
         if not await self._until(complete):
@@ -200,6 +202,22 @@ class Check:
             name, culprit = (gap.name, gap.culprit) if gap and spans else ("all four spans", Culprit.COLLECTOR)
             raise StepFailedError("trace", f"{self._trace_id} has {seen}, and lacks {name}", culprit)
         _say(f"trace: ok, {self._trace_id} has its four spans")
+
+    async def _ask_scout_sim(
+        self, http: aiohttp.ClientSession, scout_url: str, query: str, expected: set[str]
+    ) -> dict[str, Any]:
+        """The JSON object that it answers with, which has one of the expected keys."""
+        base = scout_url.rstrip("/")
+        try:
+            async with http.get(f"{base}{query}") as response:
+                answer = await response.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise StepFailedError("trace", f"{base} cannot be reached: {_cause(error)}", _SEE_SCOUT_SIM) from error
+        except ValueError:
+            answer = None  # no JSON
+        if not isinstance(answer, dict) or expected.isdisjoint(answer):
+            raise StepFailedError("trace", f"{base} is not scout-sim", _SEE_SCOUT_SIM)
+        return answer
 
     async def _sent(self, http: aiohttp.ClientSession, before: SpanCounts) -> None:
         """Wait until the Collector has sent spans to Scout."""
@@ -234,17 +252,15 @@ class Check:
         return SpanCounts(sum(count.sent for count in counts), sum(count.failed for count in counts))
 
     async def _until(self, condition: Callable[[], Awaitable[bool]]) -> bool:
-        """Whether it comes true in time; a backend that does not answer has not done so yet."""
+        """Whether it comes true in time; a backend that cannot be asked fails the step only then."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.check_timeout_s
         while loop.time() < deadline:
-            try:
+            with suppress(StepFailedError):
                 if await condition():
                     return True
-            except (aiohttp.ClientError, TimeoutError):
-                logging.getLogger(__name__).debug("asking again", exc_info=True)
             await asyncio.sleep(_PAUSE_S)
-        return False
+        return await condition()
 
 
 def _cause(error: BaseException) -> str:
