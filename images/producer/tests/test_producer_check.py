@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import socket
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -133,6 +135,25 @@ def test_a_broker_that_is_away_fails_the_first_step() -> None:
     assert code == 1
     assert f"connect: FAILED: {HOST}:{port}: " in printed
     assert printed.splitlines()[-1] == "mqtt-trace-check: next: kubectl logs mosquitto-0"
+
+
+def test_ctrl_c_is_quiet() -> None:
+    """Exit code 130 while it waits, and nothing more is printed."""
+    with socket.create_server((HOST, 0)) as silent:
+        settings = {"MQTT_BROKER_HOST": HOST, "MQTT_BROKER_PORT": silent.getsockname()[1]}
+        with subprocess.Popen(
+            [command("mqtt-trace-check")],
+            env=environment(settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as checking:
+            connection, _ = silent.accept()
+            with connection:
+                connection.recv(1)  # it has sent CONNECT and waits for the answer
+                checking.send_signal(signal.SIGINT)
+                printed, _ = checking.communicate(timeout=30)
+    assert (checking.returncode, printed) == (130, "")
 
 
 def test_a_broker_that_nobody_listens_to_is_told(broker: Mosquitto) -> None:
