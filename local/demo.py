@@ -119,7 +119,7 @@ class Demo:
     def _show_first_trace(self) -> None:
         trace_id, spans = self._wait(self._first_connected, "no reading has a connected trace")
         self._console.print()
-        self._console.print(trace_tree(trace_id, spans))
+        self._console.print(trace_tree(trace_id, spans, self._console.width))
         self._console.print(f"\nits page, while this runs: {self._stack.scout_url}/traces/{trace_id}")
 
     def _show_missing_context(self) -> None:

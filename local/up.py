@@ -90,7 +90,7 @@ def show(console: Console, kubectl: Kubectl, *, stay: bool) -> None:
         with console.status("waiting for a trace"):
             trace_id, spans = first_connected(scout)
         console.print()
-        console.print(trace_tree(trace_id, spans))
+        console.print(trace_tree(trace_id, spans, console.width))
         console.print(f"\nfor kubectl and helm: export KUBECONFIG={KUBECONFIG}, namespace {NAMESPACE}")
         console.print(f"more sensors: kubectl -n {NAMESPACE} scale fleet/demo --replicas=250")
         if not stay:

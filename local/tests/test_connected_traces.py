@@ -1,6 +1,7 @@
 """Telling a connected trace from one with a gap, and drawing it."""
 
 import dataclasses
+import re
 
 import pytest
 from rich.console import Console
@@ -16,9 +17,9 @@ ECHO = Span("d1", "c1", "POST /echo", "SERVER", "mqtt-trace-echo", 4, 1.0)
 READING = [PUBLISH, PROCESS, POST, ECHO]
 
 
-def drawn(*renderables: object) -> str:
+def drawn(*renderables: object, width: int = 140) -> str:
     """Return what a console without a terminal prints."""
-    console = Console(width=140, force_terminal=False)
+    console = Console(width=width, force_terminal=False)
     with console.capture() as captured:
         for renderable in renderables:
             console.print(renderable)
@@ -81,7 +82,7 @@ def test_spans_nest_below_their_parents_by_start() -> None:
 
 def test_the_tree_shows_name_service_kind_and_duration() -> None:
     """One line per span, indented below its parent, columns aligned, nothing wrapped, no control characters."""
-    lines = drawn(trace_tree("0af7651916cd43dd8448eb211c80319c", READING)).splitlines()
+    lines = drawn(trace_tree("0af7651916cd43dd8448eb211c80319c", READING, 140)).splitlines()
     assert [line.rstrip() for line in lines] == [
         "trace 0af7651916cd43dd8448eb211c80319c",
         "└── publish sensors/s/reading      mqtt-trace-producer  PRODUCER       4.2 ms",
@@ -89,6 +90,36 @@ def test_the_tree_shows_name_service_kind_and_duration() -> None:
         "        └── POST                   mqtt-trace-consumer  CLIENT         2.0 ms",
         "            └── POST /echo         mqtt-trace-echo      SERVER         1.0 ms",
     ]
+
+
+def test_a_narrow_tree_leaves_out_the_kind_and_then_shortens_names() -> None:
+    """No line is wrapped, in 80 columns and in fewer."""
+    sensor = [dataclasses.replace(span, name=span.name.replace("/s/", "/sensor-001/")) for span in READING]
+    assert [line.rstrip() for line in drawn(trace_tree("1" * 32, sensor, 80), width=80).splitlines()] == [
+        "trace 11111111111111111111111111111111",
+        "└── publish sensors/sensor-001/reading      mqtt-trace-producer       4.2 ms",
+        "    └── process sensors/sensor-001/reading  mqtt-trace-consumer       3.0 ms",
+        "        └── POST                            mqtt-trace-consumer       2.0 ms",
+        "            └── POST /echo                  mqtt-trace-echo           1.0 ms",
+    ]
+    assert [line.rstrip() for line in drawn(trace_tree("1" * 32, sensor, 72), width=72).splitlines()] == [
+        "trace 11111111111111111111111111111111",
+        "└── publish sensors/sensor-001/reading  mqtt-trace-producer       4.2 ms",
+        "    └── process sensors/sensor-001/re…  mqtt-trace-consumer       3.0 ms",
+        "        └── POST                        mqtt-trace-consumer       2.0 ms",
+        "            └── POST /echo              mqtt-trace-echo           1.0 ms",
+    ]
+
+
+@pytest.mark.parametrize("columns", [80, 72])
+def test_a_narrow_table_shortens_span_names_alone(columns: int) -> None:
+    """Trace ids and reasons can be copied."""
+    orphan = dataclasses.replace(
+        PROCESS, name="process sensors/legacy-001/reading", attributes={"mqtt.missing_context_reason": "malformed"}
+    )
+    output = drawn(missing_context_table([("1" * 32, orphan)]), width=columns)
+    assert all(len(line) <= columns for line in output.splitlines())
+    assert re.search(r"│ 1{32} │ process sensors/\S+… │ malformed │\n", output)
 
 
 def test_the_tables_show_every_figure_and_every_orphan() -> None:

@@ -62,9 +62,9 @@ def test_without_a_collector_the_services_export_to_scout_sim(tmp_path: Path) ->
 def test_in_a_terminal_it_stays_until_ctrl_c(
     start_demo: Callable[..., subprocess.Popen[str]], left_behind: Callable[[], list[str]]
 ) -> None:
-    """It goes on beyond READINGS, and Ctrl-C stops it cleanly with exit code 0."""
+    """It goes on beyond READINGS, fits into 80 columns, and Ctrl-C stops it cleanly with exit code 0."""
     terminal, inside = pty.openpty()
-    env = {"READINGS": "1", "TERM": "xterm", "COLUMNS": "120"}
+    env = {"READINGS": "1", "TERM": "xterm", "COLUMNS": "80"}
     demo = start_demo(env=env, stdin=inside, stdout=inside, stderr=inside)
     os.close(inside)
     printed, deadline, interrupted = "", time.monotonic() + 100, False
@@ -80,6 +80,9 @@ def test_in_a_terminal_it_stays_until_ctrl_c(
             assert interrupted, printed  # Linux answers EIO when the other side has closed
     assert demo.returncode == 0, printed
     assert printed.rstrip().endswith("stopped")
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed)
+    assert re.search(r"└── POST /echo {18}mqtt-trace-echo +[\d.]+ ms *\r?\n", shown), shown
+    assert re.search(r"│ [0-9a-f]{32} │ process sensors/\S+… │ malformed │\r?\n", shown), shown
     assert left_behind() == []
 
 
