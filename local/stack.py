@@ -21,8 +21,24 @@ CLIENT_ID = "local-stack"
 
 _COLLECTOR_CONFIG = Path(__file__).with_name("collector.yaml")
 
-# What a user's shell may set for other programs; here it would send telemetry elsewhere or change what is simulated.
-_NOT_INHERITED = ("OTEL_", "MQTT_", "SCOUT_", "COLLECTOR_", "DEVICE_", "FLEET_", "SITE_")
+# What a user's shell may set for other programs; here it would send telemetry elsewhere, change what is simulated, or
+# keep a service from starting.
+_NOT_INHERITED = (
+    "OTEL_",
+    "COLLECTOR_",
+    "DEAD_LETTER_",
+    "DEVICE_",
+    "DRAIN_",
+    "ECHO_",
+    "FLEET_",
+    "HEALTH_",
+    "LOG_LEVEL",
+    "MQTT_",
+    "PUBLISH_",
+    "RECEIVE_",
+    "SCOUT_",
+    "SITE_",
+)
 
 Env = dict[str, str]
 
@@ -204,13 +220,12 @@ class Stack:
         return f"http://{HOST}:{self._ports[name]}"
 
     def _service(self, name: str, command: Sequence[str], env: Env, ready_url: str) -> Service:
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_INHERITED)}
         no_proxy = {"NO_PROXY": HOST, "no_proxy": HOST}  # every peer is on this machine
         return Service(
             name,
             command,
             log=self.folder / f"{name}.log",
-            env={**inherited, **no_proxy, **env, **self._env.get(name, {})},
+            env={**inherited(os.environ), **no_proxy, **env, **self._env.get(name, {})},
             ready_url=ready_url,
         )
 
@@ -264,6 +279,11 @@ class Stack:
             "OTEL_BLRP_SCHEDULE_DELAY": "200",
             "OTEL_METRIC_EXPORT_INTERVAL": "250",
         }
+
+
+def inherited(environ: Mapping[str, str]) -> Env:
+    """Return what the parts take over from the shell; services read their settings in small letters, too."""
+    return {name: value for name, value in environ.items() if not name.upper().startswith(_NOT_INHERITED)}
 
 
 def _script(name: str) -> str:

@@ -1,6 +1,7 @@
 """What `make demo` accepts, before anything is started."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from local.demo import readings_from
+from local.stack import inherited
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,3 +54,19 @@ def test_help_says_what_it_does() -> None:
     assert done.returncode == 0
     assert "READINGS" in done.stdout
     assert "exits with 1" in done.stdout
+
+
+@pytest.mark.parametrize("service", ["producer", "consumer", "echo", "scout-sim"])
+def test_no_setting_of_a_service_is_inherited(service: str) -> None:
+    """Whatever a service's own help lists, in capitals or not, stays in the shell."""
+    command = Path(sys.executable).with_name(f"mqtt-trace-{service}")
+    done = subprocess.run([command, "--help"], capture_output=True, text=True, timeout=30, check=True)
+    settings = set(re.findall(r"^ *([A-Z]+(?:_[A-Z]+)+)\b", done.stdout, re.MULTILINE))
+    assert len(settings) >= 3
+    assert inherited({name: "wrong" for setting in settings for name in (setting, setting.lower())}) == {}
+
+
+def test_what_no_service_reads_is_inherited() -> None:
+    """Programs are found, and temporary files are put, where the shell says."""
+    shell = {"PATH": "/opt/bin", "TMPDIR": "/scratch", "LANG": "C.UTF-8"}
+    assert inherited({**shell, "OTEL_SDK_DISABLED": "true", "MQTT_TRACE_RELATION": "link"}) == shell
