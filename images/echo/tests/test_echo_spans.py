@@ -77,8 +77,7 @@ def test_metrics_follow_the_stable_conventions(echo: Echo) -> None:
 def test_sigterm_finishes_what_is_running(echo: Echo) -> None:
     """A request whose body is still on its way gets its answer and its span; new connections are refused; exit 0."""
     host, port = "127.0.0.1", int(echo.url.rpartition(":")[2])
-    with socket.create_connection((host, port)) as slow:
-        slow.sendall(b"POST /echo HTTP/1.1\r\nHost: echo\r\nContent-Length: 6\r\n\r\n[1,")
+    with _send_half(echo) as slow:
         # The next request is answered after the head of the slow one was read: echo has one loop.
         echo.http.post("/echo", json=1)
         os.kill(echo.process.pid, signal.SIGTERM)
@@ -94,6 +93,25 @@ def test_sigterm_finishes_what_is_running(echo: Echo) -> None:
     assert echo.backend.received.span_names() == ["POST /echo", "POST /echo"]
 
 
+def test_a_caller_that_hangs_up_is_one_warning(echo: Echo) -> None:
+    """A body that ends too early is the caller's fault, in the log and on the span, and echo goes on."""
+    _send_half(echo).close()
+    assert echo.http.post("/echo", json=1).status_code == 200
+    assert echo.process.stop() == 0
+    assert _levels(echo) == ["INFO", "INFO", "WARNING"]
+    assert _line("refused a body: the connection closed before its end", echo)["status"] == 400
+    statuses = {attributes(span.attributes)["http.response.status_code"] for span, _ in echo.backend.received.spans}
+    assert statuses == {200, 400}
+    assert not any(span.status.code for span, _ in echo.backend.received.spans)
+
+
+def _send_half(echo: Echo) -> socket.socket:
+    """Half of a body of six bytes; the connection, on which ` 2]` could follow."""
+    connection = socket.create_connection(("127.0.0.1", int(echo.url.rpartition(":")[2])))
+    connection.sendall(b"POST /echo HTTP/1.1\r\nHost: echo\r\nContent-Length: 6\r\n\r\n[1,")
+    return connection
+
+
 def _refuses(host: str, port: int) -> bool:
     try:
         socket.create_connection((host, port)).close()
@@ -103,7 +121,13 @@ def _refuses(host: str, port: int) -> bool:
 
 
 def _line(message: str, echo: Echo) -> dict[str, Any]:
-    lines = [json.loads(line) for line in echo.process.output().splitlines()]
-    (found,) = [line for line in lines if line["message"] == message]
-    assert isinstance(found, dict)
+    (found,) = [line for line in _lines(echo) if line["message"] == message]
     return found
+
+
+def _levels(echo: Echo) -> list[str]:
+    return sorted(line["level"] for line in _lines(echo))
+
+
+def _lines(echo: Echo) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in echo.process.output().splitlines()]

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import socket
 import sysconfig
 import time
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,13 @@ class ScoutSim:
     def send_spans(self, *spans: Mapping[str, Any], **resource: object) -> None:
         """Send spans that must all be accepted; `service_name` is the resource's `service.name`."""
         assert self.send(traces(*spans, **resource)) == {}
+
+    def send_half(self, path: str, body: bytes) -> socket.socket:
+        """Send JSON that is announced as longer than it is; the connection, on which the rest could follow."""
+        head = f"POST {path} HTTP/1.1\r\nHost: scout-sim\r\nContent-Type: application/json\r\n"
+        connection = socket.create_connection((HOST, int(self.url.rpartition(":")[2])))
+        connection.sendall(f"{head}Content-Length: {len(body) + 1}\r\n\r\n".encode() + body)
+        return connection
 
     def ask(self, path: str, **parameters: Any) -> Any:
         """The JSON answer to a question that must be answered."""

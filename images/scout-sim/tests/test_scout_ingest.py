@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
-from scout_harness import ScoutSim, logs, metrics, span, trace_id, traces
+from scout_harness import TOKEN_PATH, ScoutSim, logs, metrics, span, trace_id, traces
 
 OTLP = "/demo/otlp/v1/traces"
 JSON = {"Content-Type": "application/json"}
@@ -208,3 +208,15 @@ def test_a_database_that_cannot_be_written_is_503(make_scout: Callable[..., Scou
     assert refusal.json()["message"] == "the database cannot be written: database is locked"
     assert running.send(request) == {}
     assert len(running.trace_ids()) == 1
+
+
+def test_a_client_that_hangs_up_is_no_error(make_scout: Callable[..., ScoutSim], tmp_path: Path) -> None:
+    """Of a body that ends too early nothing is kept, though it may look whole, and nothing is logged."""
+    settings = {"require_token": False, "database": tmp_path / "scout.db"}
+    running = make_scout(**settings)
+    for path in (OTLP, TOKEN_PATH):
+        running.send_half(path, json.dumps(traces(span(trace_id()))).encode()).close()
+    assert running.client.get("/health").status_code == 200
+    assert running.process.stop() == 0
+    assert running.process.output().splitlines() == [f"scout-sim: serving tenant demo on {running.url[7:]}"]
+    assert make_scout(**settings).trace_ids() == []

@@ -4,7 +4,7 @@ import json
 from http import HTTPStatus
 from typing import NoReturn
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer, no error of ours
@@ -25,7 +25,8 @@ async def read(request: Request, max_bytes: int) -> bytes:
     """The whole body of a request that claims to be JSON; never more than `max_bytes` are held.
 
     Raises:
-        Refused: 415 for another content type, 413 for a longer body, announced or not.
+        Refused: 415 for another content type, 413 for a longer body, announced or not, 400 for half of one: nobody is
+            there any more to be answered, but log and span say what it was.
     """
     content_type = request.headers.get("content-type", "application/json")
     if not _is_json(content_type):
@@ -34,10 +35,13 @@ async def read(request: Request, max_bytes: int) -> bytes:
     if int(request.headers.get("content-length", 0)) > max_bytes:
         raise _too_long(max_bytes)
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise _too_long(max_bytes)
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > max_bytes:
+                raise _too_long(max_bytes)
+    except ClientDisconnect as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, "the connection closed before its end") from error
     return body
 
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.requests import ClientDisconnect
 
-from scout_sim.otlp import MAX_BODY_BYTES, too_large
+from scout_sim.otlp import MAX_BODY_BYTES, cut_off, too_large
 from scout_sim.settings import Settings
 from scout_sim.store import Store
 from scout_sim.tokens import Tokens
@@ -33,16 +34,19 @@ async def read_body(request: Request) -> bytes:
 
     Raises:
         OtlpError: 413 beyond `MAX_BODY_BYTES`. Even then the body is read to its end: a client that is still sending
-            would see its connection reset, and not the answer.
+            would see its connection reset, and not the answer. 400 when the client hangs up before its end.
     """
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            chunks.clear()
-        else:
-            chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > MAX_BODY_BYTES:
+                chunks.clear()
+            else:
+                chunks.append(chunk)
+    except ClientDisconnect:
+        raise cut_off() from None
     if size > MAX_BODY_BYTES:
         raise too_large()
     return b"".join(chunks)

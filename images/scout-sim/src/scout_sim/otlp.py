@@ -96,6 +96,11 @@ def too_large() -> OtlpError:
     return OtlpError(413, Code.INVALID_ARGUMENT, f"the request is larger than {MAX_BODY_BYTES} bytes")
 
 
+def cut_off() -> OtlpError:
+    """The refusal of a body that ends too early; nobody is there any more to read it."""
+    return OtlpError(400, Code.INVALID_ARGUMENT, "the connection closed before the end of the body")
+
+
 def read(request_type: type[RequestT], body: bytes, encoding: Encoding) -> RequestT:
     """The message that a decompressed body holds; unknown fields are ignored.
 
