@@ -105,6 +105,17 @@ def test_a_caller_that_hangs_up_is_one_warning(echo: Echo) -> None:
     assert not any(span.status.code for span, _ in echo.backend.received.spans)
 
 
+def test_what_is_never_finished_is_one_line_at_the_end(echo: Echo) -> None:
+    """A request whose body does not come is cancelled 15 s after SIGTERM, without a traceback; exit 0."""
+    with _send_half(echo):
+        echo.http.post("/echo", json=1)
+        assert echo.process.stop() == 0
+    (error,) = [line for line in _lines(echo) if line["level"] != "INFO"]
+    assert error["message"] == "Cancel 1 running task(s), timeout graceful shutdown exceeded"
+    assert "exception" not in error
+    assert echo.backend.received.span_names() == ["POST /echo", "POST /echo"]
+
+
 def _send_half(echo: Echo) -> socket.socket:
     """Half of a body of six bytes; the connection, on which ` 2]` could follow."""
     connection = socket.create_connection(("127.0.0.1", int(echo.url.rpartition(":")[2])))

@@ -115,6 +115,16 @@ def test_sigterm_ends_it_with_exit_0(make_scout: Callable[..., ScoutSim]) -> Non
     assert running.process.output().splitlines() == [f"scout-sim: serving tenant demo on {running.url[7:]}"]
 
 
+def test_sigterm_does_not_wait_for_ever(make_scout: Callable[..., ScoutSim]) -> None:
+    """A request whose body does not come is cancelled after SIGTERM, which is one line and no traceback; exit 0."""
+    running = make_scout(require_token=False)
+    with running.send_half("/v1/logs", b"{"):
+        assert running.client.get("/health").status_code == 200
+        assert running.process.stop(timeout_s=10) == 0
+    _, *logged = running.process.output().splitlines()
+    assert logged == ["ERROR:    Cancel 1 running task(s), timeout graceful shutdown exceeded"]
+
+
 def test_a_file_keeps_what_was_received(make_scout: Callable[..., ScoutSim], tmp_path: Path) -> None:
     """With a database file, traces and the tokens that were issued outlive a restart."""
     settings = {"database": tmp_path / "scout.db"}

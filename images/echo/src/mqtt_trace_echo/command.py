@@ -30,6 +30,7 @@ async def serve(settings: EchoSettings, stop: asyncio.Event) -> None:
     """Answer requests until `stop`, finish those that are running, and flush telemetry."""
     listening = listen(settings.echo_host, settings.echo_port, prefix="ECHO")
     signals = telemetry.setup(PROGRAM, log_level=settings.log_level)
+    logging.getLogger("uvicorn.error").addFilter(_is_not_of_a_cancelled_request)
     try:
         server = _Server(
             uvicorn.Config(
@@ -49,6 +50,11 @@ async def serve(settings: EchoSettings, stop: asyncio.Event) -> None:
         await serving
     finally:
         signals.shutdown()
+
+
+def _is_not_of_a_cancelled_request(record: logging.LogRecord) -> bool:
+    # uvicorn says that it cancels requests, and then reports each of them as an error of the application.
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 class _Server(uvicorn.Server):

@@ -1,6 +1,8 @@
 """The command `mqtt-trace-scout-sim`."""
 
 import argparse
+import asyncio
+import logging
 import signal
 import sqlite3
 import sys
@@ -43,6 +45,7 @@ def main() -> None:
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_SHUTDOWN_S,
     )
+    logging.getLogger("uvicorn.error").addFilter(_is_not_of_a_cancelled_request)
     print(f"scout-sim: serving tenant {settings.tenant} on {settings.host}:{settings.port}", flush=True)  # noqa: T201 - the one line a person at a terminal looks for
     uvicorn.Server(config).run(sockets=[listening])
 
@@ -55,6 +58,11 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"environment variables and their defaults:\n{described}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def _is_not_of_a_cancelled_request(record: logging.LogRecord) -> bool:
+    # uvicorn says that it cancels requests, and then reports each of them as an error of the application.
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:
