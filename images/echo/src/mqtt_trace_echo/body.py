@@ -25,14 +25,13 @@ async def read(request: Request, max_bytes: int) -> bytes:
     """The whole body of a request that claims to be JSON; never more than `max_bytes` are held.
 
     Raises:
-        Refused: 415 for another content type, 413 for a longer body, announced or not, 400 for half of one: nobody is
-            there any more to be answered, but log and span say what it was.
+        Refused: 415 for another content type, 413 for a longer body, announced or not, 400 for a length that cannot be
+            read, and for half a body: nobody is there any more to be answered, but log and span say what it was.
     """
     content_type = request.headers.get("content-type", "application/json")
     if not _is_json(content_type):
         raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send application/json, not {content_type}")
-    # The server checks that Content-Length is a number.
-    if int(request.headers.get("content-length", 0)) > max_bytes:
+    if _length(request.headers.get("content-length", "0")) > max_bytes:
         raise _too_long(max_bytes)
     body = b""
     try:
@@ -67,6 +66,13 @@ def echoed(body: bytes) -> bytes:
 def _is_json(content_type: str) -> bool:
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
+
+
+def _length(announced: str) -> int:
+    try:
+        return int(announced)
+    except ValueError as error:  # the server checks that it is a number, but not how many zeros it begins with
+        raise Refused(HTTPStatus.BAD_REQUEST, "Content-Length has too many digits") from error
 
 
 def _not_json(reason: str) -> Refused:
