@@ -8,12 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from scout_harness import COMMAND, ScoutSim, environment, span, trace_id
+from scout_harness import COMMAND, ScoutSim, environment, logs, metrics, span, trace_id
 from scout_sim.__main__ import main
 from scout_sim.listening import listen
 from scout_sim.settings import variables
 
 from tests.service.accepting import no_delay_of_accepted
+
+LARGEST = 2**63 - 1
+TOO_LARGE = str(LARGEST + 1)
 
 
 def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -47,6 +50,10 @@ def test_help_names_every_variable() -> None:
         ("max_spans", "0"),
         ("max_metric_points", "-1"),
         ("max_logs", "many"),
+        ("token_lifetime_s", TOO_LARGE),
+        ("max_spans", TOO_LARGE),
+        ("max_metric_points", TOO_LARGE),
+        ("max_logs", TOO_LARGE),
     ],
 )
 def test_a_wrong_setting_is_one_line_and_exit_2(
@@ -63,6 +70,15 @@ def test_a_wrong_setting_is_one_line_and_exit_2(
     [line] = output.err.splitlines()
     assert line.startswith(f"scout-sim: SCOUT_SIM_{name.upper()}: ")
     assert not line.endswith(": ")
+
+
+def test_the_largest_numbers_can_be_used(make_scout: Callable[..., ScoutSim]) -> None:
+    """Whatever number it starts with, it takes every signal."""
+    running = make_scout(require_token=False, max_spans=LARGEST, max_metric_points=LARGEST, max_logs=LARGEST)
+    running.send_spans(span(trace_id()))
+    assert running.send(logs({"timeUnixNano": "1"}), "logs") == {}
+    point = {"timeUnixNano": "1", "asInt": "1"}
+    assert running.send(metrics({"name": "kept", "gauge": {"dataPoints": [point]}}), "metrics") == {}
 
 
 def test_no_wrong_value_is_repeated() -> None:

@@ -7,7 +7,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "SCOUT_SIM_"
 
-PositiveInt = Annotated[int, Field(ge=1)]
+_MAX_INTEGER = 2**63 - 1  # SQLite's
+
+PositiveInt = Annotated[int, Field(ge=1, le=_MAX_INTEGER)]
 
 
 class Settings(BaseSettings):
