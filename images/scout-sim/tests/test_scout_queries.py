@@ -53,6 +53,14 @@ def test_a_trace_is_summed_up(scout: ScoutSim, reading: str) -> None:
     }
 
 
+def test_a_span_without_an_end_took_no_time(scout: ScoutSim) -> None:
+    """A span whose end was not set, or is before its start, has a duration of 0, and so has a trace of such spans."""
+    trace = trace_id()
+    scout.send_spans(span(trace, endTimeUnixNano="0"), span(trace, took_ms=-1))
+    assert [of_trace["duration_ms"] for of_trace in scout.ask(f"/api/traces/{trace}")["spans"]] == [0, 0]
+    assert scout.summary(trace)["duration_ms"] == 0
+
+
 def test_spans_are_sorted_by_start(scout: ScoutSim, reading: str) -> None:
     """A trace's spans come in the order in which they started, whatever order they arrived in."""
     spans = scout.ask(f"/api/traces/{reading}")["spans"]

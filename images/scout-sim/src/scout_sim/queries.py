@@ -192,7 +192,7 @@ def _summary(trace_id: str, outlines: list[_Outline]) -> TraceSummary:
         services=list(dict.fromkeys(outline.service for outline in outlines)),
         span_count=len(outlines),
         start=start_ns / 1e9,
-        duration_ms=(max(outline.end_ns for outline in outlines) - start_ns) / 1e6,
+        duration_ms=_took_ms(start_ns, max(outline.end_ns for outline in outlines)),
         connected=shape.connected,
         missing_context=any(outline.missing_context for outline in outlines),
         error=any(outline.error for outline in outlines),
@@ -209,7 +209,7 @@ def _span(row: Row) -> Span:
         service=row["service"],
         start_ns=row["start_ns"],
         end_ns=row["end_ns"],
-        duration_ms=(row["end_ns"] - row["start_ns"]) / 1e6,
+        duration_ms=_took_ms(row["start_ns"], row["end_ns"]),
         status=SpanStatus(code=row["status_code"], message=row["status_message"]),
         attributes=json.loads(row["attributes"]),
         resource=json.loads(row["resource"]),
@@ -217,6 +217,10 @@ def _span(row: Row) -> Span:
         events=json.loads(row["events"]),
         scope=row["scope"],
     )
+
+
+def _took_ms(start_ns: int, end_ns: int) -> float:
+    return max(0, end_ns - start_ns) / 1e6  # an end that was never set is 0
 
 
 def _point(row: Row) -> dict[str, JsonValue]:
