@@ -7,6 +7,7 @@ from html import unescape
 import httpx
 import pytest
 from scout_harness import ScoutSim, attributes, logs, span, trace_id, traces
+from scout_sim.waterfall import MAX_ROWS
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>{{ 7 * 7 }}"""
 ELSEWHERE = re.compile(r"""(?:src|href|action|url\()\s*=?\s*["']?(?:https?:)?//""")
@@ -88,6 +89,30 @@ def test_the_waterfall_shows_spans_and_one_in_detail(scout: ScoutSim) -> None:
         assert text in selected
     assert f'href="/traces/{other}?span={"cd" * 8}"' in selected
     assert "sensor-p" not in selected
+
+
+def test_a_span_beyond_the_rows_is_shown_in_detail(scout: ScoutSim) -> None:
+    """The span that is asked for is found among all spans of a trace, also of one that has more than the page lists."""
+    trace = trace_id()
+    spans = [span(trace, f"work {number}", at_ms=number, took_ms=7) for number in range(MAX_ROWS + 1)]
+    scout.send_spans(*spans, service_name="p-many")
+    markup = page(scout, f"/traces/{trace}", span=spans[-1]["spanId"].upper())
+    _, details = markup.split('aria-label="Selected span"')
+    assert f"<h2>work {MAX_ROWS}</h2>" in details
+    assert "<span>p-many</span><span>INTERNAL</span><span>7 ms</span>" in details
+    assert markup.count('class="row"') == MAX_ROWS
+    assert 'aria-current="true"' not in markup
+
+
+def test_an_unknown_span_is_said_to_be_unknown(scout: ScoutSim) -> None:
+    """A span that is not in the trace is not replaced by another one: the page says so, and shows the trace."""
+    trace = trace_id()
+    scout.send_spans(span(trace))
+    for unknown in ("ab" * 8, HOSTILE):
+        markup = page(scout, f"/traces/{trace}", span=unknown)
+        assert f"Span {unknown} is not in this trace" in unescape(markup)
+        assert markup.count('class="row"') == 1
+        assert "Selected span" not in markup
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The pages for people: recent traces, and the waterfall of one. They work without scripts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from scout_sim import queries
 from scout_sim.context import InContext
 from scout_sim.filters import LogFilter, TraceFilter, complaint
 from scout_sim.notices import notices
+from scout_sim.queries import Log, Span
+from scout_sim.store import Store
 from scout_sim.values import as_text
 from scout_sim.waterfall import colours_of, duration, lay_out
 
@@ -67,19 +69,30 @@ def waterfall(trace_id: str, context: InContext, span: str = "") -> HTMLResponse
     spans = queries.spans(context.store, trace_id)
     if not spans:
         return _page("unknown.html", status=404, trace_id=trace_id)
-    laid_out = lay_out(spans, colours_of(queries.services(context.store)))
-    selected = next((row for row in laid_out.rows if row.span["span_id"] == span), laid_out.rows[0])
-    of_span = LogFilter(trace_id=selected.span["trace_id"], span_id=selected.span["span_id"], limit=_LOGS_OF_A_SPAN)
+    colours = colours_of(queries.services(context.store))
+    laid_out = lay_out(spans, colours)
+    selected = _found(spans, span) if span else laid_out.rows[0].span
     return _page(
         "trace.html",
-        trace_id=selected.span["trace_id"],
+        trace_id=spans[0]["trace_id"],
         waterfall=laid_out,
+        colours=colours,
+        asked=span,
         selected=selected,
-        logs=queries.logs(context.store, of_span)[::-1],
+        logs=_logs_of(selected, context.store) if selected else [],
         notices=notices(spans),
         error=any(span["status"]["code"] == "ERROR" for span in spans),
         start_ns=min(span["start_ns"] for span in spans),
     )
+
+
+def _found(spans: Sequence[Span], span_id: str) -> Span | None:
+    return next((span for span in spans if span["span_id"] == span_id.lower()), None)
+
+
+def _logs_of(span: Span, store: Store) -> list[Log]:
+    of_span = LogFilter(trace_id=span["trace_id"], span_id=span["span_id"], limit=_LOGS_OF_A_SPAN)
+    return queries.logs(store, of_span)[::-1]
 
 
 def _page(template: str, *, status: int = 200, **values: object) -> HTMLResponse:
