@@ -169,6 +169,17 @@ def test_the_list_filters_as_the_api_does(scout: ScoutSim) -> None:
     assert "<option selected>17d</option>" in one
 
 
+@pytest.mark.parametrize(
+    ("entered", "status", "checked"),
+    [("", 200, False), ("true", 200, True), ("1", 200, True), ("false", 200, False), ("perhaps", 422, False)],
+)
+def test_the_box_is_checked_for_what_is_true(scout: ScoutSim, entered: str, status: int, checked: bool) -> None:
+    """The box says how the filter understands the parameter, also beside another one that it refuses."""
+    box = 'name="missing_context" value="true" checked>'
+    assert (box in page(scout, "/", status, missing_context=entered)) == checked
+    assert (box in page(scout, "/", 422, missing_context=entered, since="yesterday")) == checked
+
+
 def test_nothing_found_says_what_to_do(scout: ScoutSim, make_scout: Callable[..., ScoutSim]) -> None:
     """An empty list tells how to send a trace, an empty result how to see all, an unknown trace that it may come."""
     assert "No trace matches this filter" in page(scout, "/", service="p-none")

@@ -53,6 +53,7 @@ def recent(request: Request, context: InContext) -> HTMLResponse:
         "traces.html",
         status=422 if problem else 200,
         asked=asked,
+        missing_context=_is_true(asked.get("missing_context", "")),
         problem=problem,
         traces=found,
         longest_ms=max((trace["duration_ms"] for trace in found), default=0),
@@ -84,6 +85,14 @@ def waterfall(trace_id: str, context: InContext, span: str = "") -> HTMLResponse
         error=any(span["status"]["code"] == "ERROR" for span in spans),
         start_ns=min(span["start_ns"] for span in spans),
     )
+
+
+def _is_true(missing_context: str) -> bool:
+    """Whether the parameter is true to the filter, which as a whole may be refused for another one."""
+    try:
+        return TraceFilter.model_validate({"missing_context": missing_context}).missing_context is True
+    except ValidationError:
+        return False
 
 
 def _found(spans: Sequence[Span], span_id: str) -> Span | None:
