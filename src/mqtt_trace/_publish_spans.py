@@ -18,10 +18,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_trace import attributes as names
+from mqtt_trace._acknowledgements import hear_acknowledgements, outcome_of
 from mqtt_trace._pending import PendingSpan, PendingSpans, PublishOutcome
 from mqtt_trace.metrics import PublishMetrics
 from mqtt_trace.options import Options
-from mqtt_trace.reasons import REFUSED_FROM
 from mqtt_trace.topics import TopicAliases
 
 Answer = TypeVar("Answer")
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 class PublishSpans:
     """Starts a span per publish and ends it when the publish has ended.
 
-    It does not hold the client: the client, or what listens to it, can hold this without a cycle.
+    It does not hold the client: the client can hold this without a cycle.
 
     Args:
         tracer: Starts the spans.
@@ -99,13 +99,13 @@ class PublishSpans:
         self._settle(pending, info, qos)
         return info
 
+    def hear(self, client: Client) -> None:
+        """Be told by a client of its acknowledgements, before its `on_publish` is."""
+        hear_acknowledgements(client, self._pending)
+
     def acknowledge(self, packet_id: int, reason: ReasonCode | None) -> None:
-        """To be called with every PUBACK, PUBCOMP or refusal; callback API version 1 gives no reason code."""
-        if reason is None or reason.value < REFUSED_FROM:
-            outcome = PublishOutcome(packet_id, reason.value if reason else 0)
-        else:
-            outcome = PublishOutcome(packet_id, reason.value, f"0x{reason.value:02x}", str(reason))
-        self._pending.acknowledge(outcome)
+        """To be called with every PUBACK, PUBCOMP or refusal, unless the client tells of them."""
+        self._pending.acknowledge(outcome_of(packet_id, reason))
 
     def close(self) -> None:
         """End every pending span with `error.type=closed`."""

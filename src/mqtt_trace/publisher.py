@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -33,7 +32,8 @@ class TracedPublisher:
     The span opens before the packet is sent and ends on PUBACK (QoS 1), PUBCOMP (QoS 2) or hand-off to the client
     (QoS 0). A reason code of 0x80 or more, a time-out or a closed publisher ends it with an error.
 
-    It listens to the client's `on_publish` and calls the function that was set there before, so set yours first.
+    The client's `on_publish` stays the program's, to be set at any time. It is called when the span has ended, unless
+    the broker is so quick that `publish` has not returned yet.
 
     Args:
         client: A paho client of either callback API version.
@@ -67,8 +67,7 @@ class TracedPublisher:
             max_pending=max_pending,
             timeout=timeout,
         )
-        # The client holds the pending spans and not the publisher, which holds the client.
-        client.on_publish = _acknowledging(self._spans, client.on_publish)
+        self._spans.hear(client)
         report_refused_pubrec(client)
         read_pubacks_quickly(client)
 
@@ -161,14 +160,3 @@ class TracedPublisher:
         # MQTT 3.1.1 sends no properties: these tell an instrumented client that the message has its span.
         properties = PublishProperties([], properties)
         return self._client.publish(topic, body, qos, retain, properties)
-
-
-def _acknowledging(spans: PublishSpans, previous: Callable[..., None] | None) -> Callable[..., None]:
-    """A callback for paho's `on_publish` that ends the span of each publish, and then calls the one that was set."""
-
-    def on_publish(client: Client, userdata: Any, mid: int, *rest: Any) -> None:
-        spans.acknowledge(mid, rest[0] if rest else None)
-        if previous is not None:
-            previous(client, userdata, mid, *rest)
-
-    return on_publish

@@ -71,7 +71,7 @@ class Names:
 class Subscription:
     """Keeps the subscription on one client; `connected` and `disconnected` tell it where the connection stands.
 
-    It takes the client's `on_subscribe`, `on_unsubscribe` and `on_publish`; a `TracedPublisher` comes after it.
+    It takes the client's `on_subscribe`, `on_unsubscribe` and `on_publish`.
 
     Args:
         client: The client.

@@ -93,7 +93,7 @@ class Device:
         self._wanted = True
         self._idle = asyncio.Event()
         self._idle.set()
-        client.on_publish = self._acknowledged  # before the publisher, which calls it after its own
+        client.on_publish = self._acknowledged
         self._publisher = make_publisher(client)
         self._connection = Connection(client, on_up=self._up, on_down=self._down, executor=shared.executor)
         shared.connectivity.expect()

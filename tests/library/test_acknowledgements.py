@@ -1,0 +1,135 @@
+"""Which acknowledgements a publisher hears, and when."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from opentelemetry.trace import StatusCode
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from local.mosquitto import Mosquitto
+from mqtt_trace import PublishOutcome, TracedPublisher
+
+Connect = Callable[..., Client]
+Until = Callable[[Callable[[], bool], str], None]
+
+
+def publisher_of(client: Client, recorded: Any, **options: Any) -> TracedPublisher:
+    """A publisher that records in memory."""
+    return TracedPublisher(
+        client, tracer_provider=recorded.tracer_provider, meter_provider=recorded.meter_provider, **options
+    )
+
+
+def connect_without_a_thread(broker: Mosquitto) -> Client:
+    """A client that reads only when its loop is called."""
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    client.connect(broker.host, broker.port)
+    while not client.is_connected():
+        client.loop(0.1)
+    return client
+
+
+@pytest.mark.filterwarnings("ignore:Callback API version 1")
+@pytest.mark.parametrize("qos", [1, 2])
+def test_a_refusal_is_heard_with_callback_api_version_1(
+    make_broker: Any, connect: Connect, recorded: Any, until: Until, qos: int
+) -> None:
+    """Callbacks of that version are told no reason code, the span is."""
+    outcomes: list[PublishOutcome] = []
+    client = connect(make_broker(acl=["topic read #"]), api=CallbackAPIVersion.VERSION1)
+    publisher_of(client, recorded).publish("forbidden/x", "x", qos, on_outcome=outcomes.append)
+    until(lambda: len(recorded.spans) == 1, "the span ended")
+    (span,) = recorded.spans
+    assert (span.status.status_code, span.attributes["error.type"]) == (StatusCode.ERROR, "0x87")
+    assert [outcome.error_type for outcome in outcomes] == ["0x87"]
+
+
+def test_a_qos_0_publish_acknowledges_no_other(broker: Mosquitto, recorded: Any) -> None:
+    """Packet ids begin anew after 65,535 publishes whatever is under way, and to paho QoS 0 has them as well."""
+    client = connect_without_a_thread(broker)
+    publisher = publisher_of(client, recorded)
+    pending = publisher.publish("slow/x", "x", 1)
+    client._last_mid = 0  # noqa: SLF001 - in place of 65,535 publishes
+    assert client.publish("quick/x", "x", 0).mid == pending.mid
+    assert (publisher.pending, recorded.spans) == (1, ())
+    while publisher.pending:
+        client.loop(0.1)
+    client.disconnect()
+    assert pending.is_published()
+
+
+def test_many_publishers_of_one_client_are_each_told_of_their_own(
+    broker: Mosquitto, connect: Connect, recorded: Any, until: Until
+) -> None:
+    """However many there have been, and the program's own `on_publish` is called once."""
+    client = connect(broker)
+    acknowledged: list[int] = []
+    client.on_publish = lambda _client, _userdata, mid, *_: acknowledged.append(mid)
+    publishers = [publisher_of(client, recorded) for _ in range(1100)]
+    mids = [publisher.publish("many/x", "x", 1).mid for publisher in (publishers[0], publishers[-1])]
+    until(lambda: len(acknowledged) == 2, "on_publish was called for both")
+    assert acknowledged == mids
+    assert [span.status.status_code for span in recorded.spans] == [StatusCode.UNSET] * 2
+
+
+def test_acknowledgements_are_heard_after_reinitialise(
+    broker: Mosquitto, connect: Connect, recorded: Any, until: Until
+) -> None:
+    """Paho forgets every callback then, and the publisher is still the client's."""
+    client = connect(broker)
+    publisher = publisher_of(client, recorded)
+    client.loop_stop()
+    client.reinitialise("again")
+    client.connect(broker.host, broker.port)
+    client.loop_start()
+    publisher.publish("again/x", "x", 1)
+    until(lambda: len(recorded.spans) == 1, "the span ended")
+    assert recorded.spans[0].status.status_code is StatusCode.UNSET
+
+
+def test_the_span_ends_before_on_publish_whenever_that_is_set(broker: Mosquitto, recorded: Any) -> None:
+    """A program may set its callback after the publisher has been made, and another one later."""
+    client = connect_without_a_thread(broker)
+    publisher = publisher_of(client, recorded)
+    first: list[int] = []
+    second: list[int] = []
+    for ended in (first, second):
+        client.on_publish = lambda *_, ended=ended: ended.append(len(recorded.spans))
+        publisher.publish("later/x", "x", 1)
+        while not ended:
+            client.loop(0.1)
+    client.disconnect()
+    assert (first, second) == ([1], [2])
+
+
+def test_a_publish_outlives_its_publisher(broker: Mosquitto, recorded: Any) -> None:
+    """Its acknowledgement is heard although nobody holds the publisher any more."""
+    client = connect_without_a_thread(broker)
+    publisher_of(client, recorded).publish("outlives/x", "x", 1)
+    gc.collect()
+    while not recorded.spans:
+        client.loop(0.1)
+    client.disconnect()
+    assert recorded.spans[0].status.status_code is StatusCode.UNSET
+
+
+def test_what_is_published_when_an_outcome_is_reported_is_queued(broker: Mosquitto, recorded: Any) -> None:
+    """As in a callback: paho does not write, and so cannot lose the connection, in the midst of reading."""
+    client = connect_without_a_thread(broker)
+    publisher = publisher_of(client, recorded)
+    queued: list[bool] = []
+
+    def publish_another(_: PublishOutcome) -> None:
+        client.publish("another/x", "x", 0)
+        queued.append(client.want_write())
+
+    publisher.publish("first/x", "x", 1, on_outcome=publish_another)
+    while publisher.pending:
+        client.loop(0.1)
+    client.disconnect()
+    assert queued == [True]
