@@ -60,6 +60,7 @@ class PendingSpans:
         self._early: dict[int, PublishOutcome] = {}
         self._calls = 0
         self._watched = False
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -77,6 +78,8 @@ class PendingSpans:
             self._calls -= 1
             if packet_id is not None and pending is not None:
                 outcome = self._early.pop(packet_id, None)
+                if outcome is None and self._closed:
+                    outcome = _given_up(packet_id)
                 if outcome is None:
                     ended.extend(self._forgotten(packet_id))
                     self._pending[packet_id] = pending
@@ -113,11 +116,16 @@ class PendingSpans:
         return waiting
 
     def close(self) -> None:
-        """End every span: nobody will hear the acknowledgements."""
-        ended: Ended = []
+        """End every span, also of publishes that are under way or to come: nobody will hear the acknowledgements."""
         with self._lock:
-            while self._pending:
-                ended.append(self._oldest("closed", "the client was closed before the acknowledgement"))
+            self._closed = True
+        self.give_up()
+
+    def give_up(self) -> None:
+        """End every span that waits."""
+        with self._lock:
+            ended = [(pending, _given_up(packet_id)) for packet_id, pending in self._pending.items()]
+            self._pending.clear()
         self._finish(ended)
 
     def _forgotten(self, packet_id: int) -> Ended:
@@ -133,6 +141,10 @@ class PendingSpans:
     def _finish(self, ended: Ended) -> None:
         for pending, outcome in ended:
             self._end(pending, outcome)
+
+
+def _given_up(packet_id: int) -> PublishOutcome:
+    return PublishOutcome(packet_id, 0, "closed", "the client was closed before the acknowledgement")
 
 
 class _Sweeper:
@@ -158,7 +170,7 @@ class _Sweeper:
         with self._lock:
             watched, self._watched = self._watched, set()
         for spans in watched:
-            spans.close()
+            spans.give_up()
 
     def _sweep(self) -> None:
         pause = threading.Event()

@@ -108,7 +108,7 @@ class PublishSpans:
         self._pending.acknowledge(outcome_of(packet_id, reason))
 
     def close(self) -> None:
-        """End every pending span with `error.type=closed`."""
+        """End every pending span with `error.type=closed`; from then on none waits."""
         self._pending.close()
 
     def _settle(self, pending: PendingSpan, info: object, qos: int) -> None:

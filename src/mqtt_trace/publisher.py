@@ -139,7 +139,10 @@ class TracedPublisher:
         self._spans.tracer = trace.get_tracer("mqtt_trace", __version__, tracer_provider)
 
     def close(self) -> None:
-        """End every pending span with `error.type=closed`; to be called when the client will not be used again."""
+        """End every pending span with `error.type=closed`; to be called when the client will not be used again.
+
+        The span of a publish that is under way, or comes later, ends in the same way and does not wait.
+        """
         self._spans.close()
 
     def _send(

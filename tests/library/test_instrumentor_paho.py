@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +70,37 @@ def test_uninstrument_restores_everything(instrument: Instrument, recorded: Any)
     instrument()
     old.publish("restored/y", "x", 0)
     assert recorded.spans[-1].name == "publish restored/y"
+
+
+def uninstrument_in_another_thread() -> None:
+    """As a program may while this thread is somewhere in the midst of tracing."""
+    thread = threading.Thread(target=PahoMqttInstrumentor().uninstrument)
+    thread.start()
+    thread.join()
+
+
+class Ending(str):
+    """A payload that ends the tracing when it is read, which is when a publish has begun and nothing of it is known."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """The payload."""
+        uninstrument_in_another_thread()
+        return "x"
+
+
+@pytest.mark.parametrize("payload", ["x", Ending("x")], ids=["in its hook", "before its span"])
+def test_uninstrument_leaves_nothing_of_a_publish_that_is_under_way(
+    instrument: Instrument, recorded: Any, payload: str
+) -> None:
+    """Wherever it is: its span ends as those do that wait, and the client is as before."""
+    client = new_client()
+    before = set(vars(client))
+    instrument(publish_hook=lambda *_: uninstrument_in_another_thread() if type(payload) is str else None)
+    client.publish("midst/x", payload, 1)
+    assert [span.attributes["error.type"] for span in recorded.spans] == ["closed"]
+    assert set(vars(client)) == before
 
 
 def test_what_paho_says_of_itself_is_the_same(instrument: Instrument, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.trace import INVALID_SPAN
@@ -93,6 +94,18 @@ def test_closing_ends_everything() -> None:
     ledger.publish(2)
     ledger.spans.close()
     assert ledger.errors == ["closed", "closed"]
+
+
+@pytest.mark.parametrize(("early", "error"), [(False, "closed"), (True, None)])
+def test_a_publish_that_is_under_way_while_all_is_closed_ends_with_it(early: bool, error: str | None) -> None:
+    """Nothing waits from then on, and what was acknowledged in time still was."""
+    ledger = Ledger()
+    ledger.spans.call_begins()
+    if early:
+        ledger.spans.acknowledge(PublishOutcome(1))
+    ledger.spans.close()
+    ledger.spans.call_ends(1, PendingSpan(INVALID_SPAN, time.monotonic(), {}, None))
+    assert (ledger.errors, len(ledger.spans)) == ([error], 0)
 
 
 def test_a_quiet_clients_spans_expire_by_themselves(until: object) -> None:

@@ -76,6 +76,16 @@ def test_a_full_queue_is_an_error(recorded: Any) -> None:
     assert [span.attributes["error.type"] for span in recorded.spans] == ["MQTT_ERR_QUEUE_SIZE", "closed"]
 
 
+def test_a_closed_publisher_leaves_no_span_waiting(recorded: Any) -> None:
+    """Whoever publishes once it is closed, or in the midst of it, has a span that ends as the others do."""
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    publisher = publisher_of(client, recorded)
+    publisher.close()
+    publisher.publish("closed/x", "x", 1)
+    assert (publisher.pending, len(client._out_messages)) == (0, 1)  # noqa: SLF001 - nothing public tells
+    assert [span.attributes["error.type"] for span in recorded.spans] == ["closed"]
+
+
 @pytest.mark.parametrize(("topic", "payload"), [("wild/+", "x"), ("x", object())])
 def test_what_paho_refuses_is_raised(recorded: Any, topic: str, payload: Any) -> None:
     """The program sees paho's own error, and no span stays open."""

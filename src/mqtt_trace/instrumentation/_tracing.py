@@ -137,6 +137,9 @@ class Tracing:
             if known is not None and known.owner is self:
                 return known
             added = ClientTracing(client, self)
+            if not self.active:  # since the caller has looked: nothing would take it away again
+                added.publishes.close()
+                return added
             self._clients.add(added)
             vars(client)[_ATTRIBUTE] = added
             return added
