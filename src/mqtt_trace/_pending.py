@@ -6,17 +6,21 @@ So nothing here is locked while paho runs, and an acknowledgement that comes bef
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
+from opentelemetry import trace
 from opentelemetry.trace import Span
 
 from mqtt_trace.attributes import Attributes
 
 _SWEEP_INTERVAL_S = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 class PublishOutcome(NamedTuple):
@@ -104,16 +108,21 @@ class PendingSpans:
         if pending is not None:
             self._end(pending, outcome)
 
-    def expire(self) -> bool:
-        """End the spans that have waited for longer than the time-out, and return whether others still wait."""
+    def expire(self) -> Ended:
+        """End the spans that have waited for longer than the time-out, and return those that are to be reported."""
         ended: Ended = []
         with self._lock:
             limit = time.monotonic() - self._timeout
             while self._pending and next(iter(self._pending.values())).started <= limit:
                 ended.append(self._oldest("timeout", f"no acknowledgement within {self._timeout:g} s"))
-            self._watched = waiting = bool(self._pending)
-        self._finish(ended)
-        return waiting
+        self._finish([(pending._replace(on_outcome=None), outcome) for pending, outcome in ended])
+        return [one for one in ended if one[0].on_outcome is not None]
+
+    def still_wait(self) -> bool:
+        """Whether any span waits; if none does, the next that will is to be watched anew."""
+        with self._lock:
+            self._watched = bool(self._pending)
+            return self._watched
 
     def close(self) -> None:
         """End every span, also of publishes that are under way or to come: nobody will hear the acknowledgements."""
@@ -143,6 +152,17 @@ class PendingSpans:
             self._end(pending, outcome)
 
 
+def report(pending: PendingSpan, outcome: PublishOutcome) -> None:
+    """Call whoever waits for the outcome; what is raised must reach neither paho's thread nor other publishes."""
+    if pending.on_outcome is None:
+        return
+    with trace.use_span(pending.span, record_exception=False, set_status_on_exception=False):
+        try:
+            pending.on_outcome(outcome)
+        except Exception:  # noqa: BLE001 - whatever it is, the spans of others must end
+            _log.exception("on_outcome failed for packet id %d", outcome.packet_id)
+
+
 def _given_up(packet_id: int) -> PublishOutcome:
     return PublishOutcome(packet_id, 0, "closed", "the client was closed before the acknowledgement")
 
@@ -168,7 +188,7 @@ class _Sweeper:
 
     def close(self) -> None:
         with self._lock:
-            watched, self._watched = self._watched, set()
+            watched = list(self._watched)
         for spans in watched:
             spans.give_up()
 
@@ -181,14 +201,24 @@ class _Sweeper:
     def _sweep_once(self) -> bool:
         """Return whether anybody is left. A function of its own: what no longer waits is not held until the next."""
         with self._lock:
-            watched, self._watched = self._watched, set()
+            watched = list(self._watched)
             if not watched:
                 self._thread = None
                 return False
-        for spans in watched:
-            if spans.expire():
-                self.watch(spans)
+        ended = [one for spans in watched for one in spans.expire()]
+        if ended:
+            # What a callback does takes as long as it likes, and other spans expire meanwhile.
+            reporting = threading.Thread(target=_report_all, args=(ended,), name="mqtt-trace-outcomes", daemon=True)
+            with suppress(RuntimeError):  # as above
+                reporting.start()
+        with self._lock:
+            self._watched = {spans for spans in self._watched if spans.still_wait()}
         return True
+
+
+def _report_all(ended: Ended) -> None:
+    for pending, outcome in ended:
+        report(pending, outcome)
 
 
 _sweeper = _Sweeper()

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
-from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 from opentelemetry.util.types import AttributeValue
@@ -19,7 +18,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_trace import attributes as names
 from mqtt_trace._acknowledgements import hear_acknowledgements, outcome_of
-from mqtt_trace._pending import PendingSpan, PendingSpans, PublishOutcome
+from mqtt_trace._pending import PendingSpan, PendingSpans, PublishOutcome, report
 from mqtt_trace.metrics import PublishMetrics
 from mqtt_trace.options import Options
 from mqtt_trace.topics import TopicAliases
@@ -135,9 +134,7 @@ def _end(metrics: PublishMetrics, pending: PendingSpan, outcome: PublishOutcome)
         _describe(metrics, pending, outcome)
     except Exception:  # noqa: BLE001 - whatever it is, the rest must go on
         _log.exception("the span of packet id %d does not say how its publish ended", outcome.packet_id)
-    if pending.on_outcome is not None:
-        with trace.use_span(pending.span, record_exception=False, set_status_on_exception=False):
-            _report(outcome, pending.on_outcome)
+    report(pending, outcome)
     try:
         pending.span.end()
     except Exception:  # noqa: BLE001 - as above
@@ -155,11 +152,3 @@ def _describe(metrics: PublishMetrics, pending: PendingSpan, outcome: PublishOut
         attributes = {**attributes, names.ERROR_TYPE: outcome.error_type}
     metrics.sent.add(1, attributes)
     metrics.duration.record(time.monotonic() - pending.started, attributes)
-
-
-def _report(outcome: PublishOutcome, on_outcome: Callable[[PublishOutcome], None]) -> None:
-    """Call whoever waits for the outcome; what is raised must reach neither paho's thread nor other publishes."""
-    try:
-        on_outcome(outcome)
-    except Exception:  # noqa: BLE001 - whatever it is, the spans of others must end
-        _log.exception("on_outcome failed for packet id %d", outcome.packet_id)

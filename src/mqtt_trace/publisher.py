@@ -103,7 +103,7 @@ class TracedPublisher:
             context: Parent of the span; the current context by default.
             attributes: More attributes for the span.
             on_outcome: Called once, with the span as the current one, when the publish has ended; from whichever
-                thread learned of it.
+                thread learned of it. After a time-out the span itself has ended, too.
 
         Returns:
             paho's own handle of the message.

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
 from local.mosquitto import Mosquitto
 from mqtt_trace import PublishOutcome, TracedPublisher
+from mqtt_trace._pending import close_all_pending
 
 Connect = Callable[..., Client]
 Until = Callable[[Callable[[], bool], str], None]
@@ -178,3 +181,57 @@ def test_an_outcome_callback_that_fails_costs_nobody_else_a_span(
     publisher.close()
     assert [span.attributes["error.type"] for span in recorded.spans] == ["closed"] * 3
     assert caplog.text.count("on_outcome failed") == 3
+
+
+@pytest.fixture
+def blocked(recorded: Any) -> Iterator[TracedPublisher]:
+    """A publisher whose publish has timed out, and whose callback for that does not return before the end."""
+    called, go_on = threading.Event(), threading.Event()
+    publisher = publisher_of(new_client(), recorded, timeout=0.01)
+
+    def on_outcome(_: PublishOutcome) -> None:
+        called.set()
+        go_on.wait(60)
+
+    publisher.publish("blocked/x", "x", 1, on_outcome=on_outcome)
+    assert called.wait(10)
+    yield publisher
+    go_on.set()
+
+
+def new_client() -> Client:
+    """A client that is not connected."""
+    return Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+
+
+@pytest.fixture
+def waiting(recorded: Any) -> list[TracedPublisher]:
+    """Publishers whose publishes wait."""
+    publishers = [publisher_of(new_client(), recorded) for _ in range(20)]
+    for publisher in publishers:
+        publisher.publish("waiting/x", "x", 1)
+    return publishers
+
+
+def test_an_outcome_callback_that_blocks_stops_no_other_time_out(
+    recorded: Any, until: Until, blocked: TracedPublisher
+) -> None:
+    """Spans end in time, those of its own publisher, too, and the callbacks of others are called."""
+    current: list[int] = []
+    blocked.publish("timely/x", "x", 1)
+    publisher_of(new_client(), recorded, timeout=0.01).publish(
+        "timely/y", "x", 1, on_outcome=lambda _: current.append(trace.get_current_span().get_span_context().span_id)
+    )
+    until(lambda: len(recorded.spans) == 3 and len(current) == 1, "all timed out, and the other callback was called")
+    assert {(span.name, span.attributes["error.type"]) for span in recorded.spans} == {
+        (f"publish {topic}", "timeout") for topic in ("blocked/x", "timely/x", "timely/y")
+    }
+    assert current == [span.context.span_id for span in recorded.spans if span.name == "publish timely/y"]
+
+
+@pytest.mark.usefixtures("waiting", "blocked")
+def test_closing_all_finds_what_waits_while_an_outcome_callback_blocks(recorded: Any) -> None:
+    """A sweep for old spans that is under way hides no other span from its end."""
+    close_all_pending()
+    closed = [span.name for span in recorded.spans if span.attributes["error.type"] == "closed"]
+    assert closed == ["publish waiting/x"] * 20
