@@ -7,6 +7,7 @@ So nothing here is locked while paho runs, and an acknowledgement that comes bef
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -137,6 +138,13 @@ class PendingSpans:
             self._pending.clear()
         self._finish(ended)
 
+    def forget(self) -> None:
+        """Begin anew in a forked child: what waits there waits in the parent, whose threads may have held the lock."""
+        self._lock = threading.Lock()
+        self._pending, self._early = {}, {}
+        self._calls = 0
+        self._watched = False
+
     def _forgotten(self, packet_id: int) -> Ended:
         """What paho dropped, as `drop_out_messages` or `reinitialise` do: its packet id is in use again."""
         pending = self._pending.pop(packet_id, None)
@@ -192,6 +200,13 @@ class _Sweeper:
         for spans in watched:
             spans.give_up()
 
+    def forget(self) -> None:
+        watched, self._watched = self._watched, set()
+        self._lock = threading.Lock()
+        self._thread = None
+        for spans in watched:
+            spans.forget()
+
     def _sweep(self) -> None:
         pause = threading.Event()
         while not pause.wait(_SWEEP_INTERVAL_S):
@@ -222,6 +237,8 @@ def _report_all(ended: Ended) -> None:
 
 
 _sweeper = _Sweeper()
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_sweeper.forget)
 
 
 def close_all_pending() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 
@@ -114,3 +117,38 @@ def test_a_quiet_clients_spans_expire_by_themselves(until: object) -> None:
     ledger.publish(1)
     assert callable(until)
     until(lambda: ledger.errors == ["timeout"], "the span timed out")
+
+
+IN_A_CHILD = """
+import os
+import sys
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+from mqtt_trace import TracedPublisher
+from mqtt_trace._pending import close_all_pending
+
+provider = TracerProvider(shutdown_on_exit=False)
+provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(formatter=lambda span: span.name + "\\n")))
+publisher = TracedPublisher(Client(CallbackAPIVersion.VERSION2), tracer_provider=provider)
+publisher.publish("parent/x", "x", 1)
+child = os.fork()
+if child:
+    os.waitpid(child, 0)
+else:
+    print("pending in the child:", publisher.pending)
+    TracedPublisher(Client(CallbackAPIVersion.VERSION2), tracer_provider=provider).publish("child/x", "x", 1)
+close_all_pending()
+publisher.close()
+sys.stdout.flush()
+os._exit(0)
+"""
+"""The name of each span that ends; the parent's after the child's."""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
+def test_a_forked_child_ends_its_own_spans_only() -> None:
+    """What the parent waits for is the parent's to end, and the child's spans are watched as ever."""
+    done = subprocess.run([sys.executable, "-c", IN_A_CHILD], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines() == ["pending in the child: 0", "publish child/x", "publish parent/x"]
