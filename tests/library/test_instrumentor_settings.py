@@ -222,6 +222,31 @@ def test_a_program_that_ends_loses_no_span() -> None:
     assert (span["name"], span["attributes"]["error.type"]) == ("publish ended/x", "closed")
 
 
+PROVIDE_LATER = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+from mqtt_trace.instrumentation import PahoMqttInstrumentor
+PahoMqttInstrumentor().instrument()
+client = Client(CallbackAPIVersion.VERSION2)
+client.publish("unrecorded/x", "x", 1)
+provider = TracerProvider()
+provider.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter()))
+trace.set_tracer_provider(provider)
+client.publish("ended/x", "x", 1)
+"""
+
+
+def test_a_provider_may_come_after_the_instrumentation() -> None:
+    """Spans that wait end before it does, whichever of the two the program has set up first."""
+    command = [sys.executable, "-c", PROVIDE_LATER]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    span = json.loads(done.stdout)
+    assert (span["name"], span["attributes"]["error.type"]) == ("publish ended/x", "closed")
+
+
 def test_the_instrumentation_can_be_disabled_by_its_name() -> None:
     """As any other, with OpenTelemetry's own variable."""
     assert run(PUBLISH_AND_END, "paho-mqtt") == ""

@@ -6,7 +6,6 @@ Run them under OpenTelemetry's own command, `opentelemetry-instrument python pro
 
 from __future__ import annotations
 
-import atexit
 import logging
 from collections.abc import Collection
 
@@ -15,7 +14,6 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
 from mqtt_trace._errors import ConfigurationError
-from mqtt_trace._pending import close_all_pending
 from mqtt_trace.instrumentation._patches import Patches
 from mqtt_trace.instrumentation._settings import excluded_topics
 from mqtt_trace.instrumentation._tracing import ProcessHook, PublishHook, Tracing
@@ -73,11 +71,8 @@ class PahoMqttInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # untyped
         )
         self._patches = Patches(tracing)
         self._patches.install()
-        # Registered after the SDK's own, so it comes before the last export.
-        atexit.register(close_all_pending)
 
     def _uninstrument(self) -> None:
-        atexit.unregister(close_all_pending)
         if self._patches is not None:
             self._patches.remove()
             self._patches = None

@@ -130,6 +130,7 @@ def _start(
         properties=call.properties,
         context=context,
     )
+    tracing.end_at_exit(pending.span)
     tracing.call_publish_hook(pending.span, client, call.topic, call.payload)
     try:
         replaced = _carry(tracing, client, call, body, pending, trace.set_span_in_context(pending.span, context))

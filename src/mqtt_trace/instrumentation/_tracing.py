@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import weakref
@@ -15,6 +16,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import Span, TracerProvider
 from paho.mqtt.client import Client, MQTTMessage
 
+from mqtt_trace._pending import close_all_pending
 from mqtt_trace._process_spans import ProcessSpan, ProcessSpans
 from mqtt_trace._publish_spans import PublishSpans
 from mqtt_trace._version import __version__
@@ -82,6 +84,8 @@ class Tracing:
         self._process_hook = process_hook
         self._clients: weakref.WeakSet[ClientTracing] = weakref.WeakSet()
         self._lock = threading.Lock()
+        self._ends_in_time = False
+        atexit.register(close_all_pending)  # also what a `TracedPublisher` waits for, which never comes by here again
 
     def of(self, client: Client) -> ClientTracing:
         """What belongs to a client; made when it is first asked for."""
@@ -120,10 +124,22 @@ class Tracing:
         """The process spans of one more client."""
         return ProcessSpans(self.tracer, self._process_metrics, self.options, subscriptions)
 
+    def end_at_exit(self, span: Span) -> None:
+        """Let what waits end when the program ends, and before the provider does that records a span."""
+        if self._ends_in_time or not span.is_recording():
+            return
+        with self._lock:
+            if self.active and not self._ends_in_time:
+                self._ends_in_time = True
+                # Last in, first out: the provider exists by now, and so does what it has registered.
+                atexit.unregister(close_all_pending)
+                atexit.register(close_all_pending)
+
     def close(self) -> None:
         """Trace nothing any more, end the spans that wait, and leave nothing in any client."""
         with self._lock:
             self.active = False
+            atexit.unregister(close_all_pending)
             clients = list(self._clients)
         for one in clients:
             one.publishes.close()
