@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from opentelemetry.util.types import AttributeValue
-from paho.mqtt.client import Client, MQTTMessage, MQTTv5
+from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv31, MQTTv311
 from paho.mqtt.properties import Properties
 
 from mqtt_trace.options import Conventions
@@ -52,6 +52,8 @@ _OLDER_NAMES = {
     "server.port": "net.peer.port",
 }
 
+_VERSIONS = {MQTTv31: "3.1", MQTTv311: "3.1.1", MQTTv5: "5.0"}
+
 
 class Operation(StrEnum):
     """What a span does with a message."""
@@ -83,15 +85,16 @@ def operation_attributes(client: Client | None, operation: Operation, convention
         return attributes
     if client.host:
         attributes["server.address"] = client.host
-        attributes["server.port"] = client.port
+        if client.transport != "unix":
+            attributes["server.port"] = client.port
     if client_id := _text(client._client_id):  # noqa: SLF001 - paho has no public name for it
         attributes["messaging.client.id"] = client_id
-    attributes["network.protocol.version"] = "5.0" if client.protocol == MQTTv5 else "3.1.1"
+    attributes["network.protocol.version"] = _VERSIONS.get(client.protocol, "3.1.1")
     return attributes
 
 
 class SharedAttributes:
-    """What all spans of one operation of one client share, until the client gets another broker.
+    """What all spans of one operation of one client share, until the client gets another broker, id or protocol.
 
     Args:
         operation: What the spans do.
@@ -107,7 +110,10 @@ class SharedAttributes:
 
     def of(self, client: Client | None) -> Attributes:
         """The attributes; not to be changed."""
-        key = None if client is None else (client.host, client.port)
+        key: object = None
+        if client is not None:
+            # paho's properties cost more than all the rest of this.
+            key = (client._host, client._port, client._client_id, client._protocol)  # noqa: SLF001 - as above
         if self._known_for != key:
             self._known = operation_attributes(client, self._operation, self._conventions)
             self._metric = _metric_attributes(self._known)

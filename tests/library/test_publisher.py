@@ -90,6 +90,45 @@ def test_the_opt_in_says_send(
     assert ("messaging.operation" in attributes) is bool(added)
 
 
+@pytest.mark.parametrize(
+    ("protocol", "version"),
+    [
+        (MQTTProtocolVersion.MQTTv31, "3.1"),
+        (MQTTProtocolVersion.MQTTv311, "3.1.1"),
+        (MQTTProtocolVersion.MQTTv5, "5.0"),
+    ],
+)
+def test_the_protocols_version_is_the_clients(recorded: Any, protocol: MQTTProtocolVersion, version: str) -> None:
+    """Each of those that paho speaks."""
+    publisher_of(Client(CallbackAPIVersion.VERSION2, protocol=protocol), recorded).publish("version/x", "x", 0)
+    assert recorded.spans[0].attributes["network.protocol.version"] == version
+
+
+def test_a_unix_socket_has_an_address_and_no_port(recorded: Any) -> None:
+    """The port that paho has for every client is nobody's there, on spans and in metrics."""
+    client = Client(CallbackAPIVersion.VERSION2, transport="unix")
+    client.connect_async("/run/mosquitto.sock")
+    publisher_of(client, recorded).publish("unix/x", "x", 0)
+    (point,) = recorded.points("messaging.client.sent.messages")
+    for attributes in (recorded.spans[0].attributes, point.attributes):
+        assert attributes["server.address"] == "/run/mosquitto.sock"
+        assert "server.port" not in attributes
+
+
+def test_a_client_that_changes_is_named_as_it_is_now(recorded: Any) -> None:
+    """After `reinitialise` it has another id, and the protocol that paho has by default."""
+    client = Client(CallbackAPIVersion.VERSION2, "first", protocol=MQTTProtocolVersion.MQTTv5)
+    publisher = publisher_of(client, recorded)
+    publisher.publish("named/x", "x", 0)
+    client.reinitialise("second")
+    publisher.publish("named/x", "x", 0)
+    keys = ("messaging.client.id", "network.protocol.version")
+    assert [tuple(span.attributes[key] for key in keys) for span in recorded.spans] == [
+        ("first", "5.0"),
+        ("second", "3.1.1"),
+    ]
+
+
 @pytest.mark.filterwarnings("ignore:Callback API version 1 is deprecated")
 @pytest.mark.parametrize("qos", [0, 1, 2])
 @pytest.mark.parametrize("api", list(CallbackAPIVersion))
