@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from opentelemetry import trace
+from opentelemetry.context import attach, detach
 from opentelemetry.trace import Span
 
 from mqtt_trace.attributes import Attributes
@@ -164,11 +165,13 @@ def report(pending: PendingSpan, outcome: PublishOutcome) -> None:
     """Call whoever waits for the outcome; what is raised must reach neither paho's thread nor other publishes."""
     if pending.on_outcome is None:
         return
-    with trace.use_span(pending.span, record_exception=False, set_status_on_exception=False):
-        try:
-            pending.on_outcome(outcome)
-        except Exception:  # noqa: BLE001 - whatever it is, the spans of others must end
-            _log.exception("on_outcome failed for packet id %d", outcome.packet_id)
+    token = attach(trace.set_span_in_context(pending.span))  # `use_span` does the same at three times the cost
+    try:
+        pending.on_outcome(outcome)
+    except Exception:  # noqa: BLE001 - whatever it is, the spans of others must end
+        _log.exception("on_outcome failed for packet id %d", outcome.packet_id)
+    finally:
+        detach(token)
 
 
 def _given_up(packet_id: int) -> PublishOutcome:

@@ -148,7 +148,7 @@ def _describe(metrics: PublishMetrics, pending: PendingSpan, outcome: PublishOut
         span.set_attribute(names.REASON_CODE, outcome.reason_code)
     if outcome.error_type is not None:
         span.set_attribute(names.ERROR_TYPE, outcome.error_type)
-        span.set_status(StatusCode.ERROR, outcome.description)
+        span.set_status(StatusCode.ERROR, names.encodable(outcome.description))
         attributes = {**attributes, names.ERROR_TYPE: outcome.error_type}
     metrics.sent.add(1, attributes)
     metrics.duration.record(time.monotonic() - pending.started, attributes)
