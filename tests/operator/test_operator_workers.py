@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -135,6 +136,27 @@ def test_a_worker_outlives_every_error(caplog: pytest.LogCaptureFixture) -> None
     with caplog.at_level(logging.WARNING):
         run(test)
     assert caplog.messages == ["iot/demo: ValueError: surprise; again in 1 s"]
+
+
+def test_events_do_not_shorten_the_back_off_after_an_error() -> None:
+    """However many come, the next try begins when the first back-off, a second, is over."""
+
+    async def test() -> None:
+        reconciles = Reconciles(ValueError("surprise"))
+        workers = Workers(reconciles)
+
+        async def events() -> None:
+            while True:
+                workers.enqueue(DEMO)
+                await asyncio.sleep(0.01)
+
+        coming = asyncio.create_task(events())
+        began = time.monotonic()
+        await reconciles.until(lambda: len(reconciles.seen) == 2)
+        assert time.monotonic() - began > 0.9
+        assert not coming.done()
+
+    run(test)
 
 
 def test_a_fleet_that_is_gone_ends_its_worker_and_may_come_back() -> None:

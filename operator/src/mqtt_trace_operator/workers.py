@@ -14,6 +14,10 @@ _logger = logging.getLogger(__name__)
 _REST_S = 0.25
 """Between two reconciles of a fleet: pods that start together make many events."""
 
+_REST_AFTER_ERROR_S = 5.0
+"""No event shortens a back-off below this: it would make a fleet that fails a burden on the API server. None has to
+wait for longer: it may be the spec that mends the fleet, and the back-off grows to a minute."""
+
 _LOOK_AGAIN_S = (0.5, 10.0)
 _BACK_OFF_S = (1.0, 60.0)
 _GROWTH = 1.6
@@ -92,15 +96,18 @@ class Workers:
                 delay = next(failures)
                 _logger.warning("%s/%s: %s; again in %.0f s", *key, _shown(error), delay)
                 _logger.debug("the failed reconcile", exc_info=error)
-                continue
+                rest = min(delay, _REST_AFTER_ERROR_S)
+                delay -= rest
+            else:
+                failures = _delays(*_BACK_OFF_S)
+                delay = next(looks) if outcome is Outcome.UNSETTLED else None
+                if outcome is Outcome.GONE and not worker.wake.is_set():
+                    del self._workers[key]
+                    return
+                rest = _REST_S
             finally:
                 worker.began, self._ended = None, time.monotonic()
-            failures = _delays(*_BACK_OFF_S)
-            delay = next(looks) if outcome is Outcome.UNSETTLED else None
-            if outcome is Outcome.GONE and not worker.wake.is_set():
-                del self._workers[key]
-                return
-            await asyncio.sleep(_REST_S)
+            await asyncio.sleep(rest)
 
 
 async def _woken(wake: asyncio.Event, delay: float | None) -> bool:
