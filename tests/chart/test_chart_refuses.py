@@ -6,6 +6,8 @@ import pytest
 
 from tests.chart.conftest import Refuse, Render
 
+CREDENTIALS = [f"scout.credentials.{key}=https://x" for key in ("clientId", "clientSecret", "tokenUrl", "endpoint")]
+
 
 @pytest.mark.parametrize(
     ("value", "complaint"),
@@ -36,6 +38,18 @@ def test_an_unknown_or_mistyped_value_is_refused_with_its_path(refuse: Refuse, v
         (
             ["scout.credentials.clientId=b"],
             "scout.credentials.clientSecret is empty: scout-sim needs none of the four credentials, Scout needs all.",
+        ),
+        (
+            [*CREDENTIALS, "scout.credentials.clientSecret=pa$$word"],
+            "scout.credentials.clientSecret has $$ or ${ in it: the Collector would read something else.",
+        ),
+        (
+            [*CREDENTIALS, "scout.credentials.tokenUrl=https://${a}"],
+            "scout.credentials.tokenUrl has $$ or ${ in it: the Collector would read something else.",
+        ),
+        (
+            ["scoutSim.clientSecret=pa$$word"],
+            "scoutSim.clientSecret has $$ or ${ in it: the Collector would read something else.",
         ),
         (
             ["broker.external.tls=true"],
