@@ -28,11 +28,13 @@ def helm(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def template(helm: str, options: tuple[str, ...], chart: Path = CHART) -> subprocess.CompletedProcess[str]:
-    """`helm template` with values as `path=value`."""
-    values = [part for option in options for part in ("--set", option)]
+def template(
+    helm: str, values: tuple[str, ...], *options: str, release: str = "demo", chart: Path = CHART
+) -> subprocess.CompletedProcess[str]:
+    """`helm template` with values as `path=value`, and other options as Helm has them."""
+    given = [part for value in values for part in ("--set", value)]
     return subprocess.run(
-        [helm, "template", "demo", str(chart), "--namespace", "iot", *values],
+        [helm, "template", release, str(chart), "--namespace", "iot", *given, *options],
         capture_output=True,
         text=True,
         check=False,
@@ -45,8 +47,10 @@ def render() -> Render:
     if shutil.which("helm") is None:
         pytest.skip("helm is not on PATH")
 
-    def rendered(*values: str, chart: Path = CHART) -> list[Manifest]:
-        done = template("helm", values, chart)
+    def rendered(
+        *values: str, options: tuple[str, ...] = (), release: str = "demo", chart: Path = CHART
+    ) -> list[Manifest]:
+        done = template("helm", values, *options, release=release, chart=chart)
         assert done.returncode == 0, done.stderr
         return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
 
@@ -57,9 +61,9 @@ def render() -> Render:
 def refuse(helm: str) -> Refuse:
     """Render the chart with values that it has to refuse; returns what Helm says."""
 
-    def refused(*values: str) -> str:
-        done = template(helm, values)
-        assert done.returncode != 0, f"{values} was accepted"
+    def refused(*values: str, options: tuple[str, ...] = (), release: str = "demo") -> str:
+        done = template(helm, values, *options, release=release)
+        assert done.returncode != 0, f"{release} with {values} {options} was accepted"
         return done.stderr
 
     return refused

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from charts.generate import CHART
+from tests.chart.conftest import Refuse, Render
 
 
 def read_by_the_collector(**variables: str) -> Any:
@@ -38,3 +39,27 @@ def test_a_client_secret_that_is_accepted_is_read_as_it_is(secret: str) -> None:
 def test_a_client_secret_that_is_refused_would_be_read_otherwise(secret: str) -> None:
     """The Collector expands the values of variables as well."""
     assert read_by_the_collector(SCOUT_CLIENT_SECRET=secret)["extensions"]["oauth2client"]["client_secret"] != secret
+
+
+@pytest.mark.parametrize(
+    "environment", ["iot-demo", "eu.prod_2", "yes", "No", "on", "OFF", "y", "nan", "e3", "tRue", "a."]
+)
+def test_an_environment_that_is_accepted_is_read_as_text(render: Render, environment: str) -> None:
+    """No word that is a truth value to others either."""
+    (collector,) = (
+        manifest
+        for manifest in render(options=("--set-string", f"scout.environment={environment}"))
+        if (manifest["kind"], manifest["metadata"]["name"]) == ("StatefulSet", "demo-mqtt-trace-otel-collector")
+    )
+    (container,) = collector["spec"]["template"]["spec"]["containers"]
+    variables = {variable["name"]: variable.get("value") for variable in container["env"]}
+    read = read_by_the_collector(SCOUT_ENVIRONMENT=variables["SCOUT_ENVIRONMENT"])
+    values = [attribute["value"] for attribute in read["processors"]["resource"]["attributes"]]
+    assert values == [environment, environment]
+
+
+@pytest.mark.parametrize("environment", ["true", "False", "NULL"])
+def test_a_word_that_yaml_has_a_value_for_is_no_environment(refuse: Refuse, environment: str) -> None:
+    """It would be none, or no text, to the Collector."""
+    message = refuse(options=("--set-string", f"scout.environment={environment}"))
+    assert f"scout.environment is {environment}, which is no text to the Collector." in message

@@ -21,6 +21,10 @@ CREDENTIALS = [f"scout.credentials.{key}=https://x" for key in ("clientId", "cli
         ("scout.credentials.endpoint=otel.example.com", "at '/scout/credentials/endpoint'"),
         ("consumer.resources.limit.cpu=1", "at '/consumer/resources': additional properties 'limit' not allowed"),
         ("broker.persistence.size=big", "at '/broker/persistence/size'"),
+        ("scout.environment=2024-11", "at '/scout/environment': '2024-11' does not match pattern"),
+        ("scout.environment=.inf", "at '/scout/environment': '.inf' does not match pattern"),
+        ("scout.environment=~", "at '/scout/environment': '~' does not match pattern"),
+        ("scout.environment=eu: prod", "at '/scout/environment': 'eu: prod' does not match pattern"),
     ],
 )
 def test_an_unknown_or_mistyped_value_is_refused_with_its_path(refuse: Refuse, value: str, complaint: str) -> None:
