@@ -31,17 +31,17 @@ OTEL_EXPORTER_OTLP_ENDPOINT: {{ $root.Values.collector.external.endpoint }}
 {{- $root := first . -}}
 {{- $role := last . -}}
 {{- $external := $root.Values.broker.external -}}
-MQTT_BROKER_HOST: {{ $external.host | default (include "mqtt-trace.component" (list $root "mosquitto")) }}
+MQTT_BROKER_HOST: {{ $external.host | default (include "mqtt-trace.component" (list $root "mosquitto")) | quote }}
 MQTT_BROKER_PORT: {{ include "mqtt-trace.brokerPort" $root | quote }}
 {{- if not $external.host }}
 MQTT_USERNAME: {{ $role }}
 MQTT_PASSWORD:
-  secretKeyRef: { name: {{ include "mqtt-trace.authSecret" $root }}, key: {{ $role }}-password }
+  secretKeyRef: { name: {{ include "mqtt-trace.authSecret" $root | quote }}, key: {{ $role }}-password }
 {{- else if $external.existingSecret }}
 MQTT_USERNAME:
-  secretKeyRef: { name: {{ $external.existingSecret }}, key: username }
+  secretKeyRef: { name: {{ $external.existingSecret | quote }}, key: username }
 MQTT_PASSWORD:
-  secretKeyRef: { name: {{ $external.existingSecret }}, key: password }
+  secretKeyRef: { name: {{ $external.existingSecret | quote }}, key: password }
 {{- end }}
 {{- if ternary $external.tls $root.Values.broker.tls.enabled (not (empty $external.host)) }}
 MQTT_TLS: "true"
@@ -56,7 +56,7 @@ MQTT_TLS_CA_FILE: /etc/mqtt-trace/tls/ca.crt
 {{- with include "mqtt-trace.caSecret" . -}}
 - name: ca
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     items: [{ key: ca.crt, path: ca.crt }]
 {{- end -}}
 {{- end -}}

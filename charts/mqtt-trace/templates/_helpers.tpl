@@ -16,8 +16,8 @@
 
 {{/* Labels that never change, of all pods of the release. */}}
 {{- define "mqtt-trace.releaseLabels" -}}
-app.kubernetes.io/name: {{ include "mqtt-trace.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "mqtt-trace.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* Labels that never change, of a component's pods: (list . "producer"). */}}

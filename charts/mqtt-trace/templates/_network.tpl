@@ -92,7 +92,7 @@ apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
   name: {{ include "mqtt-trace.component" . }}
-  namespace: {{ (first .).Release.Namespace }}
+  namespace: {{ (first .).Release.Namespace | quote }}
   labels: {{- include "mqtt-trace.labels" . | nindent 4 }}
 spec:
   podSelector:
