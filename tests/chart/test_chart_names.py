@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.chart.conftest import Render
+from tests.chart.conftest import Refuse, Render
 
 
 def names(part: Any) -> Iterator[Any]:
@@ -44,3 +44,17 @@ def test_a_name_is_text_whatever_it_looks_like(render: Render, name: str, values
     found = list(names(manifests))
     assert name in found
     assert [value for value in found if not isinstance(value, str)] == []
+
+
+@pytest.mark.parametrize("release", ["1demo", "demo.v1"])
+def test_a_release_whose_services_could_not_be_called_after_it_is_refused(refuse: Refuse, release: str) -> None:
+    """Before half of it is installed, and with the way out."""
+    name = f"{release}-mqtt-trace"
+    complaint = f"{name} is no name for a Service: set fullnameOverride to one without dots that begins with a letter."
+    assert refuse(release=release).splitlines()[0].endswith(complaint)
+
+
+def test_another_name_is_the_way_out(render: Render) -> None:
+    """With `fullnameOverride` Helm's name of the release stays, and the objects have that one."""
+    manifests = render("fullnameOverride=demo", "crds.enabled=false", release="1demo.v1")
+    assert all(manifest["metadata"]["name"].startswith("demo-") for manifest in manifests)
