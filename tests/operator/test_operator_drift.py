@@ -96,6 +96,14 @@ def test_quantities_are_compared_by_what_they_are_worth(live: object, wanted: ob
     assert contains({"limits": {"cpu": live}}, {"limits": {"cpu": wanted}}) is same
 
 
+@pytest.mark.parametrize(
+    ("live", "wanted", "same"), [("1", 1, True), ("1Mi", "1024Ki", True), ("1Mi", "1M", False), (None, "1Mi", False)]
+)
+def test_a_divisor_is_a_quantity_too(live: object, wanted: object, same: bool) -> None:
+    """That of a variable which has its value from the pod's resources."""
+    assert contains({"divisor": live, "resource": "limits.memory"}, {"divisor": wanted}) is same
+
+
 def test_what_a_fleet_asks_for_no_more_is_drift(make_fleet: MakeFleet, template: PodTemplate) -> None:
     """A variable that the fleet dropped is only seen by the hash of what was applied."""
     live = as_defaulted(stateful_set(make_fleet(env=[{"name": "A", "value": "b"}]), template))

@@ -74,6 +74,8 @@ def _has(live: Mapping[str, Any], key: str, wanted: Any) -> bool:
     if key in _QUANTITIES and isinstance(wanted, Mapping):
         there = live.get(key) or {}
         return all(name in there and _worth(there[name]) == _worth(quantity) for name, quantity in wanted.items())
+    if key == "divisor":
+        return _worth(live.get(key)) == _worth(wanted)
     return contains(live.get(key), wanted)
 
 
