@@ -92,6 +92,7 @@ def test_what_can_work_is_accepted(release: Release, spec: dict[str, Any]) -> No
         ({"env": [{"name": "A"}, {"name": "A"}]}, 'Duplicate value: {"name":"A"}'),
         ({"env": [{"name": "A B"}]}, "spec.env[0].name in body should match"),
         ({"resources": {"limits": {"memory": "much"}}}, "spec.resources.limits.memory in body should match"),
+        ({"resources": {"limits": {"memory": "9" * 23}}}, "spec.resources.limits.memory in body should match"),
         ({"resources": {"limits": {"cpu": "500u"}}}, "spec.resources.limits.cpu in body should match"),
         ({"resources": {"requests": {"memory": "1E3"}}}, "spec.resources.requests.memory in body should match"),
         ({"resources": {"requests": {"cpu": "-1"}}}, "spec.resources.requests.cpu in body should match"),

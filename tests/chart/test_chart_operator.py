@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from charts.generate import CHART
@@ -154,6 +156,31 @@ def test_every_field_of_a_fleet_is_described() -> None:
     spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
     for name, field in [*spec.items(), *spec["faults"]["properties"].items()]:
         assert field["description"].endswith("."), name
+
+
+@pytest.mark.parametrize(
+    ("quantity", "taken"),
+    [
+        ("500m", True),
+        ("0.125", True),
+        ("1.5Gi", True),
+        ("999999999999", True),
+        ("7Ei", True),
+        ("9" * 23, False),
+        ("9999999Gi", False),
+        ("8Ei", False),
+        ("0.0001", False),
+        ("1.5m", False),
+        ("1e3", False),
+    ],
+)
+def test_a_fleets_resources_are_stored_as_they_are_written(render: Render, quantity: str, taken: bool) -> None:
+    """Kubernetes cuts what is more than 2^63 off, and writes what is finer than a thousandth in units that few read."""
+    (version,) = crd(render())["spec"]["versions"]
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    for part in ("requests", "limits"):
+        pattern = spec["resources"]["properties"][part]["additionalProperties"]["pattern"]
+        assert (re.search(pattern, quantity) is not None) is taken
 
 
 def test_the_example_is_a_fleet_that_the_notes_speak_of() -> None:
