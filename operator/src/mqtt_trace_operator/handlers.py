@@ -6,6 +6,7 @@ Only raw event handlers: any other kind of handler would put a finalizer or anno
 import asyncio
 import os
 import socket
+from collections.abc import Mapping
 from typing import Any
 
 import kopf
@@ -28,7 +29,8 @@ def registry_for(workers: Workers, stop: asyncio.Event) -> kopf.OperatorRegistry
         workers.enqueue(Key(str(namespace), name))
 
     async def on_child(namespace: str | None, labels: kopf.Labels, **_: Any) -> None:
-        workers.enqueue(Key(str(namespace), labels[FLEET_LABEL]))
+        if key := fleet_of(namespace, labels):
+            workers.enqueue(key)
 
     async def on_end(**_: Any) -> None:
         # kopf would give tasks that wait for what will not come any more five seconds, and Kubernetes waits for it.
@@ -41,6 +43,11 @@ def registry_for(workers: Workers, stop: asyncio.Event) -> kopf.OperatorRegistry
     for child in _CHILDREN:
         kopf.on.event(*child, registry=registry, labels={FLEET_LABEL: kopf.PRESENT})(on_child)
     return registry
+
+
+def fleet_of(namespace: str | None, labels: Mapping[str, str]) -> Key | None:
+    """The fleet that a child's label names. Anybody may write an empty one, which names none."""
+    return Key(str(namespace), labels[FLEET_LABEL]) if labels[FLEET_LABEL] else None
 
 
 def operator_settings() -> kopf.OperatorSettings:
