@@ -111,6 +111,22 @@ def test_values_that_contradict_each_other_are_refused_in_a_sentence(
     assert refuse(*values).splitlines()[0].endswith(complaint)
 
 
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "producer.env.HEALTH_HOST",
+        "consumer.env.HEALTH_PORT",
+        "echo.env.ECHO_PORT",
+        "scoutSim.env.SCOUT_SIM_HOST",
+        "operator.env.HEALTH_PORT",
+    ],
+)
+def test_a_pod_answers_where_its_probes_ask(refuse: Refuse, variable: str) -> None:
+    """A variable that would move it is refused, whatever its value."""
+    complaint = f"{variable} is the chart's own: it is where the pod's probes ask."
+    assert refuse(f"{variable}=").splitlines()[0].endswith(complaint)
+
+
 def test_nothing_at_all_can_be_asked_for(render: Render) -> None:
     """With every part off or somebody else's, nothing is installed and nothing fails."""
     manifests = render(
