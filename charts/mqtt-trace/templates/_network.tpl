@@ -15,13 +15,15 @@
     {{- end }}
 {{- end -}}
 
-{{/* Egress to a component of the release: (dict "root" . "to" "echo" "port" 8000). */}}
+{{/* Egress to a component of the release: (dict "root" . "to" "echo" "ports" (list 8000)). */}}
 {{- define "mqtt-trace.egress" -}}
 - to:
     - podSelector:
         matchLabels: {{- include "mqtt-trace.selectorLabels" (list .root .to) | nindent 10 }}
   ports:
-    - { port: {{ .port }}, protocol: TCP }
+    {{- range .ports }}
+    - { port: {{ . }}, protocol: TCP }
+    {{- end }}
 {{- end -}}
 
 {{/* A peer: the pods of the fleets that the operator looks after. */}}
@@ -50,7 +52,7 @@
 
 {{- define "mqtt-trace.egressToBroker" -}}
 {{- if include "mqtt-trace.hasBroker" . }}
-{{- include "mqtt-trace.egress" (dict "root" . "to" "mosquitto" "port" (include "mqtt-trace.brokerPort" .)) }}
+{{- include "mqtt-trace.egress" (dict "root" . "to" "mosquitto" "ports" (list (include "mqtt-trace.brokerPort" .))) }}
 {{- else }}
 {{- include "mqtt-trace.egressByPort" (list (include "mqtt-trace.brokerPort" .)) }}
 {{- end }}
@@ -58,7 +60,7 @@
 
 {{- define "mqtt-trace.egressToCollector" -}}
 {{- if include "mqtt-trace.hasCollector" . }}
-{{- include "mqtt-trace.egress" (dict "root" . "to" "otel-collector" "port" 4318) }}
+{{- include "mqtt-trace.egress" (dict "root" . "to" "otel-collector" "ports" (list 4317 4318)) }}
 {{- else }}
 {{- include "mqtt-trace.egressByPort" (list (include "mqtt-trace.urlPort" .Values.collector.external.endpoint)) }}
 {{- end }}
@@ -66,7 +68,7 @@
 
 {{- define "mqtt-trace.egressToScout" -}}
 {{- if include "mqtt-trace.hasScoutSim" . }}
-{{- include "mqtt-trace.egress" (dict "root" . "to" "scout-sim" "port" 4320) }}
+{{- include "mqtt-trace.egress" (dict "root" . "to" "scout-sim" "ports" (list 4320)) }}
 {{- else }}
 {{- include "mqtt-trace.egressByPort" .Values.networkPolicy.scoutPorts }}
 {{- end }}
@@ -76,7 +78,7 @@
 {{- if .Values.consumer.echoUrl }}
 {{- include "mqtt-trace.egressByPort" (list (include "mqtt-trace.urlPort" .Values.consumer.echoUrl)) }}
 {{- else }}
-{{- include "mqtt-trace.egress" (dict "root" . "to" "echo" "port" 8000) }}
+{{- include "mqtt-trace.egress" (dict "root" . "to" "echo" "ports" (list 8000)) }}
 {{- end }}
 {{- end -}}
 
