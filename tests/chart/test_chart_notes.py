@@ -1,0 +1,59 @@
+"""What Helm prints after an install."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from charts.generate import CHART
+from tests.chart.conftest import Render
+
+Notes = Callable[..., str]
+
+BROKER, COLLECTOR = 'mqtt-trace.io/access-broker: "true"', 'mqtt-trace.io/access-collector: "true"'
+
+
+@pytest.fixture
+def notes(render: Render, tmp_path: Path) -> Notes:
+    """The notes of an install with these values; `helm template` leaves them out, so that a ConfigMap has them here."""
+    chart = tmp_path / "mqtt-trace"
+    shutil.copytree(CHART, chart)
+    text = (chart / "templates" / "NOTES.txt").rename(chart / "notes")
+    (chart / "templates" / "notes.yaml").write_text(
+        "kind: Notes\nmetadata: { name: notes }\n" + f'text: {{{{ tpl (.Files.Get "{text.name}") . | toJson }}}}\n'
+    )
+
+    def noted(*values: str) -> str:
+        (found,) = (manifest for manifest in render(*values, chart=chart) if manifest["kind"] == "Notes")
+        return str(found["text"])
+
+    return noted
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([], {BROKER, COLLECTOR}),
+        (["broker.external.host=a"], {COLLECTOR}),
+        (["collector.external.endpoint=http://a"], {BROKER}),
+        (["broker.external.host=a", "collector.external.endpoint=http://a"], set()),
+        (["networkPolicy.enabled=false"], set()),
+    ],
+)
+def test_the_notes_name_the_labels_that_lead_to_what_is_there(
+    notes: Notes, values: list[str], labels: set[str]
+) -> None:
+    """Those of the chart's own broker and Collector, and that they let in pods of the release's namespace alone."""
+    said = notes(*values)
+    assert {label for label in (BROKER, COLLECTOR) if label in said} == labels
+    assert ("get in with a label, in this namespace only" in said) is bool(labels)
+
+
+def test_the_notes_say_where_the_certificate_is(notes: Notes) -> None:
+    """With TLS, and in the Secret that is given or in the chart's own."""
+    assert "ca.crt" not in notes()
+    assert "ca.crt in the Secret demo-mqtt-trace-mosquitto-tls" in notes("broker.tls.enabled=true")
+    assert "ca.crt in the Secret mine" in notes("broker.tls.enabled=true", "broker.tls.existingSecret=mine")
