@@ -21,6 +21,9 @@ CREDENTIALS = [f"scout.credentials.{key}=https://x" for key in ("clientId", "cli
         ("scout.credentials.endpoint=otel.example.com", "at '/scout/credentials/endpoint'"),
         ("consumer.resources.limit.cpu=1", "at '/consumer/resources': additional properties 'limit' not allowed"),
         ("broker.persistence.size=big", "at '/broker/persistence/size'"),
+        ("collector.image.tag=", "at '/collector/image/tag': minLength: got 0, want 1"),
+        ("broker.image.tag=", "at '/broker/image/tag': minLength: got 0, want 1"),
+        ("broker.external.host=b:8883", "at '/broker/external/host': 'b:8883' does not match pattern"),
         ("scout.environment=2024-11", "at '/scout/environment': '2024-11' does not match pattern"),
         ("scout.environment=.inf", "at '/scout/environment': '.inf' does not match pattern"),
         ("scout.environment=~", "at '/scout/environment': '~' does not match pattern"),
@@ -135,3 +138,10 @@ def test_nothing_at_all_can_be_asked_for(render: Render) -> None:
         *(f"{part}.enabled=false" for part in ("producer", "consumer", "echo", "operator", "crds", "networkPolicy")),
     )
     assert manifests == []
+
+
+@pytest.mark.parametrize("host", ["mqtt.example.com", "192.0.2.1", "2001:db8::1", "::1", "fe80:0:0:0:1:2:3:4"])
+def test_an_address_may_have_colons_and_no_port(render: Render, host: str) -> None:
+    """A single one is what separates a port, which has a value of its own."""
+    text = repr(render(f"broker.external.host={host}"))
+    assert f"'MQTT_BROKER_HOST', 'value': '{host}'" in text
