@@ -4,10 +4,10 @@ Nothing of the SDK is imported here: it reads some of the variables while it is 
 Names and meanings: OpenTelemetry specification, "Environment Variable Specification" and "OTLP Exporter Configuration".
 """
 
+import os
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from itertools import product
-from pathlib import Path
 from typing import TypeVar
 
 from mqtt_trace._errors import ConfigurationError
@@ -147,7 +147,7 @@ def _check_sampling_ratio(environ: Environment) -> None:
 def _check_files(environ: Environment) -> None:
     for variable in _FILES:
         value = text(variable, environ)
-        if value and not Path(value).is_file():
+        if value and not os.path.isfile(value):  # noqa: PTH113 - pathlib raises for a name that is too long, or hidden
             raise ConfigurationError(variable=variable, problem=f"must be a file (got '{value}')")
 
 

@@ -114,10 +114,16 @@ def batching(prefix: Literal["BSP", "BLRP"], environ: Environment) -> Batching:
     return Batching(queue_size, batch_size, delay_ms)
 
 
-def forget_empty(environ: MutableMapping[str, str]) -> None:
-    """Take out the variables without a value, which count as unset; the SDK does not see all of them so."""
-    for variable in [name for name in environ if name.startswith("OTEL_") and not text(name, environ)]:
-        del environ[variable]
+def normalize(environ: MutableMapping[str, str]) -> None:
+    """Take out the variables without a value, which count as unset, and the blanks around others.
+
+    The SDK does so for some of them only, and would see another value than the one that was checked.
+    """
+    for variable in [name for name in environ if name.startswith("OTEL_")]:
+        if value := text(variable, environ):
+            environ[variable] = value
+        else:
+            del environ[variable]
 
 
 def with_stable_http(opt_in: str) -> str:

@@ -71,7 +71,7 @@ class PublishProperties(Properties):
         return (bytes([length]) if length < _SHORT else VariableByteIntegers.encode(length)) + body
 
 
-def encodable(user_properties: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def fitting(user_properties: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """A pair that no packet can hold is left out: losing a tracestate is better than losing the message."""
     for name, value in user_properties:
         if len(name) + len(value) > _SURELY_FITS:

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
@@ -21,6 +22,8 @@ from opentelemetry.trace import Span
 from mqtt_trace.attributes import Attributes
 
 _SWEEP_INTERVAL_S = 1.0
+_MAX_REPORTING = 4
+"""Threads that report time-outs: so many callbacks may block before those of others come late."""
 
 _log = logging.getLogger(__name__)
 
@@ -188,6 +191,8 @@ class _Sweeper:
         self._watched: set[PendingSpans] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._unreported: deque[tuple[PendingSpan, PublishOutcome]] = deque()
+        self._reporting: list[threading.Thread] = []
 
     def watch(self, spans: PendingSpans) -> None:
         with self._lock:
@@ -207,6 +212,8 @@ class _Sweeper:
         watched, self._watched = self._watched, set()
         self._lock = threading.Lock()
         self._thread = None
+        self._unreported.clear()
+        self._reporting.clear()
         for spans in watched:
             spans.forget()
 
@@ -220,23 +227,28 @@ class _Sweeper:
         """Return whether anybody is left. A function of its own: what no longer waits is not held until the next."""
         with self._lock:
             watched = list(self._watched)
-            if not watched:
+            if not (watched or self._unreported):
                 self._thread = None
                 return False
-        ended = [one for spans in watched for one in spans.expire()]
-        if ended:
-            # What a callback does takes as long as it likes, and other spans expire meanwhile.
-            reporting = threading.Thread(target=_report_all, args=(ended,), name="mqtt-trace-outcomes", daemon=True)
-            with suppress(RuntimeError):  # as above
-                reporting.start()
+        self._unreported.extend(one for spans in watched for one in spans.expire())
+        self._start_reporting()
         with self._lock:
             self._watched = {spans for spans in self._watched if spans.still_wait()}
         return True
 
+    def _start_reporting(self) -> None:
+        """What a callback does takes as long as it likes, and other spans expire meanwhile."""
+        self._reporting = [thread for thread in self._reporting if thread.is_alive()]
+        if self._unreported and len(self._reporting) < _MAX_REPORTING:
+            thread = threading.Thread(target=self._report, name="mqtt-trace-outcomes", daemon=True)
+            with suppress(RuntimeError):  # there cannot be one now: the next sweep tries again
+                thread.start()
+                self._reporting.append(thread)
 
-def _report_all(ended: Ended) -> None:
-    for pending, outcome in ended:
-        report(pending, outcome)
+    def _report(self) -> None:
+        with suppress(IndexError):  # nothing is left
+            while True:
+                report(*self._unreported.popleft())
 
 
 _sweeper = _Sweeper()

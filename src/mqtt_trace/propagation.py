@@ -20,7 +20,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from mqtt_trace._errors import ConfigurationError
-from mqtt_trace._packing import PublishProperties, encodable
+from mqtt_trace._packing import PublishProperties, fitting
 from mqtt_trace.options import Options
 from mqtt_trace.tolerant import unpack
 
@@ -71,8 +71,11 @@ def inject(
         properties: The caller's own PUBLISH properties.
         context: The context to carry; the current one by default.
         options: Baggage policy; that of the environment by default.
+
+    Raises:
+        ConfigurationError: `OTEL_PROPAGATORS` names a propagator that is not installed.
     """
-    own = encodable(context_to_user_properties(context, options=options))
+    own = fitting(context_to_user_properties(context, options=options))
     if properties is None:
         return PublishProperties(own)
     if type(properties) not in _PACKED_BY_PAHO:
@@ -86,14 +89,22 @@ def inject(
 
 
 def context_to_user_properties(context: Context | None = None, *, options: Options | None = None) -> UserProperties:
-    """Serialize a context, the current one by default, into user properties."""
+    """Serialize a context, the current one by default, into user properties.
+
+    Raises:
+        ConfigurationError: `OTEL_PROPAGATORS` names a propagator that is not installed.
+    """
     carrier: dict[str, str] = {}
     propagator().inject(carrier, context=_with_allowed_baggage(context, options))
     return [(name.lower(), value) for name, value in carrier.items()]
 
 
 def extract(user_properties: Iterable[tuple[str, str]] | None) -> Extracted:
-    """Restore the context that a message carries, or say why there is none; never raises for what a message holds."""
+    """Restore the context that a message carries, or say why there is none; never raises for what a message holds.
+
+    Raises:
+        ConfigurationError: `OTEL_PROPAGATORS` names a propagator that is not installed.
+    """
     carrier: dict[str, str] = {}
     fields = _fields(propagator())
     for name, value in user_properties or ():
@@ -115,12 +126,20 @@ def extract(user_properties: Iterable[tuple[str, str]] | None) -> Extracted:
 
 
 def user_properties_to_context(user_properties: Iterable[tuple[str, str]] | None) -> Context:
-    """Restore the context that a message carries; an empty context if there is none that can be used."""
+    """Restore the context that a message carries; an empty context if there is none that can be used.
+
+    Raises:
+        ConfigurationError: `OTEL_PROPAGATORS` names a propagator that is not installed.
+    """
     return extract(user_properties).context
 
 
 def has_trace_context(user_properties: Iterable[tuple[str, str]] | None) -> bool:
-    """Whether the user properties carry a trace context that can be used."""
+    """Whether the user properties carry a trace context that can be used.
+
+    Raises:
+        ConfigurationError: `OTEL_PROPAGATORS` names a propagator that is not installed.
+    """
     return extract(user_properties).missing is None
 
 

@@ -141,7 +141,7 @@ class TracedPublisher:
     def close(self) -> None:
         """End every pending span with `error.type=closed`; to be called when the client will not be used again.
 
-        The span of a publish that is under way, or comes later, ends in the same way and does not wait.
+        The span of a publish with QoS 1 or 2 that is under way, or comes later, ends in the same way and does not wait.
         """
         self._spans.close()
 

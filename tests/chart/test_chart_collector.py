@@ -25,6 +25,7 @@ def read_by_the_collector(**variables: str) -> Any:
         capture_output=True,
         text=True,
         check=True,
+        timeout=60,
     )
     return yaml.safe_load(done.stdout)
 

@@ -23,6 +23,7 @@ CREDENTIALS = [f"scout.credentials.{key}=https://x" for key in ("clientId", "cli
         ("broker.persistence.size=big", "at '/broker/persistence/size'"),
         ("collector.image.tag=", "at '/collector/image/tag': minLength: got 0, want 1"),
         ("broker.image.tag=", "at '/broker/image/tag': minLength: got 0, want 1"),
+        ("broker.external.host=[::1]:8883", "at '/broker/external/host': '[::1]:8883' does not match pattern"),
         ("broker.external.host=b:8883", "at '/broker/external/host': 'b:8883' does not match pattern"),
         ("scout.environment=2024-11", "at '/scout/environment': '2024-11' does not match pattern"),
         ("scout.environment=.inf", "at '/scout/environment': '.inf' does not match pattern"),
@@ -119,6 +120,7 @@ def test_values_that_contradict_each_other_are_refused_in_a_sentence(
     [
         "producer.env.HEALTH_HOST",
         "consumer.env.HEALTH_PORT",
+        "producer.env.health_port",
         "echo.env.ECHO_PORT",
         "scoutSim.env.SCOUT_SIM_HOST",
         "operator.env.HEALTH_PORT",

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from opentelemetry.trace import StatusCode
 from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion
 
 from local.mosquitto import Mosquitto
 from mqtt_trace import PublishOutcome, TracedPublisher
+from tests.library.looping import connect_without_a_thread, loop_until
 
 Connect = Callable[..., Client]
 Until = Callable[[Callable[[], bool], str], None]
@@ -23,15 +24,6 @@ def publisher_of(client: Client, recorded: Any, **options: Any) -> TracedPublish
     return TracedPublisher(
         client, tracer_provider=recorded.tracer_provider, meter_provider=recorded.meter_provider, **options
     )
-
-
-def connect_without_a_thread(broker: Mosquitto) -> Client:
-    """A client that reads only when its loop is called."""
-    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    client.connect(broker.host, broker.port)
-    while not client.is_connected():
-        client.loop(0.1)
-    return client
 
 
 @pytest.mark.filterwarnings("ignore:Callback API version 1")
@@ -57,8 +49,7 @@ def test_a_qos_0_publish_acknowledges_no_other(broker: Mosquitto, recorded: Any)
     client._last_mid = 0  # noqa: SLF001 - in place of 65,535 publishes
     assert client.publish("quick/x", "x", 0).mid == pending.mid
     assert (publisher.pending, recorded.spans) == (1, ())
-    while publisher.pending:
-        client.loop(0.1)
+    loop_until(client, lambda: not publisher.pending)
     client.disconnect()
     assert pending.is_published()
 
@@ -101,8 +92,7 @@ def test_the_span_ends_before_on_publish_whenever_that_is_set(broker: Mosquitto,
     for ended in (first, second):
         client.on_publish = lambda *_, ended=ended: ended.append(len(recorded.spans))
         publisher.publish("later/x", "x", 1)
-        while not ended:
-            client.loop(0.1)
+        loop_until(client, ended.copy)
     client.disconnect()
     assert (first, second) == ([1], [2])
 
@@ -112,8 +102,7 @@ def test_a_publish_outlives_its_publisher(broker: Mosquitto, recorded: Any) -> N
     client = connect_without_a_thread(broker)
     publisher_of(client, recorded).publish("outlives/x", "x", 1)
     gc.collect()
-    while not recorded.spans:
-        client.loop(0.1)
+    loop_until(client, lambda: recorded.spans)
     client.disconnect()
     assert recorded.spans[0].status.status_code is StatusCode.UNSET
 
@@ -129,7 +118,6 @@ def test_what_is_published_when_an_outcome_is_reported_is_queued(broker: Mosquit
         queued.append(client.want_write())
 
     publisher.publish("first/x", "x", 1, on_outcome=publish_another)
-    while publisher.pending:
-        client.loop(0.1)
+    loop_until(client, lambda: not publisher.pending)
     client.disconnect()
     assert queued == [True]

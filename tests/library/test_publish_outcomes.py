@@ -6,6 +6,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from local.mosquitto import Mosquitto
 from mqtt_trace import PublishOutcome, TracedPublisher
 from mqtt_trace._pending import close_all_pending
+from tests.library.looping import connect_without_a_thread, loop_until
 
 Connect = Callable[..., Client]
 Until = Callable[[Callable[[], bool], str], None]
@@ -115,10 +117,7 @@ def test_a_broker_restart_in_between_still_ends_the_span(
 
 def test_a_qos_2_publish_lasts_until_pubcomp(broker: Mosquitto, recorded: Any) -> None:
     """PUBREC ends nothing: the message is delivered exactly once when PUBCOMP is there (MQTT 5, section 4.3.3)."""
-    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    client.connect(broker.host, broker.port)
-    while not client.is_connected():
-        client.loop(0.1)
+    client = connect_without_a_thread(broker)
     publisher = publisher_of(client, recorded)
     publisher.publish("twice/x", "x", 2)
     sock: Any = client.socket()
@@ -150,18 +149,14 @@ def test_a_refused_qos_2_publish_is_an_error(make_broker: Any, connect: Connect,
 
 def test_a_message_that_paho_keeps_over_a_lost_connection_is_pending(broker: Mosquitto, recorded: Any) -> None:
     """With QoS 1 an error of the socket is no failure: paho sends the message on the next connection."""
-    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    client.connect(broker.host, broker.port)
-    while not client.is_connected():
-        client.loop(0.1)
+    client = connect_without_a_thread(broker)
     sock: Any = client.socket()
     sock.shutdown(socket.SHUT_RDWR)
     publisher = publisher_of(client, recorded)
     assert publisher.publish("kept/x", "x", 1).rc == MQTTErrorCode.MQTT_ERR_CONN_LOST
     assert (publisher.pending, recorded.spans) == (1, ())
     client.reconnect()
-    while publisher.pending:
-        client.loop(0.1)
+    loop_until(client, lambda: not publisher.pending)
     client.disconnect()
     assert recorded.spans[0].status.status_code is StatusCode.UNSET
 
@@ -227,6 +222,33 @@ def test_an_outcome_callback_that_blocks_stops_no_other_time_out(
         (f"publish {topic}", "timeout") for topic in ("blocked/x", "timely/x", "timely/y")
     }
     assert current == [span.context.span_id for span in recorded.spans if span.name == "publish timely/y"]
+
+
+def test_outcome_callbacks_that_block_do_not_take_ever_more_threads(
+    recorded: Any, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that find no thread are called when there is one, each once."""
+    monkeypatch.setattr("mqtt_trace._pending._SWEEP_INTERVAL_S", 0.01)
+    go_on = threading.Event()
+    called: list[str] = []
+    for number in range(10):
+
+        def on_outcome(_: PublishOutcome, topic: str = f"many/{number}") -> None:
+            called.append(topic)
+            go_on.wait(60)
+
+        publisher = publisher_of(new_client(), recorded, timeout=0.01)
+        publisher.publish(f"many/{number}", "x", 1, on_outcome=on_outcome)
+        until(partial(_has_ended, recorded, number + 1), "the span timed out")
+    until(lambda: len(called) == 4, "as many callbacks as there are threads")
+    assert sum(thread.name == "mqtt-trace-outcomes" for thread in threading.enumerate()) == 4
+    go_on.set()
+    until(lambda: len(called) >= 10, "all callbacks")
+    assert sorted(called) == sorted(f"many/{number}" for number in range(10))
+
+
+def _has_ended(recorded: Any, count: int) -> bool:
+    return len(recorded.spans) == count
 
 
 @pytest.mark.usefixtures("waiting", "blocked")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mqtt_trace import ConfigurationError
-from mqtt_trace._otel_environment import Destination, batching, destination, forget_empty, plan, with_stable_http
+from mqtt_trace._otel_environment import Destination, batching, destination, normalize, plan, with_stable_http
 
 
 def test_without_any_variable_exports_go_to_the_collector_over_http() -> None:
@@ -82,6 +82,11 @@ def test_a_signal_can_be_turned_off() -> None:
         ),
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "x", "must be cumulative, delta or lowmemory (got 'x')"),
         ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/no/ca.pem", "must be a file (got '/no/ca.pem')"),
+        (
+            "OTEL_EXPORTER_OTLP_CERTIFICATE",
+            "/" + "a" * 300,
+            f"must be a file (got '/{'a' * 300}')",
+        ),
         ("OTEL_EXPORTER_OTLP_HEADERS", "secret", "must be name=value pairs, separated by commas"),
         ("OTEL_RESOURCE_ATTRIBUTES", "a=b,=c", "must be name=value pairs, separated by commas"),
         (
@@ -126,10 +131,10 @@ def test_pairs_may_end_in_a_comma() -> None:
     assert plan({"OTEL_RESOURCE_ATTRIBUTES": "a=b,c=,", "OTEL_EXPORTER_OTLP_HEADERS": "k=v=="}) == plan({})
 
 
-def test_variables_without_a_value_are_taken_out() -> None:
-    """Only OpenTelemetry's own: it says that they count as unset, and its SDK does not keep to that everywhere."""
-    environ = {"OTEL_METRICS_EXEMPLAR_FILTER": "", "OTEL_PROPAGATORS": " ", "OTEL_SERVICE_NAME": "s", "MQTT_TLS": ""}
-    forget_empty(environ)
+def test_variables_without_a_value_are_taken_out_and_blanks_too() -> None:
+    """Only OpenTelemetry's own: an empty one counts as unset, and its SDK does not keep to that everywhere."""
+    environ = {"OTEL_METRICS_EXEMPLAR_FILTER": "", "OTEL_PROPAGATORS": " ", "OTEL_SERVICE_NAME": "s ", "MQTT_TLS": ""}
+    normalize(environ)
     assert environ == {"OTEL_SERVICE_NAME": "s", "MQTT_TLS": ""}
 
 

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import Link, SpanContext, StatusCode
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from mqtt_trace import TracedConsumer, TracedPublisher
+from mqtt_trace.telemetry._mending import mended_span
 from tests.telemetry.conftest import MakeTelemetry
 from tests.telemetry.otlp_backend import GrpcTraceBackend, OtlpBackend, attributes
 
@@ -102,6 +103,23 @@ def test_a_span_that_cannot_be_encoded_costs_no_other(backend: OtlpBackend, make
     telemetry.shutdown()
     _hold_that_one_was_mended(backend.received.spans)
     assert telemetry.dropped()["traces"] == 1
+
+
+def test_a_mended_span_knows_what_it_has_dropped() -> None:
+    """It is no whole span only because its name is mended."""
+    limits = SpanLimits(max_span_attributes=1, max_events=1, max_links=1)
+    provider = TracerProvider(span_limits=limits, shutdown_on_exit=False)
+    link = Link(SpanContext(1, 1, is_remote=True))
+    span = provider.get_tracer("other").start_span("name \ud800", attributes={"a": 1, "b": 2}, links=[link, link, link])
+    for _ in range(4):
+        span.add_event("event")
+    span.end()
+    assert isinstance(span, ReadableSpan)
+    mended = mended_span(span)
+    assert mended is not None
+    assert mended.name == "name \\ud800"
+    assert (mended.dropped_attributes, mended.dropped_links, mended.dropped_events) == (1, 2, 3)
+    assert len(mended.events) == 1
 
 
 def test_nor_does_it_over_grpc(make_telemetry: MakeTelemetry) -> None:

@@ -162,7 +162,7 @@ def test_a_replica_that_loses_its_connection_while_it_leaves_finishes_on_the_nex
     echo.answer = hold
     broker = make_broker(config=["log_type all"])
     consumer = make_consumer(
-        broker, "consumer-1", MQTT_SHARE_GROUP="g", ECHO_CONCURRENCY="1", DRAIN_TIMEOUT_S="60"
+        broker, "consumer-1", MQTT_SHARE_GROUP="g", ECHO_CONCURRENCY="1", DRAIN_TIMEOUT_S="20"
     ).start_ready()
     publish(broker, TOPIC, *numbered(8))
     consumer.wait_status(in_flight=8)
@@ -183,7 +183,7 @@ def test_a_replica_that_never_subscribed_leaves_at_once(make_broker: MakeBroker,
     """Told to stop before its first connection it ends its session on that one, well within the time that it has."""
     broker = make_broker()
     broker.stop()
-    consumer = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S="60")
+    consumer = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S="20")
     consumer.start()
     consumer.wait_said("not connected to")
     stopping = threading.Thread(target=consumer.stop)

@@ -99,7 +99,7 @@ def test_an_endless_body_is_cut_off(shared_echo: Echo) -> None:
 
 def test_a_length_of_thousands_of_digits_is_400(shared_echo: Echo) -> None:
     """Leading zeros are allowed in HTTP (RFC 9110, section 8.6), but Python reads no more than 4,300 digits."""
-    with socket.create_connection(("127.0.0.1", int(shared_echo.url.rpartition(":")[2]))) as caller:
+    with socket.create_connection(("127.0.0.1", int(shared_echo.url.rpartition(":")[2])), timeout=30) as caller:
         head = b"POST /echo HTTP/1.1\r\nHost: echo\r\nConnection: close\r\nContent-Length: " + b"0" * 4300 + b"1"
         caller.sendall(head + b"\r\n\r\n1")
         answer = caller.makefile("rb").read()

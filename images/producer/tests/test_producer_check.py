@@ -89,7 +89,7 @@ def test_a_backend_that_goes_away_is_told(make_stack: Callable[..., Stack]) -> N
     """What scout-sim did not answer when the time was up is not laid at the Collector's door."""
     stack = make_stack(producer=False)
     stack.stop("echo")  # so that the trace stays incomplete
-    settings = {"MQTT_BROKER_HOST": HOST, **of(stack), "SCOUT_SIM_URL": stack.scout_url, "CHECK_TIMEOUT_S": 5}
+    settings = {"MQTT_BROKER_HOST": HOST, **of(stack), "SCOUT_SIM_URL": stack.scout_url, "CHECK_TIMEOUT_S": 15}
     with subprocess.Popen(
         [command("mqtt-trace-check")], env=environment(settings), stdout=subprocess.PIPE, text=True
     ) as checking:
@@ -140,6 +140,7 @@ def test_a_broker_that_is_away_fails_the_first_step() -> None:
 def test_ctrl_c_is_quiet() -> None:
     """Exit code 130 while it waits, and nothing more is printed."""
     with socket.create_server((HOST, 0)) as silent:
+        silent.settimeout(30)
         settings = {"MQTT_BROKER_HOST": HOST, "MQTT_BROKER_PORT": silent.getsockname()[1]}
         with subprocess.Popen(
             [command("mqtt-trace-check")],
@@ -150,6 +151,7 @@ def test_ctrl_c_is_quiet() -> None:
         ) as checking:
             connection, _ = silent.accept()
             with connection:
+                connection.settimeout(30)
                 connection.recv(1)  # it has sent CONNECT and waits for the answer
                 checking.send_signal(signal.SIGINT)
                 printed, _ = checking.communicate(timeout=30)

@@ -3,7 +3,7 @@
 import os
 
 from mqtt_trace._errors import ConfigurationError
-from mqtt_trace._otel_environment import forget_empty, plan
+from mqtt_trace._otel_environment import normalize, plan
 from mqtt_trace.service._load import exit_with
 
 
@@ -13,7 +13,7 @@ def check_opentelemetry(program: str) -> None:
     Raises:
         SystemExit: 2 after one line on stderr.
     """
-    forget_empty(os.environ)
+    normalize(os.environ)
     try:
         plan(os.environ)
     except ConfigurationError as error:

@@ -44,7 +44,8 @@ class RetryingExporter(Generic[Item, Result]):
 
     An item that cannot be encoded is mended, or left out and counted, so that it costs no other.
 
-    The SDK's `otel.sdk.exporter.*` metrics count an item once, when its fate is settled.
+    The SDK's `otel.sdk.exporter.*` metrics count an item once, when the fate of its batch is settled: what was left out
+    of one that was delivered is exported to them, and given up to the ledger.
     """
 
     def __init__(

@@ -13,6 +13,7 @@ from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Status
 from opentelemetry.util.types import AnyValue
 
@@ -44,21 +45,14 @@ def _mended(item: Item, escaped: Callable[[Item], Item], encode: Callable[[Seque
 
 def _escaped_span(span: ReadableSpan) -> ReadableSpan:
     """Attributes are not escaped: encoders leave out those that cannot be encoded."""
-    description = span.status.description
-    return ReadableSpan(
-        encodable(span.name),
-        span.get_span_context(),
-        span.parent,
-        span.resource,
-        span.attributes,
-        [_escaped_event(event) for event in span.events],
-        span.links,
-        span.kind,
-        status=Status(span.status.status_code, None if description is None else encodable(description)),
-        start_time=span.start_time,
-        end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
-    )
+    mended, description = copy(span), span.status.description
+    # A new span would not know how many attributes, events and links the old one has dropped.
+    mended._name = encodable(span.name)  # noqa: SLF001 - as said above
+    mended._status = Status(span.status.status_code, None if description is None else encodable(description))  # noqa: SLF001 - as above
+    events = BoundedList.from_seq(len(span.events), map(_escaped_event, span.events))
+    events.dropped = span.dropped_events
+    mended._events = events  # noqa: SLF001 - as above
+    return mended
 
 
 def _escaped_event(event: Event) -> Event:

@@ -56,7 +56,7 @@ def setup(
     Raises:
         mqtt_trace.ConfigurationError: An `OTEL_*` variable that cannot be used.
     """
-    environment.forget_empty(os.environ)
+    environment.normalize(os.environ)
     os.environ[_STABILITY_OPT_IN] = environment.with_stable_http(os.environ.get(_STABILITY_OPT_IN, ""))
     telemetry = Telemetry(process_resource(service_name, attributes), environment.plan(os.environ))
     trace.set_tracer_provider(telemetry.tracer_provider)

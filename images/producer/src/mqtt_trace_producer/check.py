@@ -54,8 +54,8 @@ def main() -> None:
         asyncio.run(Check(settings).run())
     except StepFailedError as failure:
         _say(f"{failure.step}: FAILED: {failure}")
-        to_do = failure.next_step
-        _say(f"next: {getattr(settings, to_do.value) if isinstance(to_do, Culprit) else to_do}")
+        next_step = failure.next_step
+        _say(f"next: {getattr(settings, next_step.value) if isinstance(next_step, Culprit) else next_step}")
         sys.exit(1)
     except ConfigurationError as error:
         print(f"{PROGRAM}: {error.variable}: {error.problem}", file=sys.stderr)  # noqa: T201 - the check's output
@@ -269,7 +269,3 @@ def _cause(error: BaseException) -> str:
 
 def _say(line: str) -> None:
     print(f"{PROGRAM}: {line}", flush=True)  # noqa: T201 - the check's output
-
-
-if __name__ == "__main__":
-    main()
