@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,13 +21,7 @@ from mqtt_trace.tolerant import unpack
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-@pytest.fixture(autouse=True)
-def _default_propagator() -> Iterator[None]:
-    """The propagator is global, so it is put back."""
-    before = propagate.get_global_textmap()
-    propagate.set_global_textmap(CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()]))
-    yield
-    propagate.set_global_textmap(before)
+pytestmark = pytest.mark.usefixtures("default_propagator")
 
 
 def a_context() -> Context:

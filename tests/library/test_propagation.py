@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -42,13 +41,7 @@ SPAN_ID = 0xB7AD6B7169203331
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-@pytest.fixture(autouse=True)
-def _default_propagator() -> Iterator[None]:
-    """The propagator is global, so it is put back."""
-    before = propagate.get_global_textmap()
-    propagate.set_global_textmap(CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()]))
-    yield
-    propagate.set_global_textmap(before)
+pytestmark = pytest.mark.usefixtures("default_propagator")
 
 
 def context_of(

@@ -140,11 +140,8 @@ def replica_without_broker(
     return broker, consumer
 
 
-def test_a_replica_without_a_connection_leaves_on_the_next(
-    make_broker: MakeBroker, make_consumer: MakeConsumer
-) -> None:
-    """It waits for the broker before it goes: its session would go on getting a share of the readings."""
-    broker, consumer = replica_without_broker(make_broker, make_consumer, drain_s=60)
+def hold_that_it_leaves_when_the_broker_is_back(broker: Mosquitto, consumer: Consumer) -> None:
+    """Tell a replica without a connection to stop, start the broker, and see that nothing is left there."""
     stopping = threading.Thread(target=consumer.stop)
     stopping.start()
     consumer.wait_said("stopping: ")
@@ -152,6 +149,14 @@ def test_a_replica_without_a_connection_leaves_on_the_next(
     stopping.join()
     assert not consumer.said("stopped with")
     assert not session_present(broker, "consumer-1")
+
+
+def test_a_replica_without_a_connection_leaves_on_the_next(
+    make_broker: MakeBroker, make_consumer: MakeConsumer
+) -> None:
+    """It waits for the broker before it goes: its session would go on getting a share of the readings."""
+    broker, consumer = replica_without_broker(make_broker, make_consumer, drain_s=60)
+    hold_that_it_leaves_when_the_broker_is_back(broker, consumer)
 
 
 def test_a_replica_that_loses_its_connection_while_it_leaves_finishes_on_the_next(
@@ -186,13 +191,7 @@ def test_a_replica_that_never_subscribed_leaves_at_once(make_broker: MakeBroker,
     consumer = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S="20")
     consumer.start()
     consumer.wait_said("not connected to")
-    stopping = threading.Thread(target=consumer.stop)
-    stopping.start()
-    consumer.wait_said("stopping: ")
-    broker.start()
-    stopping.join()
-    assert not consumer.said("stopped with")
-    assert not session_present(broker, "consumer-1")
+    hold_that_it_leaves_when_the_broker_is_back(broker, consumer)
 
 
 def test_a_replica_that_cannot_leave_says_what_its_session_gets(
