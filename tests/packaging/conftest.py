@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PROGRAMS = Path(__file__).parent / "programs"
 UV = ROOT / ".tools" / "bin" / "uv"
-_LOOK_UP_FAILED = 2
+PIP_PYTHON = ROOT / ".tools" / "venv" / "bin" / "python"
+"""Made by `python -m venv`, and so with its pip."""
+THIN = ROOT / "instrumentation" / "opentelemetry-instrumentation-paho-mqtt"
+"""The distribution that has nothing but the conventional name."""
+
+_OUT_OF_REACH = re.compile(r"Failed to fetch|Retrying \(Retry\(total=0|Could not connect|dns error")
 
 
 @dataclass(frozen=True)
@@ -24,53 +32,109 @@ class Distributions:
     wheel: Path
 
 
-@pytest.fixture(scope="session")
-def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
+def build(project: Path, folder: Path, *options: str) -> Distributions:
     """What `uv build` makes: the sdist from the sources, the wheel from the sdist."""
-    folder = tmp_path_factory.mktemp("dist")
-    _uv("build", "--quiet", "--out-dir", str(folder), str(ROOT))
+    _run([UV, "build", "--quiet", "--out-dir", folder, *options, project])
     (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
     return Distributions(sdist, wheel)
+
+
+@pytest.fixture(scope="session")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
+    """The library's."""
+    return build(ROOT, tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="session")
+def thin(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
+    """Those of `opentelemetry-instrumentation-paho-mqtt`."""
+    return build(THIN, tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a clone would be if everything here were committed."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    folder = tmp_path_factory.mktemp("clone")
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
 
 
 @pytest.fixture
 def install(tmp_path: Path) -> Callable[..., Path]:
     """Install requirements into a clean environment of an interpreter, and return the environment's own one."""
 
-    def install_into(interpreter: str, *requirements: str) -> Path:
-        _uv("venv", "--quiet", "--python", interpreter, str(tmp_path / "env"))
-        python = tmp_path / "env" / "bin" / "python"
-        _uv("pip", "install", "--quiet", "--python", str(python), *requirements)
-        return python
+    def install_into(interpreter: str, *requirements: str | Path) -> Path:
+        return uv_install(make_environment(interpreter, tmp_path / "env"), *requirements)
 
     return install_into
 
 
-def _uv(*arguments: str) -> None:
+def make_environment(interpreter: str, folder: Path) -> Path:
+    """A clean environment's interpreter."""
+    _run([UV, "venv", "--quiet", "--python", interpreter, folder])
+    return folder / "bin" / "python"
+
+
+def uv_install(python: Path, *requirements: str | Path) -> Path:
+    """Install requirements into an environment, quickly, and return its interpreter."""
+    _run([UV, "pip", "install", "--quiet", "--python", python, *requirements])
+    return python
+
+
+@pytest.fixture
+def pip(tmp_path: Path) -> Callable[..., Path]:
+    """Install with the pip that came with Python, into an environment that is clean at first; return its Python."""
+    python = tmp_path / "env" / "bin" / "python"
+    _run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"])
+    # Compiling all of what is installed takes longer than the rest, and most of it is never imported.
+    command = [PIP_PYTHON, "-m", "pip", "--python", python, "install", "--quiet", "--no-input", "--no-compile"]
+
+    def pip_install(*arguments: str | Path) -> Path:
+        _run([*command, *arguments])
+        return python
+
+    return pip_install
+
+
+def _run(command: Sequence[str | Path]) -> None:
     done = subprocess.run(
-        [UV, *arguments],
+        command,
         # Away from the project, so that its settings and its workspace have no say.
         cwd=ROOT.anchor,
-        env={**os.environ, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "UV_SYSTEM_CERTS": "1"},
+        env=clean_environment() | {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "UV_SYSTEM_CERTS": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode == _LOOK_UP_FAILED and "Failed to fetch" in done.stderr:
+    if done.returncode and _OUT_OF_REACH.search(done.stderr):
         pytest.skip("the package index is out of reach")
     assert done.returncode == 0, done.stderr
 
 
-def interpreters(*versions: str) -> list[str]:
-    """The interpreters of those versions that this machine has, on PATH or in pyenv."""
+def clean_environment() -> dict[str, str]:
+    """The process's, without what would lead another Python, or OpenTelemetry in it, elsewhere."""
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "PYTHON", "VIRTUAL_ENV"))
+    }
+
+
+def interpreter(version: str) -> str | None:
+    """The interpreter of a version that this machine has, on PATH or in pyenv."""
     pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
-    found = []
-    for version in versions:
-        installed = sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}"))
-        candidates = [shutil.which(f"python{version}"), *map(str, installed)]
-        found += [candidate for candidate in candidates if candidate and _runs(candidate)][:1]
-    return found
+    installed = sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}"))
+    candidates = [shutil.which(f"python{version}"), *map(str, installed)]
+    return next((candidate for candidate in candidates if candidate and _runs(candidate)), None)
 
 
-def _runs(interpreter: str) -> bool:
-    return subprocess.run([interpreter, "-c", ""], capture_output=True, check=False).returncode == 0
+def _runs(candidate: str) -> bool:
+    return subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode == 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from typing import Any
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # untyped
 from opentelemetry.metrics import MeterProvider
@@ -47,6 +48,17 @@ class PahoMqttInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # untyped
     def instrumentation_dependencies(self) -> Collection[str]:
         """The versions of paho that are served."""
         return ("paho-mqtt >= 2.1, < 3",)
+
+    def instrument(self, **kwargs: Any) -> None:
+        """Instrument; a call without options changes nothing where that is done already.
+
+        `opentelemetry-instrument` makes one call for each entry point, and two distributions may have one.
+        """
+        if (
+            kwargs.keys() - {"skip_dep_check", "raise_exception_on_conflict"}
+            or not self.is_instrumented_by_opentelemetry
+        ):
+            super().instrument(**kwargs)
 
     def _instrument(
         self,
