@@ -97,7 +97,17 @@ def pip(tmp_path: Path) -> Callable[..., Path]:
     python = tmp_path / "env" / "bin" / "python"
     _run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"])
     # Compiling all of what is installed takes longer than the rest, and most of it is never imported.
-    command = [PIP_PYTHON, "-m", "pip", "--python", python, "install", "--quiet", "--no-input", "--no-compile"]
+    command: list[str | Path] = [
+        PIP_PYTHON,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--quiet",
+        "--no-input",
+        "--no-compile",
+    ]
 
     def pip_install(*arguments: str | Path) -> Path:
         _run([*command, *arguments])

@@ -1,113 +1,133 @@
-"""The library as it is distributed, in clean environments."""
+"""What is in the distributions, and what they say of themselves."""
 
 from __future__ import annotations
 
-import json
+import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from collections.abc import Callable
+from email.message import Message
 from email.parser import Parser
 from pathlib import Path
 
 import pytest
 
-from local.mosquitto import Mosquitto
-from tests.packaging.conftest import ROOT, Distributions, interpreters
+from tests.packaging.conftest import ROOT, THIN, Distributions, build, clean_environment
+from tests.packaging.test_matrix import PYTHONS
 
 Install = Callable[..., Path]
 
 LOCK = str(ROOT / "requirements" / "dev.txt")
-PYTHONS = interpreters("3.11", "3.12", "3.13")
-NEWEST = ("--constraint", LOCK)
-OLDEST = ("paho-mqtt==2.1.0", "opentelemetry-sdk==1.30.0")
-TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+HOME = "https://github.com/mqtt-trace/mqtt-trace"
+PROJECTS = [
+    tomllib.loads((ROOT / name).read_text())
+    for name in subprocess.run(
+        ["git", "ls-files", "*pyproject.toml"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+]
+"""Of everything that can be built."""
 
-LIST = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
-
-PUBLISH_AND_PROCESS = f"""
-import importlib.util, sys, threading
-from opentelemetry import trace
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from mqtt_trace import TracedConsumer, TracedPublisher
-
-if importlib.util.find_spec("opentelemetry.sdk"):  # without it, 1.30 carries no context on
-    from opentelemetry.sdk.trace import TracerProvider
-    trace.set_tracer_provider(TracerProvider())
-client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-consumer = TracedConsumer(client, ["packaged/+"])
-processed, acknowledged, subscribed = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
-traces = []
-
-def handle(client, userdata, message):
-    traces.append(f"{{trace.get_current_span().get_span_context().trace_id:032x}}")
-    processed.release()
-
-client.on_message = consumer.handler(handle)
-client.on_subscribe = lambda *_: subscribed.set()
-client.on_connect = lambda client, *_: client.subscribe(sys.argv[3], 2)
-client.connect(sys.argv[1], int(sys.argv[2]))
-client.loop_start()
-assert subscribed.wait(30)
-caller = trace.SpanContext(0x{TRACE_ID}, 1, is_remote=False, trace_flags=trace.TraceFlags.get_default())
-with trace.use_span(trace.NonRecordingSpan(caller)):
-    publisher = TracedPublisher(client)
-    for qos in range(3):
-        publisher.publish(sys.argv[3], "x", qos, on_outcome=lambda outcome: acknowledged.release())
-for _ in range(3):
-    assert processed.acquire(timeout=30) and acknowledged.acquire(timeout=30)
-client.disconnect()
-client.loop_stop()
-print(*traces)
-"""
+both = pytest.mark.parametrize("name", ["distributions", "thin"])
 
 
-def test_the_wheel_holds_the_library_its_types_and_its_license(distributions: Distributions) -> None:
-    """Every module of the sources, `py.typed` and LICENSE; nothing else."""
-    package = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src").rglob("*") if path.suffix == ".py"}
-    with zipfile.ZipFile(distributions.wheel) as wheel:
-        files = {name for name in wheel.namelist() if not name.endswith("/")}
-    assert {name for name in files if ".dist-info/" not in name} == package | {"mqtt_trace/py.typed"}
-    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in files)
+def metadata(wheel: Path) -> Message:
+    """The METADATA of a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return Parser().parsestr(archive.read(name).decode())
 
 
-def test_the_sdist_holds_what_the_wheel_is_built_from(distributions: Distributions) -> None:
+def content(wheel: Path) -> set[str]:
+    """The files of a wheel, without those about it."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if ".dist-info/" not in name and not name.endswith("/")}
+
+
+def sources(folder: Path) -> set[str]:
+    """The modules in a folder and the marker that they are typed."""
+    files = [path for path in folder.rglob("*") if path.suffix == ".py" or path.name == "py.typed"]
+    return {str(path.relative_to(folder)) for path in files}
+
+
+def test_the_wheel_holds_the_library_and_its_types(distributions: Distributions) -> None:
+    """Every module of the sources and `py.typed`; nothing else."""
+    assert content(distributions.wheel) == sources(ROOT / "src")
+
+
+def test_the_thin_wheel_claims_no_package_of_opentelemetry(thin: Distributions) -> None:
+    """Its modules are in a package of their own; those above it stay namespaces, open to OpenTelemetry's own."""
+    assert content(thin.wheel) == sources(THIN / "src")
+    assert {str(Path(name).parent) for name in content(thin.wheel)} == {"opentelemetry/instrumentation/paho_mqtt"}
+
+
+@both
+def test_the_sdist_holds_what_the_wheel_is_built_from(name: str, request: pytest.FixtureRequest) -> None:
     """The sources, README and LICENSE; no test and no service."""
+    distributions: Distributions = request.getfixturevalue(name)
     with tarfile.open(distributions.sdist) as sdist:
-        files = [Path(name).parts[1:] for name in sdist.getnames()]
-    assert {("README.md",), ("LICENSE",), ("pyproject.toml",)} <= set(files)
-    assert {parts[:2] for parts in files if len(parts) > 1} == {("src", "mqtt_trace")}
+        files = {"/".join(Path(member).parts[1:]) for member in sdist.getnames()}
+    readme = "README.md" if name == "distributions" else "README.rst"
+    expected = {f"src/{module}" for module in content(distributions.wheel)}
+    assert files == expected | {readme, "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
 
 
 def test_only_paho_and_the_api_are_required(distributions: Distributions) -> None:
-    """What telemetry, services and the instrumentation need besides is an extra."""
-    with zipfile.ZipFile(distributions.wheel) as wheel:
-        (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
-        metadata = Parser().parsestr(wheel.read(name).decode())
-    requirements = [text for text in metadata.get_all("Requires-Dist", []) if "extra ==" not in text]
-    assert sorted(requirements) == ["opentelemetry-api>=1.30,<2", "paho-mqtt>=2.1,<3"]
+    """No release of OpenTelemetry is too new for the library or its instrumentation; the rest is an extra."""
+    requirements = metadata(distributions.wheel).get_all("Requires-Dist", [])
+    needed = [text for text in requirements if "extra ==" not in text or "'instrumentation'" in text.replace('"', "'")]
+    assert sorted(needed) == [
+        "opentelemetry-api>=1.30",
+        "opentelemetry-instrumentation>=0.51b0; extra == 'instrumentation'",
+        "paho-mqtt<3,>=2.1",
+    ]
 
 
-@pytest.mark.parametrize("python", PYTHONS, ids=lambda path: Path(path).name)
-@pytest.mark.parametrize("kind", ["wheel", "sdist"])
-@pytest.mark.parametrize("versions", [NEWEST, OLDEST], ids=["newest", "oldest"])
-def test_it_works_in_a_clean_environment(
-    distributions: Distributions,
-    install: Install,
-    broker: Mosquitto,
-    python: str,
-    kind: str,
-    versions: tuple[str, str],
-) -> None:
-    """Installed with nothing but its two dependencies, it carries a context across a broker with every QoS."""
-    environment = install(python, str(getattr(distributions, kind)), *versions)
-    if versions is NEWEST:
-        installed = json.loads(run(environment, LIST))
-        assert installed.keys() == {"mqtt-trace", "paho-mqtt", "opentelemetry-api", "typing_extensions"}
-    topic = f"packaged/{Path(environment).parents[2].name}"
-    assert run(environment, PUBLISH_AND_PROCESS, broker.host, str(broker.port), topic).split() == [TRACE_ID] * 3
+@both
+def test_a_distribution_says_where_it_comes_from(name: str, request: pytest.FixtureRequest) -> None:
+    """Its page has the project's addresses, a license, keywords and the Pythons that it is tested with."""
+    distributions: Distributions = request.getfixturevalue(name)
+    said = metadata(distributions.wheel)
+    urls = dict(text.split(", ") for text in said.get_all("Project-URL", []))
+    assert urls.keys() == {"Homepage", "Documentation", "Repository", "Issues", "Changelog"}
+    assert urls["Repository"] == HOME
+    assert all(url.startswith(HOME) for url in urls.values())
+    assert (said["License-Expression"], said["License-File"]) == ("Apache-2.0", "LICENSE")
+    assert said["Keywords"]
+    assert said["Summary"]
+    prefix = "Programming Language :: Python :: "
+    classified = [text.removeprefix(prefix) for text in said.get_all("Classifier", []) if text.startswith(prefix)]
+    assert classified == ["3", "3 :: Only", *PYTHONS]
+
+
+@pytest.mark.parametrize("path", ["blob/main", "tree/main"])
+def test_addresses_within_the_repository_exist(path: str) -> None:
+    """What a page of the package index links to is there."""
+    texts = [(ROOT / "pyproject.toml").read_text(), *(file.read_text() for file in THIN.glob("[pR]*.*"))]
+    linked = {target for text in texts for target in re.findall(rf"{HOME}/{path}/([\w./-]+)", text)}
+    assert linked
+    assert {target for target in linked if not (ROOT / target).exists()} == set()
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project["project"]["name"])
+def test_any_index_can_build_it(project: dict[str, dict[str, object]]) -> None:
+    """The build needs hatchling, of which no release is too new."""
+    assert project["build-system"] == {"requires": ["hatchling>=1.27"], "build-backend": "hatchling.build"}
+
+
+@both
+def test_the_oldest_hatchling_builds_the_same(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """With the lowest version that the build asks for, the wheel has the same files and says the same."""
+    distributions: Distributions = request.getfixturevalue(name)
+    (tmp_path / "oldest.txt").write_text("hatchling==1.27.0\n")
+    project = {"distributions": ROOT, "thin": THIN}[name]
+    oldest = build(project, tmp_path / "dist", "--build-constraints", str(tmp_path / "oldest.txt"))
+    assert content(oldest.wheel) == content(distributions.wheel)
+    said, expected = metadata(oldest.wheel), metadata(distributions.wheel)
+    del said["Metadata-Version"], expected["Metadata-Version"]
+    assert sorted(said.items()) == sorted(expected.items())
 
 
 @pytest.mark.parametrize(
@@ -115,23 +135,14 @@ def test_it_works_in_a_clean_environment(
     [
         ("telemetry", "import mqtt_trace.telemetry"),
         ("service", "import mqtt_trace.service, mqtt_trace.telemetry"),
-        (
-            "instrumentation",
-            "from importlib.metadata import entry_points as e; [i] = e(group='opentelemetry_instrumentor'); i.load()",
-        ),
+        ("instrumentation", "import mqtt_trace.instrumentation"),
     ],
 )
 def test_an_extra_brings_what_its_part_needs(
     distributions: Distributions, install: Install, extra: str, program: str
 ) -> None:
     """Each part of the library imports where its extra is installed, and nothing that the extra does not bring."""
-    environment = install(sys.executable, f"{distributions.wheel}[{extra}]", "--constraint", LOCK)
-    assert run(environment, f"{program}; print('imported')") == "imported\n"
-
-
-def run(python: Path, program: str, *arguments: str) -> str:
-    """What a program prints, with warnings as errors and without a look at this repository."""
-    command = [str(python), "-I", "-W", "error", "-c", program, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=python.parent)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    python = install(sys.executable, f"{distributions.wheel}[{extra}]", "--constraint", LOCK)
+    command: list[str | Path] = [python, "-IW", "error", "-c", program]
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -86,7 +86,7 @@ def test_the_library_needs_two_packages(
     assert run(python, PUBLISH_AND_PROCESS, broker.host, str(broker.port), f"packaged/{way}").split() == [TRACE_ID] * 3
 
 
-@by_way
+@pytest.mark.parametrize("way", ["clone", "editable"])
 def test_extras_and_the_conventional_name_bring_what_they_need(
     distributions: Distributions, thin: Distributions, clone: Path, pip: Pip, way: str
 ) -> None:
