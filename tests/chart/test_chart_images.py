@@ -89,11 +89,13 @@ def test_an_image_starts_its_own_command(service: str) -> None:
 
 @by_service
 def test_an_image_installs_what_is_locked(service: str) -> None:
-    """With hashes required, and nothing beyond it for our own packages."""
+    """With hashes required, and nothing beyond it for our own packages, which are built by what is locked, too."""
     text = dockerfile(service)
     assert f"COPY requirements/{service}.txt requirements.txt\n" in text
     installs = re.findall(r"uv pip install (--\S+)", text)
     assert installs == ["--require-hashes", "--no-deps"]
+    assert "COPY requirements/build.txt build.txt\n" in text
+    assert "uv pip install --no-deps --build-constraints build.txt " in text
 
 
 @by_service

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from opentelemetry.instrumentation import paho_mqtt
 
 import mqtt_trace
 from tests.packaging.conftest import ROOT
+from tests.packaging.test_matrix import PYTHONS
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
 
@@ -32,6 +34,30 @@ def test_the_changelog_begins_with_the_version() -> None:
 def test_the_readme_names_the_wheel_of_the_version() -> None:
     """The command that installs it works with the file of this release."""
     assert f"'./mqtt_trace-{mqtt_trace.__version__}-py3-none-any.whl[telemetry]'" in (ROOT / "README.md").read_text()
+
+
+def test_every_package_of_a_version_has_its_number() -> None:
+    """The conventional name is released together with the library."""
+    assert paho_mqtt.__version__ == mqtt_trace.__version__
+
+
+def test_a_tag_publishes_both_packages_without_a_token() -> None:
+    """The job that uploads has what trusted publishing needs and no secret, and what it uploads is both projects."""
+    jobs = load(ROOT / ".github" / "workflows" / "release.yaml")["jobs"]
+    assert jobs["pypi"]["environment"] == "pypi"
+    assert jobs["pypi"]["permissions"]["id-token"] == "write"
+    assert "secrets." not in str(jobs["pypi"])
+    build, publish = str(jobs["packages"]["steps"]), jobs["pypi"]["steps"][-1]
+    assert "for project in . instrumentation/*/" in build
+    assert publish == {"uses": "pypa/gh-action-pypi-publish@release/v1"}
+
+
+def test_the_workflow_tests_each_python_that_the_packages_name() -> None:
+    """As the one that runs the tests, and as one that the packages are installed with."""
+    job = load(ROOT / ".github" / "workflows" / "ci.yaml")["jobs"]["test"]
+    (python,) = (step["with"]["python-version"] for step in job["steps"] if "setup-python" in step.get("uses", ""))
+    assert job["strategy"]["matrix"]["python"] == PYTHONS
+    assert python.split("${{")[0].split() == PYTHONS
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
