@@ -17,7 +17,7 @@ class Printed:
 
     spans: list[dict[str, Any]]
     metrics: dict[str, list[dict[str, Any]]]
-    """The data points by the metric's name."""
+    """The data points of the library's metrics, by name."""
     handed_off: int
     """Nanoseconds since the epoch."""
 
@@ -30,6 +30,7 @@ class Printed:
             for value in values
             for resource in value.get("resource_metrics", [])
             for scope in resource["scope_metrics"]
+            if scope["scope"]["name"] == "mqtt_trace"
         ]
         metrics = {metric["name"]: metric["data"]["data_points"] for scope in scopes for metric in scope["metrics"]}
         (handed_off,) = (value["handed_off"] for value in values if "handed_off" in value)

@@ -23,10 +23,9 @@ Install = Callable[..., Path]
 LOCK = str(ROOT / "requirements" / "dev.txt")
 HOME = "https://github.com/mqtt-trace/mqtt-trace"
 PROJECTS = [
-    tomllib.loads((ROOT / name).read_text())
-    for name in subprocess.run(
-        ["git", "ls-files", "*pyproject.toml"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split()
+    tomllib.loads(path.read_text())
+    for pattern in ("pyproject.toml", "*/pyproject.toml", "images/*/pyproject.toml", "instrumentation/*/pyproject.toml")
+    for path in sorted(ROOT.glob(pattern))
 ]
 """Of everything that can be built."""
 
