@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties, VariableByteIntegers
 
@@ -11,8 +13,8 @@ _MAX_STRING = 65_535
 _SURELY_FITS = _MAX_STRING // 4
 """Characters: none takes more than four bytes in UTF-8."""
 _TABLES = frozenset({"types", "names", "properties"})
-_OWN = 2
-"""Attributes of properties that hold user properties alone: the packet type, and those."""
+_OWN = 5
+"""Attributes of properties that hold user properties alone: those that every `PublishProperties` has."""
 _EMPTY = _TABLES | {"packetType"}
 _SHORT = 0x80
 """A length below it takes one byte (MQTT 5, section 1.5.5)."""
@@ -41,14 +43,41 @@ class PublishProperties(Properties):
     paho's class builds its tables for every object and walks them for every packet, which is most of what tracing a
     publish would cost. With user properties alone none of that is needed; as soon as anything else is there, or is
     asked for, this is paho's class again.
+
+    Attributes:
+        without_context: What the program itself sends; None if a context is not among the user properties.
+        omitted: Whether the packet that was sent last had to do without the context.
+        tell: Told of each change in that.
     """
 
     UserProperty: list[tuple[str, str]]
+    without_context: list[tuple[str, str]] | None
+    omitted: bool
+    tell: Callable[[bool], None] | None
 
-    def __init__(self, user_properties: list[tuple[str, str]], base: Properties | None = None) -> None:
+    def __init__(
+        self,
+        user_properties: list[tuple[str, str]],
+        base: Properties | None = None,
+        *,
+        without_context: list[tuple[str, str]] | None = None,
+    ) -> None:
         if base is not None:
             vars(self).update(vars(base))
-        vars(self).update(packetType=PacketTypes.PUBLISH, UserProperty=user_properties)
+        vars(self).update(
+            packetType=PacketTypes.PUBLISH,
+            UserProperty=user_properties,
+            without_context=without_context,
+            omitted=False,
+            tell=None,
+        )
+
+    def note_omission(self, *, omitted: bool) -> None:
+        """Note whether the packet that is about to be sent does without the context."""
+        if omitted != self.omitted:
+            vars(self)["omitted"] = omitted
+            if self.tell is not None:
+                self.tell(omitted)
 
     def __getattr__(self, name: str) -> object:
         if name not in _TABLES:

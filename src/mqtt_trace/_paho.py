@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import weakref
+from typing import TypeGuard
 
-from paho.mqtt.client import Client, MQTTv5
+from paho.mqtt.client import Client, MQTTv5, MQTTv31, MQTTv311
 from paho.mqtt.enums import LogLevel, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -13,6 +14,13 @@ from paho.mqtt.reasoncodes import ReasonCode
 from mqtt_trace.reasons import REFUSED_FROM
 
 PACKET_ID_BYTES = 2
+WITHOUT_PROPERTIES = (MQTTv31, MQTTv311)
+"""The versions of MQTT before 5."""
+
+
+def is_paho(client: object) -> TypeGuard[Client]:
+    """Whether it is a client of paho's, with all that makes one: a mock of the class says that it is an instance."""
+    return issubclass(type(client), Client)
 
 
 def report_refused_pubrec(client: Client) -> None:

@@ -19,12 +19,14 @@ from opentelemetry import trace
 from opentelemetry.context import attach, detach
 from opentelemetry.trace import Span
 
+from mqtt_trace._guard import Guard
 from mqtt_trace.attributes import Attributes
 
 _SWEEP_INTERVAL_S = 1.0
 _MAX_REPORTING = 4
 """Threads that report time-outs: so many callbacks may block before those of others come late."""
 
+_NOT_CURRENT = Guard("a publish span is not the current one")
 _log = logging.getLogger(__name__)
 
 
@@ -168,13 +170,17 @@ def report(pending: PendingSpan, outcome: PublishOutcome) -> None:
     """Call whoever waits for the outcome; what is raised must reach neither paho's thread nor other publishes."""
     if pending.on_outcome is None:
         return
-    token = attach(trace.set_span_in_context(pending.span))  # `use_span` does the same at three times the cost
+    token = None
+    with _NOT_CURRENT:
+        token = attach(trace.set_span_in_context(pending.span))  # `use_span` does the same at three times the cost
     try:
         pending.on_outcome(outcome)
     except Exception:  # noqa: BLE001 - whatever it is, the spans of others must end
         _log.exception("on_outcome failed for packet id %d", outcome.packet_id)
     finally:
-        detach(token)
+        with _NOT_CURRENT:
+            if token is not None:
+                detach(token)
 
 
 def _given_up(packet_id: int) -> PublishOutcome:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -16,17 +15,27 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanContext, SpanKind, StatusCode, Tracer
 from opentelemetry.util.types import AttributeValue
-from paho.mqtt.client import Client, MQTTMessage, MQTTv5
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.properties import Properties
 
 from mqtt_trace import attributes as names
 from mqtt_trace import payload as json_payload
+from mqtt_trace._guard import Guard, words_of
+from mqtt_trace._paho import WITHOUT_PROPERTIES
+from mqtt_trace._tracer import stand_in, start_span
 from mqtt_trace.metrics import ProcessMetrics
 from mqtt_trace.options import Options, Relation
 from mqtt_trace.propagation import Extracted, MissingReason, extract
 from mqtt_trace.tolerant import topic_of
 from mqtt_trace.topics import Subscriptions
 
-_log = logging.getLogger(__name__)
+_NOT_TRACED = Guard("a message is not traced")
+_NOT_COUNTED = Guard("a message is not counted")
+_NOT_LINKED = Guard("the link of a message has no attributes of the program's")
+_NOT_CURRENT = Guard("a process span is not the current one")
+_NOT_DESCRIBED = Guard("a process span does not say how processing ended")
+_NOT_MEASURED = Guard("the duration of processing is not measured")
+_NOT_ENDED = Guard("a process span did not end")
 
 LinkAttributes = Callable[[MQTTMessage], Mapping[str, AttributeValue]]
 """More attributes for the link of a message in a batch."""
@@ -58,7 +67,18 @@ class ProcessSpans:
         message_id: str | None = None,
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> ProcessSpan:
-        """Start the span of one message, related to the context that it carries."""
+        """Start the span of one message, related to the context that it carries; no error of it is raised."""
+        with _NOT_TRACED:
+            return self._start(client, message, message_id, attributes)
+        return self._stand_in()
+
+    def _start(
+        self,
+        client: Client | None,
+        message: MQTTMessage,
+        message_id: str | None,
+        attributes: Mapping[str, AttributeValue] | None,
+    ) -> ProcessSpan:
         received = self._receive(client, message)
         span_attributes = received.attributes
         if attributes:
@@ -67,8 +87,9 @@ class ProcessSpans:
             span_attributes[names.MESSAGE_ID] = message_id
         metric_attributes = self._shared.of_metrics(span_attributes)
         self._count([received], metric_attributes)
-        parent = self._parent(message, received)
-        span = self._tracer.start_span(
+        parent = self._parent(received)
+        span = start_span(
+            self._tracer,
             names.span_name(names.Operation.PROCESS, received.topic),
             parent,
             SpanKind.CONSUMER,
@@ -89,6 +110,17 @@ class ProcessSpans:
 
         What the messages have in common is on the span, what they differ in on the links.
         """
+        with _NOT_TRACED:
+            return self._start_batch(client, messages, attributes, link_attributes)
+        return self._stand_in()
+
+    def _start_batch(
+        self,
+        client: Client | None,
+        messages: Sequence[MQTTMessage],
+        attributes: Mapping[str, AttributeValue] | None,
+        link_attributes: LinkAttributes | None,
+    ) -> ProcessSpan:
         received = [self._receive(client, message) for message in messages]
         common = _common([one.attributes for one in received])
         span_attributes = {**self._shared.of(client), **common, names.BATCH_MESSAGE_COUNT: len(messages)}
@@ -104,10 +136,12 @@ class ProcessSpans:
         for message, one in zip(messages, received, strict=True):
             if one.missing is None:
                 own = {name: value for name, value in one.attributes.items() if name not in common}
-                own |= link_attributes(message) if link_attributes else {}
+                with _NOT_LINKED:
+                    own |= link_attributes(message) if link_attributes else {}
                 links.append(Link(one.origin, names.with_older_names(own, self._options.conventions)))
         destination = common.get(names.DESTINATION) or common.get(names.TEMPLATE)
-        span = self._tracer.start_span(
+        span = start_span(
+            self._tracer,
             names.span_name(names.Operation.PROCESS, destination),
             None,
             SpanKind.CONSUMER,
@@ -116,11 +150,14 @@ class ProcessSpans:
         )
         return ProcessSpan(span, otel_context.get_current(), self._metrics, metric_attributes)
 
+    def _stand_in(self) -> ProcessSpan:
+        return ProcessSpan(stand_in(), otel_context.get_current(), self._metrics, {})
+
     def _receive(self, client: Client | None, message: MQTTMessage) -> _Received:
         extracted = self._extract(client, message)
         topic = topic_of(message)
         attributes = {**self._shared.of(client), **names.received_attributes(message, topic)}
-        identifiers: Sequence[int] = getattr(message.properties, "SubscriptionIdentifier", ())
+        identifiers: Sequence[int] = getattr(_properties(message), "SubscriptionIdentifier", ())
         subscription = self._subscriptions.match(topic, identifiers)
         if subscription is not None:
             attributes[names.TEMPLATE] = subscription.topic_filter
@@ -133,35 +170,41 @@ class ProcessSpans:
             attributes[names.UNTRUSTED_CONTEXT] = True
         return _Received(topic, extracted.context, extracted.missing, attributes)
 
-    def _parent(self, message: MQTTMessage, received: _Received) -> Context:
+    def _parent(self, received: _Received) -> Context:
         """What the span of a message continues: all that came with it, its baggage alone, or nothing."""
         if names.UNTRUSTED_CONTEXT in received.attributes:
             return Context()
-        if message.retain or self._options.relation is Relation.LINK:
+        if received.attributes.get("mqtt.retain") or self._options.relation is Relation.LINK:
             return trace.set_span_in_context(INVALID_SPAN, received.context)
         return received.context
 
     def _extract(self, client: Client | None, message: MQTTMessage) -> Extracted:
-        extracted = extract(getattr(message.properties, "UserProperty", None))
+        extracted = extract(getattr(_properties(message), "UserProperty", None))
         if extracted.missing is not MissingReason.ABSENT:
             return extracted
         if self._options.json_fallback:
-            carried = extract(json_payload.read_context(message.payload))
+            payload = getattr(message, "payload", None)
+            carried = extract(json_payload.read_context(payload if isinstance(payload, bytes | bytearray) else b""))
             if carried.missing is not MissingReason.ABSENT:
                 return carried
-        if client is not None and client.protocol != MQTTv5:
+        if getattr(client, "protocol", None) in WITHOUT_PROPERTIES:
             return Extracted(missing=MissingReason.MQTT311)
         return extracted
 
     def _count(self, received: Sequence[_Received], attributes: names.Attributes) -> None:
-        self._metrics.consumed.add(len(received), attributes)
-        for one in received:
-            if one.missing is not None:
-                self._metrics.missing_contexts.add(1, {**attributes, names.MISSING_CONTEXT_REASON: one.missing.value})
+        with _NOT_COUNTED:
+            self._metrics.consumed.add(len(received), attributes)
+            for one in received:
+                if one.missing is not None:
+                    reason = {names.MISSING_CONTEXT_REASON: one.missing.value}
+                    self._metrics.missing_contexts.add(1, {**attributes, **reason})
 
 
 class ProcessSpan(AbstractContextManager[Span, None]):
     """Makes a span the current one and ends it; an exception is recorded and goes on.
+
+    What ends the block but is no `Exception`, such as SystemExit, KeyboardInterrupt or asyncio's CancelledError, is no
+    error of the processing, and none of the span: as OpenTelemetry's own `use_span` has it.
 
     A class, as a generator would cost each message several times as much.
 
@@ -182,10 +225,12 @@ class ProcessSpan(AbstractContextManager[Span, None]):
         self._metrics = metrics
         self._metric_attributes = metric_attributes
         self._error_type: str | None = None
+        self._token: Token[Context] | None = None
 
     def __enter__(self) -> Span:
         self._started = time.monotonic()
-        self._token: Token[Context] = otel_context.attach(trace.set_span_in_context(self._span, self._context))
+        with _NOT_CURRENT:
+            self._token = otel_context.attach(trace.set_span_in_context(self._span, self._context))
         return self._span
 
     def __exit__(
@@ -193,31 +238,32 @@ class ProcessSpan(AbstractContextManager[Span, None]):
     ) -> None:
         """Nothing is raised: an error in tracing must not reach the program, nor take the place of its own."""
         del exc_type, traceback
-        otel_context.detach(self._token)
-        try:
-            self._describe(error)
-        except Exception:  # noqa: BLE001 - whatever it is, the program goes on
-            _log.exception("a process span does not say how processing ended")
-        try:
-            self._span.end()
-        except Exception:  # noqa: BLE001 - as above
-            _log.exception("a process span did not end")
-
-    def _describe(self, error: BaseException | None) -> None:
-        if error is not None:
+        with _NOT_CURRENT:
+            if self._token is not None:
+                otel_context.detach(self._token)
+        if isinstance(error, Exception):
             self.fail(error)
-        attributes = self._metric_attributes
-        if self._error_type is not None:
-            attributes = {**attributes, names.ERROR_TYPE: self._error_type}
-        self._metrics.duration.record(time.monotonic() - self._started, attributes)
+        with _NOT_MEASURED:
+            attributes = self._metric_attributes
+            if self._error_type is not None:
+                attributes = {**attributes, names.ERROR_TYPE: self._error_type}
+            self._metrics.duration.record(time.monotonic() - self._started, attributes)
+        with _NOT_ENDED:
+            self._span.end()
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: Exception) -> None:
         """Record an error that processing met, whether or not it goes on from there."""
         self._error_type = type(error).__qualname__
-        text = str(error)
-        self._span.record_exception(error, None if names.encodable(text) == text else _encodable_texts(error))
-        self._span.set_attribute(names.ERROR_TYPE, self._error_type)
-        self._span.set_status(StatusCode.ERROR, names.encodable(f"{self._error_type}: {text}"))
+        with _NOT_DESCRIBED:
+            self._span.set_attribute(names.ERROR_TYPE, self._error_type)
+            self._span.set_status(StatusCode.ERROR, names.encodable(f"{self._error_type}: {words_of(error)}"))
+            text = str(error)
+            self._span.record_exception(error, None if names.encodable(text) == text else _encodable_texts(error))
+
+
+def _properties(message: MQTTMessage) -> Properties | None:
+    """Those of a message, which a stand-in need not have."""
+    return getattr(message, "properties", None)
 
 
 class _Received(NamedTuple):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind, StatusCode, Tracer
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 from opentelemetry.util.types import AttributeValue
 from paho.mqtt.client import Client, MQTTMessageInfo
 from paho.mqtt.enums import MQTTErrorCode
@@ -18,14 +17,23 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_trace import attributes as names
 from mqtt_trace._acknowledgements import hear_acknowledgements, outcome_of
+from mqtt_trace._guard import Guard, words_of
+from mqtt_trace._packet_size import LARGEST_PACKET, publish_311_size
 from mqtt_trace._pending import PendingSpan, PendingSpans, PublishOutcome, report
+from mqtt_trace._tracer import stand_in, start_span
 from mqtt_trace.metrics import PublishMetrics
 from mqtt_trace.options import Options
+from mqtt_trace.payload import add_context
+from mqtt_trace.propagation import carrying, of_program, serialized
 from mqtt_trace.topics import TopicAliases
 
 Answer = TypeVar("Answer")
 
-_log = logging.getLogger(__name__)
+_NOT_TRACED = Guard("a publish is not traced")
+_NO_CONTEXT = Guard("a publish carries no context")
+_NOT_DESCRIBED = Guard("a publish span does not say how its publish ended")
+_NOT_COUNTED = Guard("a publish is not counted")
+_NOT_ENDED = Guard("a publish span did not end")
 
 
 class PublishSpans:
@@ -49,6 +57,8 @@ class PublishSpans:
     ) -> None:
         self.tracer = tracer
         self._options = options
+        self._metrics = metrics
+        self._heard = True
         self._end = partial(_end, metrics)
         self._pending = PendingSpans(max_pending, timeout, self._end)
         self._aliases = TopicAliases()
@@ -71,13 +81,30 @@ class PublishSpans:
         attributes: Mapping[str, AttributeValue] | None = None,
         on_outcome: Callable[[PublishOutcome], None] | None = None,
     ) -> PendingSpan:
-        """Start the span of one publish, below the current span unless a context is given."""
+        """Start the span of one publish, below the current span unless a context is given; no error of it is raised."""
+        with _NOT_TRACED:
+            return self._start(client, topic, qos, retain, body_size, properties, context, attributes, on_outcome)
+        return PendingSpan(stand_in(context), time.monotonic(), {}, on_outcome)
+
+    def _start(
+        self,
+        client: Client,
+        topic: str,
+        qos: int,
+        retain: bool,
+        body_size: int,
+        properties: Properties | None,
+        context: Context | None,
+        attributes: Mapping[str, AttributeValue] | None,
+        on_outcome: Callable[[PublishOutcome], None] | None,
+    ) -> PendingSpan:
         destination = self._aliases.topic(topic, properties)
         own = names.message_attributes(destination, qos, retain=retain, body_size=body_size, properties=properties)
         if attributes:
             own.update(attributes)
         span_attributes = {**self._shared.of(client), **own}
-        span = self.tracer.start_span(
+        span = start_span(
+            self.tracer,
             names.span_name(names.Operation.PUBLISH, destination),
             context,
             SpanKind.PRODUCER,
@@ -86,21 +113,71 @@ class PublishSpans:
         return PendingSpan(span, time.monotonic(), self._shared.of_metrics(attributes or {}), on_outcome)
 
     def send(self, pending: PendingSpan, qos: int, publish: Callable[[], Answer]) -> Answer:
-        """Call paho's `publish`; the span ends with it, or with what acknowledges the message."""
+        """Call paho's `publish`; the span ends with it, or with what acknowledges the message.
+
+        What ends the call but is no `Exception`, such as KeyboardInterrupt, is no error of the publish.
+        """
         self._pending.call_begins()
         try:
             info = publish()
         except BaseException as error:
             self._pending.call_ends()
-            pending.span.record_exception(error)
-            self._end(pending, PublishOutcome(0, 0, type(error).__qualname__, str(error)))
+            outcome = PublishOutcome(0, 0, type(error).__qualname__, words_of(error))
+            if isinstance(error, Exception):
+                with _NOT_DESCRIBED:
+                    pending.span.record_exception(error)
+                self._end(pending, outcome)
+            else:
+                _report_and_end(pending, outcome)
             raise
         self._settle(pending, info, qos)
         return info
 
+    def carry(self, pending: PendingSpan, properties: Properties | None, context: Context) -> Properties:
+        """PUBLISH properties with the context, which is left out of a packet that is too large with it.
+
+        If it cannot be written, those of the program.
+        """
+        with _NO_CONTEXT:
+            carried = carrying(properties, context, self._options)
+            vars(carried)["tell"] = partial(self._note_size, pending)
+            return carried
+        self._note_omission(pending, names.OmittedReason.ERROR)
+        return of_program(properties)
+
+    def carry_in_payload(self, pending: PendingSpan, topic: str, body: bytes, context: Context) -> bytes:
+        """The payload with the context in it, whose size becomes that of the span's message.
+
+        If the context cannot be written, or no packet would hold it, the payload of the program.
+        """
+        with _NO_CONTEXT:
+            carried = add_context(body, serialized(context, self._options))
+            if publish_311_size(len(topic.encode()), len(carried)) > LARGEST_PACKET:
+                self._note_omission(pending, names.OmittedReason.PACKET_TOO_LARGE)
+                return body
+            pending.span.set_attribute(names.BODY_SIZE, len(carried))
+            return carried
+        self._note_omission(pending, names.OmittedReason.ERROR)
+        return body
+
+    def _note_size(self, pending: PendingSpan, omitted: bool) -> None:
+        if omitted:
+            self._note_omission(pending, names.OmittedReason.PACKET_TOO_LARGE)
+            return
+        with _NOT_DESCRIBED:
+            if pending.span.is_recording():  # it was sent without before, to a broker that takes less
+                pending.span.set_attribute(names.OMITTED_CONTEXT, value=False)
+
+    def _note_omission(self, pending: PendingSpan, reason: names.OmittedReason) -> None:
+        note_omission(pending.span, self._metrics, pending.metric_attributes, reason)
+
     def hear(self, client: Client) -> None:
         """Be told by a client of its acknowledgements, before its `on_publish` is."""
         hear_acknowledgements(client, self._pending)
+
+    def end_with_the_call(self) -> None:
+        """End each span with the call of `publish`: nothing tells of the acknowledgements."""
+        self._heard = False
 
     def acknowledge(self, packet_id: int, reason: ReasonCode | None) -> None:
         """To be called with every PUBACK, PUBCOMP or refusal, unless the client tells of them."""
@@ -112,7 +189,8 @@ class PublishSpans:
 
     def _settle(self, pending: PendingSpan, info: object, qos: int) -> None:
         """With QoS 1 or 2 paho keeps the message and sends it on the next connection, unless its queue is full."""
-        if not isinstance(info, MQTTMessageInfo):  # from another library's wrapper: nothing to go by
+        # From another library's wrapper, or a stand-in for a client: nothing to go by.
+        if not self._heard or type(info) is not MQTTMessageInfo:
             self._pending.call_ends()
             self._end(pending, PublishOutcome(0))
             return
@@ -128,27 +206,39 @@ class PublishSpans:
             self._end(pending, PublishOutcome(info.mid, 0, error.name, f"paho did not take the message: {error.name}"))
 
 
+def note_omission(
+    span: Span, metrics: PublishMetrics, metric_attributes: names.Attributes, reason: names.OmittedReason
+) -> None:
+    """Let a span, and a counter, say that its message is sent without the context."""
+    omission: names.Attributes = {names.OMITTED_CONTEXT_REASON: reason.value}
+    with _NOT_DESCRIBED:
+        if span.is_recording():
+            span.set_attributes({names.OMITTED_CONTEXT: True, **omission})
+    with _NOT_COUNTED:
+        metrics.omitted_contexts.add(1, {**metric_attributes, **omission})
+
+
 def _end(metrics: PublishMetrics, pending: PendingSpan, outcome: PublishOutcome) -> None:
     """End the span. An error in tracing must reach neither the program, nor paho's thread, nor other spans."""
-    try:
-        _describe(metrics, pending, outcome)
-    except Exception:  # noqa: BLE001 - whatever it is, the rest must go on
-        _log.exception("the span of packet id %d does not say how its publish ended", outcome.packet_id)
-    report(pending, outcome)
-    try:
-        pending.span.end()
-    except Exception:  # noqa: BLE001 - as above
-        _log.exception("the span of packet id %d did not end", outcome.packet_id)
-
-
-def _describe(metrics: PublishMetrics, pending: PendingSpan, outcome: PublishOutcome) -> None:
     span = pending.span
     attributes = pending.metric_attributes
-    if outcome.reason_code:
-        span.set_attribute(names.REASON_CODE, outcome.reason_code)
-    if outcome.error_type is not None:
-        span.set_attribute(names.ERROR_TYPE, outcome.error_type)
-        span.set_status(StatusCode.ERROR, names.encodable(outcome.description))
-        attributes = {**attributes, names.ERROR_TYPE: outcome.error_type}
-    metrics.sent.add(1, attributes)
-    metrics.duration.record(time.monotonic() - pending.started, attributes)
+    with _NOT_DESCRIBED:
+        if outcome.reason_code:
+            span.set_attribute(names.REASON_CODE, outcome.reason_code)
+        if outcome.error_type is not None:
+            span.set_attribute(names.ERROR_TYPE, outcome.error_type)
+            span.set_status(StatusCode.ERROR, names.encodable(outcome.description))
+    with _NOT_COUNTED:
+        if outcome.error_type is not None:
+            attributes = {**attributes, names.ERROR_TYPE: outcome.error_type}
+        metrics.sent.add(1, attributes)
+        metrics.duration.record(time.monotonic() - pending.started, attributes)
+    _report_and_end(pending, outcome)
+
+
+def _report_and_end(pending: PendingSpan, outcome: PublishOutcome) -> None:
+    try:
+        report(pending, outcome)
+    finally:
+        with _NOT_ENDED:
+            pending.span.end()

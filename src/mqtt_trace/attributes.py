@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from opentelemetry.util.types import AttributeValue
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv31, MQTTv311
@@ -27,6 +28,8 @@ ERROR_TYPE = "error.type"
 REASON_CODE = "mqtt.reason_code"
 MISSING_CONTEXT = "mqtt.missing_context"
 MISSING_CONTEXT_REASON = "mqtt.missing_context_reason"
+OMITTED_CONTEXT = "mqtt.omitted_context"
+OMITTED_CONTEXT_REASON = "mqtt.omitted_context_reason"
 UNTRUSTED_CONTEXT = "mqtt.untrusted_context"
 CONVERSATION = "messaging.message.conversation_id"
 RESPONSE_TOPIC = "mqtt.response_topic"
@@ -52,7 +55,7 @@ _OLDER_NAMES = {
     "server.port": "net.peer.port",
 }
 
-_VERSIONS = {MQTTv31: "3.1", MQTTv311: "3.1.1", MQTTv5: "5.0"}
+_VERSIONS: dict[int, str] = {MQTTv31: "3.1", MQTTv311: "3.1.1", MQTTv5: "5.0"}
 
 
 class Operation(StrEnum):
@@ -61,6 +64,14 @@ class Operation(StrEnum):
     CREATE = "create"
     PUBLISH = "publish"
     PROCESS = "process"
+
+
+class OmittedReason(StrEnum):
+    """Why a message was sent without the context of its span."""
+
+    PACKET_TOO_LARGE = "packet_too_large"
+    CONNECT_UNANSWERED = "connect_unanswered"
+    ERROR = "error"
 
 
 def span_name(operation: Operation, destination: object) -> str:
@@ -83,13 +94,16 @@ def operation_attributes(client: Client | None, operation: Operation, convention
     }
     if client is None:
         return attributes
-    if client.host:
-        attributes["server.address"] = client.host
-        if client.transport != "unix":
-            attributes["server.port"] = client.port
-    if client_id := _text(client._client_id):  # noqa: SLF001 - paho has no public name for it
+    # A stand-in for a client, as unit tests have them, says what it has.
+    host, port, protocol = (getattr(client, name, None) for name in ("host", "port", "protocol"))
+    if isinstance(host, str) and host:
+        attributes["server.address"] = host
+        if isinstance(port, int) and getattr(client, "transport", None) != "unix":
+            attributes["server.port"] = port
+    if client_id := _text(getattr(client, "_client_id", None)):
         attributes["messaging.client.id"] = client_id
-    attributes["network.protocol.version"] = _VERSIONS.get(client.protocol, "3.1.1")
+    if isinstance(protocol, int):
+        attributes["network.protocol.version"] = _VERSIONS.get(protocol, "3.1.1")
     return attributes
 
 
@@ -112,11 +126,14 @@ class SharedAttributes:
         """The attributes; not to be changed."""
         key: object = None
         if client is not None:
-            # paho's properties cost more than all the rest of this.
-            key = (client._host, client._port, client._client_id, client._protocol)  # noqa: SLF001 - as above
+            try:
+                # paho's properties cost more than all the rest of this.
+                key = (client._host, client._port, client._client_id, client._protocol)  # noqa: SLF001 - as said
+            except AttributeError:  # a stand-in for a client, which is asked each time
+                key = object()
         if self._known_for != key:
             self._known = operation_attributes(client, self._operation, self._conventions)
-            self._metric = _metric_attributes(self._known)
+            self._metric = metric_attributes(self._known)
             self._known_for = key
         return self._known
 
@@ -124,11 +141,11 @@ class SharedAttributes:
         """What a metric can be split by, of those that were asked for last and of more; not to be changed."""
         if _METRIC_KEYS.isdisjoint(more):
             return self._metric
-        return {**self._metric, **_metric_attributes(more)}
+        return {**self._metric, **metric_attributes(more)}
 
 
 def message_attributes(
-    topic: str, qos: int, *, retain: bool, body_size: int, properties: Properties | None
+    topic: str, qos: Any, *, retain: Any, body_size: Any, properties: Properties | None
 ) -> Attributes:
     """What one message adds, on either side of the broker."""
     attributes: Attributes = {
@@ -149,9 +166,9 @@ def _conversation(properties: Properties) -> Attributes:
     A requester that sends no Correlation Data knows the response by its topic alone, so that is then the conversation.
     """
     attributes: Attributes = {}
-    if response_topic := getattr(properties, "ResponseTopic", None):
+    if isinstance(response_topic := getattr(properties, "ResponseTopic", None), str) and response_topic:
         attributes[RESPONSE_TOPIC] = attributes[CONVERSATION] = response_topic
-    if correlation := getattr(properties, "CorrelationData", None):
+    if isinstance(correlation := getattr(properties, "CorrelationData", None), bytes | bytearray) and correlation:
         attributes[CONVERSATION] = _readable(correlation)
     return attributes
 
@@ -160,12 +177,14 @@ def received_attributes(message: MQTTMessage, topic: str) -> Attributes:
     """What a received message adds."""
     attributes = message_attributes(
         topic,
-        message.qos,
-        retain=message.retain,
-        body_size=len(message.payload),
-        properties=message.properties,
+        getattr(message, "qos", None),
+        retain=getattr(message, "retain", None),
+        body_size=_size(getattr(message, "payload", None)),
+        properties=getattr(message, "properties", None),
     )
-    attributes["mqtt.duplicate"] = message.dup
+    attributes["mqtt.duplicate"] = getattr(message, "dup", None)
+    if type(message) is not MQTTMessage:  # a stand-in, as unit tests have them, says what it has
+        return {name: value for name, value in attributes.items() if isinstance(value, str | int)}
     return attributes
 
 
@@ -176,15 +195,22 @@ def with_older_names(attributes: Attributes, conventions: Conventions) -> Attrib
     return attributes | {old: attributes[new] for new, old in _OLDER_NAMES.items() if new in attributes}
 
 
-def _metric_attributes(attributes: Mapping[str, AttributeValue]) -> Attributes:
+def metric_attributes(attributes: Mapping[str, AttributeValue]) -> Attributes:
+    """What a metric is split by, of those that a span has."""
     return {key: value for key, value in attributes.items() if key in _METRIC_KEYS}
 
 
-def _readable(correlation: bytes) -> str:
+def _size(payload: object) -> int | None:
+    return len(payload) if isinstance(payload, bytes | bytearray | str) else None
+
+
+def _readable(correlation: bytes | bytearray) -> str:
     """Correlation data is binary (MQTT 5, section 3.3.2.3.6), yet most applications put text into it."""
     text = correlation.decode("utf-8", "replace")
     return text if text.isprintable() and "\N{REPLACEMENT CHARACTER}" not in text else correlation.hex()
 
 
-def _text(value: bytes | str | None) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value if isinstance(value, str) else ""

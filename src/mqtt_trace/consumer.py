@@ -6,15 +6,14 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from opentelemetry import trace
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 from paho.mqtt.client import Client, MQTTMessage
 
-from mqtt_trace._paho import trace_explicitly
+from mqtt_trace._paho import is_paho, trace_explicitly
 from mqtt_trace._process_spans import LinkAttributes, ProcessSpan, ProcessSpans
-from mqtt_trace._version import __version__
+from mqtt_trace._tracer import tracer_of
 from mqtt_trace.metrics import ProcessMetrics
 from mqtt_trace.options import Options
 from mqtt_trace.propagation import propagator
@@ -56,12 +55,12 @@ class TracedConsumer:
         self._client = client
         propagator()  # a wrong name is found here, and not with the first message
         self._spans = ProcessSpans(
-            trace.get_tracer("mqtt_trace", __version__, tracer_provider),
+            tracer_of(tracer_provider),
             ProcessMetrics(meter_provider),
             options or Options.from_env(),
             Subscriptions(subscriptions, subscription_identifiers),
         )
-        if client is not None:
+        if is_paho(client):
             trace_explicitly(client, self)
 
     def process(
@@ -72,6 +71,9 @@ class TracedConsumer:
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> ProcessSpan:
         """Make a process span the current one; an exception is recorded in it and goes on.
+
+        What ends the block but is no `Exception`, such as SystemExit or asyncio's CancelledError, is no error of it. An
+        error in tracing is logged, once of each kind, and never raised: then the span is one that records nothing.
 
         The span is a child of the publish span, and links to it. A retained message, and any message when
         `MQTT_TRACE_RELATION=link`, starts a trace of its own that links to it. So does one on a topic that

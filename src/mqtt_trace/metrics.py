@@ -1,20 +1,28 @@
-"""The metrics of the messaging conventions, and one of our own for messages without context."""
+"""The metrics of the messaging conventions, and two of our own for messages without context."""
 
 from __future__ import annotations
 
-from opentelemetry.metrics import MeterProvider, get_meter
+from opentelemetry.metrics import Meter, MeterProvider, NoOpMeter, get_meter
 
+from mqtt_trace._guard import Guard
 from mqtt_trace._version import __version__
 
 _DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """Seconds, as the conventions advise."""
+
+_NO_METER = Guard("nothing is measured")
 
 
 class PublishMetrics:
     """What a publisher records."""
 
     def __init__(self, meter_provider: MeterProvider | None = None) -> None:
-        meter = get_meter("mqtt_trace", __version__, meter_provider)
+        with _NO_METER:
+            self._create(get_meter("mqtt_trace", __version__, meter_provider))
+            return
+        self._create(NoOpMeter("mqtt_trace"))
+
+    def _create(self, meter: Meter) -> None:
         self.sent = meter.create_counter(
             "messaging.client.sent.messages", "{message}", "Messages handed to the broker, delivered or not."
         )
@@ -24,13 +32,21 @@ class PublishMetrics:
             "Time from publish to acknowledgement.",
             explicit_bucket_boundaries_advisory=_DURATION_BUCKETS,
         )
+        self.omitted_contexts = meter.create_counter(
+            "mqtt.client.omitted_contexts", "{message}", "Messages sent without the trace context of their span."
+        )
 
 
 class ProcessMetrics:
     """What a consumer records."""
 
     def __init__(self, meter_provider: MeterProvider | None = None) -> None:
-        meter = get_meter("mqtt_trace", __version__, meter_provider)
+        with _NO_METER:
+            self._create(get_meter("mqtt_trace", __version__, meter_provider))
+            return
+        self._create(NoOpMeter("mqtt_trace"))
+
+    def _create(self, meter: Meter) -> None:
         self.consumed = meter.create_counter(
             "messaging.client.consumed.messages", "{message}", "Messages delivered to the application."
         )

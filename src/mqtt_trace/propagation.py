@@ -20,6 +20,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from mqtt_trace._errors import ConfigurationError
+from mqtt_trace._guard import Guard
 from mqtt_trace._packing import PublishProperties, fitting
 from mqtt_trace.options import Options
 from mqtt_trace.tolerant import unpack
@@ -35,6 +36,8 @@ _RUN_OF_BLANKS = re.compile(r"[ \t]{2,}")
 """OpenTelemetry's time for baggage grows with the square of their length: 8 kB of them take it 35 ms."""
 
 _EMPTY = Context()
+_NOT_WRITTEN = Guard("a message carries no context")
+_NOT_READ = Guard("the context of a message is not read")
 _PACKED_BY_PAHO = frozenset({Properties, PublishProperties})
 
 
@@ -75,17 +78,28 @@ def inject(
     Raises:
         ConfigurationError: `OTEL_PROPAGATORS` names a propagator that is not installed.
     """
-    own = fitting(context_to_user_properties(context, options=options))
+    propagator()
+    if properties is not None and type(properties) not in _PACKED_BY_PAHO:
+        properties = _as_packed(properties)
+    with _NOT_WRITTEN:
+        return carrying(properties, context, options)
+    return _unchanged(properties)
+
+
+def carrying(properties: Properties | None, context: Context | None, options: Options | None) -> PublishProperties:
+    """What `inject` returns; an error in writing the context is raised."""
+    added = fitting(serialized(context, options))
     if properties is None:
-        return PublishProperties(own)
+        return PublishProperties(added, without_context=[])
     if type(properties) not in _PACKED_BY_PAHO:
         properties = _as_packed(properties)
     there: UserProperties = getattr(properties, "UserProperty", [])
-    replaced = {name for name, _ in own}
+    replaced = {name for name, _ in added}
     fields = _fields(propagator())
     if not replaced <= _MERGEABLE and any(pair[0] in fields - _MERGEABLE for pair in there):
         replaced |= fields
-    return PublishProperties([pair for pair in there if pair[0] not in replaced] + own, properties)
+    kept = [pair for pair in there if pair[0] not in replaced]
+    return PublishProperties(kept + added, properties, without_context=there)
 
 
 def context_to_user_properties(context: Context | None = None, *, options: Options | None = None) -> UserProperties:
@@ -94,6 +108,14 @@ def context_to_user_properties(context: Context | None = None, *, options: Optio
     Raises:
         ConfigurationError: `OTEL_PROPAGATORS` names a propagator that is not installed.
     """
+    propagator()
+    with _NOT_WRITTEN:
+        return serialized(context, options)
+    return []
+
+
+def serialized(context: Context | None, options: Options | None) -> UserProperties:
+    """What `context_to_user_properties` returns; an error in writing the context is raised."""
     carrier: dict[str, str] = {}
     propagator().inject(carrier, context=_with_allowed_baggage(context, options))
     return [(name.lower(), value) for name, value in carrier.items()]
@@ -105,6 +127,13 @@ def extract(user_properties: Iterable[tuple[str, str]] | None) -> Extracted:
     Raises:
         ConfigurationError: `OTEL_PROPAGATORS` names a propagator that is not installed.
     """
+    propagator()
+    with _NOT_READ:
+        return _extracted(user_properties)
+    return Extracted(missing=MissingReason.MALFORMED)
+
+
+def _extracted(user_properties: Iterable[tuple[str, str]] | None) -> Extracted:
     carrier: dict[str, str] = {}
     fields = _fields(propagator())
     for name, value in user_properties or ():
@@ -157,6 +186,15 @@ def propagator() -> TextMapPropagator:
     return get_global_textmap()
 
 
+def of_program(properties: Properties | None) -> Properties:
+    """Properties that carry no context of ours; where that can be, an instrumented client sees that a span is there."""
+    return properties if type(properties) not in _PACKED_BY_PAHO and properties is not None else _unchanged(properties)
+
+
+def _unchanged(properties: Properties | None) -> PublishProperties:
+    return PublishProperties(getattr(properties, "UserProperty", []), properties)
+
+
 def _as_packed(properties: Properties) -> Properties:
     """What properties of a program's own class put into a packet, which need not be what their attributes say."""
     packed = Properties(PacketTypes.PUBLISH)
@@ -184,10 +222,7 @@ def _fields(propagator: TextMapPropagator) -> frozenset[str]:
 
 
 def _restore(carrier: Mapping[str, str]) -> Extracted:
-    try:
-        context = propagator().extract(carrier, context=_EMPTY, getter=_GETTER)
-    except Exception:  # noqa: BLE001 - a propagator of any make must not cost us the message
-        return Extracted(missing=MissingReason.MALFORMED)
+    context = propagator().extract(carrier, context=_EMPTY, getter=_GETTER)
     if not trace.get_current_span(context).get_span_context().is_valid:
         return Extracted(missing=MissingReason.MALFORMED)
     return Extracted(context)

@@ -7,23 +7,22 @@ from collections.abc import Callable, Mapping
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import MeterProvider
-from opentelemetry.trace import Span, TracerProvider
+from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
-from paho.mqtt.client import Client, MQTTMessageInfo, MQTTv5
+from paho.mqtt.client import Client, MQTTMessageInfo
 from paho.mqtt.properties import Properties
 
 from mqtt_trace import attributes as names
 from mqtt_trace import payload as json_payload
-from mqtt_trace._fallback import carry_in_payload
-from mqtt_trace._packing import PublishProperties
-from mqtt_trace._paho import report_refused_pubrec
-from mqtt_trace._pending import PublishOutcome
+from mqtt_trace._packet_size import heed_packet_size
+from mqtt_trace._paho import WITHOUT_PROPERTIES, is_paho, report_refused_pubrec
+from mqtt_trace._pending import PendingSpan, PublishOutcome
 from mqtt_trace._puback import read_pubacks_quickly
 from mqtt_trace._publish_spans import PublishSpans
-from mqtt_trace._version import __version__
+from mqtt_trace._tracer import tracer_of
 from mqtt_trace.metrics import PublishMetrics
 from mqtt_trace.options import Options
-from mqtt_trace.propagation import inject, propagator
+from mqtt_trace.propagation import of_program, propagator
 
 
 class TracedPublisher:
@@ -61,15 +60,19 @@ class TracedPublisher:
         self._options = options or Options.from_env()
         propagator()  # a wrong name is found here, and not with the first message
         self._spans = PublishSpans(
-            trace.get_tracer("mqtt_trace", __version__, tracer_provider),
+            tracer_of(tracer_provider),
             PublishMetrics(meter_provider),
             self._options,
             max_pending=max_pending,
             timeout=timeout,
         )
-        self._spans.hear(client)
-        report_refused_pubrec(client)
-        read_pubacks_quickly(client)
+        if is_paho(client):
+            self._spans.hear(client)
+            report_refused_pubrec(client)
+            read_pubacks_quickly(client)
+            heed_packet_size(client)
+        else:
+            self._spans.end_with_the_call()
 
     @property
     def pending(self) -> int:
@@ -113,7 +116,7 @@ class TracedPublisher:
             TypeError: The payload is of no type that paho takes.
         """
         body = json_payload.as_bytes(payload)
-        own = dict(attributes or {})
+        own: dict[str, AttributeValue] = dict(attributes or {})
         if message_id is not None:
             own[names.MESSAGE_ID] = message_id
         if template is not None:
@@ -131,12 +134,12 @@ class TracedPublisher:
         )
         carrying = trace.set_span_in_context(pending.span, context)
         return self._spans.send(
-            pending, qos, lambda: self._send(pending.span, topic, body, qos, retain, properties, carrying)
+            pending, qos, lambda: self._send(pending, topic, body, qos, retain, properties, carrying)
         )
 
     def set_tracer_provider(self, tracer_provider: TracerProvider) -> None:
         """Make further spans with another provider, whose resource is another; those under way keep theirs."""
-        self._spans.tracer = trace.get_tracer("mqtt_trace", __version__, tracer_provider)
+        self._spans.tracer = tracer_of(tracer_provider)
 
     def close(self) -> None:
         """End every pending span with `error.type=closed`; to be called when the client will not be used again.
@@ -147,7 +150,7 @@ class TracedPublisher:
 
     def _send(
         self,
-        span: Span,
+        pending: PendingSpan,
         topic: str,
         body: bytes | None,
         qos: int,
@@ -155,11 +158,11 @@ class TracedPublisher:
         properties: Properties | None,
         context: Context,
     ) -> MQTTMessageInfo:
-        if self._client.protocol == MQTTv5:
-            properties = inject(properties, context, options=self._options)
-            return self._client.publish(topic, body, qos, retain, properties)
-        if body is not None and self._options.json_fallback:
-            body = carry_in_payload(span, body, context, self._options)
-        # MQTT 3.1.1 sends no properties: these tell an instrumented client that the message has its span.
-        properties = PublishProperties([], properties)
-        return self._client.publish(topic, body, qos, retain, properties)
+        if getattr(self._client, "protocol", None) not in WITHOUT_PROPERTIES:
+            carried = self._spans.carry(pending, properties, context)
+        else:
+            # MQTT 3.1.1 sends no properties: these tell an instrumented client that the message has its span.
+            carried = of_program(properties)
+            if body is not None and self._options.json_fallback:
+                body = self._spans.carry_in_payload(pending, topic, body, context)
+        return self._client.publish(topic, body, qos, retain, carried)

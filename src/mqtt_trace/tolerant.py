@@ -43,7 +43,8 @@ def read_properties_tolerantly() -> None:
 def topic_of(message: MQTTMessage) -> str:
     """The topic, with U+FFFD for what is not UTF-8: paho raises for it, now and whenever it is asked."""
     try:
-        return message.topic
+        topic: object = getattr(message, "topic", None)
+        return topic if isinstance(topic, str) else ""
     except UnicodeDecodeError as error:
         message.topic = error.object.decode("utf-8", "replace").encode()
         return message.topic

@@ -156,3 +156,9 @@ def default_propagator() -> Iterator[None]:
     propagate.set_global_textmap(CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()]))
     yield
     propagate.set_global_textmap(before)
+
+
+@pytest.fixture(autouse=True)
+def nothing_told_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test sees the first error of a kind."""
+    monkeypatch.setattr("mqtt_trace._guard._told", set())

@@ -15,6 +15,8 @@ Wrap = Callable[[Tracing, Callable[..., Any]], Callable[..., Any]]
 
 _WRAPS: dict[tuple[type, str], Wrap] = {
     (Client, "publish"): _publish.publish,
+    (Client, "_handle_connack"): _publish.handle_connack,
+    (Client, "_send_publish"): _publish.send_publish,
     (Client, "_do_on_publish"): _publish.do_on_publish,
     (Client, "_handle_pubackcomp"): _publish.handle_pubackcomp,
     (Client, "_handle_pubrec"): _publish.handle_pubrec,

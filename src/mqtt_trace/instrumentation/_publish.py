@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from paho.mqtt.client import Client, MQTTv5
+from paho.mqtt.client import Client, MQTTMessageInfo, MQTTv5
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_trace import payload as json_payload
-from mqtt_trace._fallback import carry_in_payload
+from mqtt_trace._guard import Guard
 from mqtt_trace._packing import PublishProperties
 from mqtt_trace._paho import refused_pubrec
 from mqtt_trace._pending import PendingSpan
 from mqtt_trace._puback import Acknowledgement, read_puback
 from mqtt_trace._publish_spans import PublishSpans
 from mqtt_trace.instrumentation._tracing import Tracing
-from mqtt_trace.propagation import extract, inject
+from mqtt_trace.propagation import extract
 
-_log = logging.getLogger(__name__)
+_NOT_TRACED = Guard("a publish is not traced")
+_SIZE_UNKNOWN = Guard("the Maximum Packet Size of a broker is not known")
+_NOT_ACKNOWLEDGED = Guard("the span of a publish does not end with its acknowledgement")
 
 
 def publish(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,10 +48,46 @@ def do_on_publish(tracing: Tracing, original: Callable[..., Any]) -> Callable[..
         self: Client, mid: int, reason_code: ReasonCode | None = None, *rest: Any, **more: Any
     ) -> Any:
         if tracing.active:
-            tracing.of(self).publishes.acknowledge(mid, reason_code)
+            with _NOT_ACKNOWLEDGED:
+                tracing.of(self).publishes.acknowledge(mid, reason_code)
         return original(self, mid, reason_code, *rest, **more)
 
     return traced_do_on_publish
+
+
+def handle_connack(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
+    """For `Client._handle_connack`: it says how large a packet may be, and paho keeps none of it."""
+
+    @wraps(original)
+    def traced_handle_connack(self: Client) -> Any:
+        if tracing.active:
+            with _SIZE_UNKNOWN:
+                tracing.of(self).packet_size.note_connack(self)
+        return original(self)
+
+    return traced_handle_connack
+
+
+def send_publish(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
+    """For `Client._send_publish`, which paho calls each time that it sends a message, also when it does so again."""
+
+    @wraps(original)
+    def fitting_send_publish(
+        self: Client,
+        mid: int,
+        topic: bytes,
+        payload: bytes | bytearray = b"",
+        qos: int = 0,
+        retain: bool = False,
+        dup: bool = False,
+        info: MQTTMessageInfo | None = None,
+        properties: Properties | None = None,
+    ) -> Any:
+        if tracing.active:
+            properties = tracing.of(self).packet_size.fit(self, topic, payload, qos, properties)
+        return original(self, mid, topic, payload, qos, retain, dup, info, properties)
+
+    return fitting_send_publish
 
 
 def handle_pubackcomp(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -68,8 +105,10 @@ def handle_pubrec(tracing: Tracing, original: Callable[..., Any]) -> Callable[..
 
     @wraps(original)
     def traced_handle_pubrec(self: Client) -> Any:
-        if tracing.active and (refusal := refused_pubrec(self)) is not None:
-            tracing.of(self).publishes.acknowledge(*refusal)
+        if tracing.active:
+            with _NOT_ACKNOWLEDGED:
+                if (refusal := refused_pubrec(self)) is not None:
+                    tracing.of(self).publishes.acknowledge(*refusal)
         return original(self)
 
     return traced_handle_pubrec
@@ -109,11 +148,9 @@ def _begin(tracing: Tracing, client: Client, args: tuple[Any, ...], kwargs: dict
     # Properties of this kind come from `inject` and `TracedPublisher`: the program traces the message itself.
     if isinstance(call.properties, PublishProperties):
         return None
-    try:
+    with _NOT_TRACED:
         return _start(tracing, client, call, body, args, kwargs) if tracing.wants(call.topic) else None
-    except Exception:
-        _log.exception("a publish is not traced")
-        return None
+    return None
 
 
 def _start(
@@ -132,11 +169,7 @@ def _start(
     )
     tracing.end_at_exit(pending.span)
     tracing.call_publish_hook(pending.span, client, call.topic, call.payload)
-    try:
-        replaced = _carry(tracing, client, call, body, pending, trace.set_span_in_context(pending.span, context))
-    except Exception:
-        _log.exception("a publish carries no context")
-        replaced = None
+    replaced = _carry(tracing, client, call, body, pending, trace.set_span_in_context(pending.span, context))
     if replaced is None:
         return _Begun(spans, pending, call.qos, args, kwargs)
     position, value = replaced
@@ -149,15 +182,15 @@ def _carry(
     tracing: Tracing, client: Client, call: _Call, body: bytes | None, pending: PendingSpan, context: Context
 ) -> tuple[int, Any] | None:
     """Which argument carries the context, and what it becomes; the program's own object is not changed."""
-    options = tracing.options
+    spans = tracing.of(client).publishes
     if client.protocol == MQTTv5:
         # Whatever packs itself in a way of its own is sent as it is.
         if type(call.properties) not in _PLAIN:
             return None
-        return _PROPERTIES, inject(call.properties, context, options=options)
-    if body is None or not options.json_fallback:
+        return _PROPERTIES, spans.carry(pending, call.properties, context)
+    if body is None or not tracing.options.json_fallback:
         return None
-    return _PAYLOAD, carry_in_payload(pending.span, body, context, options)
+    return _PAYLOAD, spans.carry_in_payload(pending, call.topic, body, context)
 
 
 def _parent(tracing: Tracing, properties: Properties | None) -> Context | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -13,6 +13,7 @@ from paho.mqtt.enums import LogLevel
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from mqtt_trace._guard import Guard
 from mqtt_trace._packing import init_quickly, unpack_user_properties
 from mqtt_trace._paho import is_traced_explicitly
 from mqtt_trace._process_spans import ProcessSpan
@@ -22,7 +23,8 @@ _ERROR = LogLevel.MQTT_LOG_ERR
 _CAUGHT = ("Caught exception in on_message", "Caught exception in user defined callback")
 """What paho logs when it suppresses what a callback raised."""
 
-_log = logging.getLogger(__name__)
+_NOT_TRACED = Guard("a message is not traced")
+_NOT_NOTED = Guard("a subscription is not known")
 
 
 def handle_on_message(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -78,7 +80,7 @@ def easy_log(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., An
     def traced_easy_log(self: Client, level: LogLevel, fmt: str, *args: Any) -> Any:
         if level == _ERROR and tracing.active and fmt.startswith(_CAUGHT) and self.suppress_exceptions:
             processing, error = tracing.of(self).processing, sys.exception()
-            if processing is not None and error is not None:
+            if processing is not None and isinstance(error, Exception):
                 processing.fail(error)
         return original(self, level, fmt, *args)
 
@@ -93,7 +95,8 @@ def send_subscribe(tracing: Tracing, original: Callable[..., Any]) -> Callable[.
         self: Client, dup: int, topics: Sequence[tuple[bytes, Any]], properties: Properties | None = None
     ) -> Any:
         if tracing.active:
-            _note(tracing.of(self), topics, properties)
+            with _NOT_NOTED:
+                _note(tracing.of(self), topics, properties)
         return original(self, dup, topics, properties)
 
     return traced_send_subscribe
@@ -105,8 +108,9 @@ def send_unsubscribe(tracing: Tracing, original: Callable[..., Any]) -> Callable
     @wraps(original)
     def traced_send_unsubscribe(self: Client, dup: int, topics: Sequence[bytes], *args: Any, **kwargs: Any) -> Any:
         if tracing.active:
-            for topic in topics:
-                tracing.of(self).subscriptions.remove(topic.decode(errors="replace"))
+            with _NOT_NOTED:
+                for topic in topics:
+                    tracing.of(self).subscriptions.remove(topic.decode(errors="replace"))
         return original(self, dup, topics, *args, **kwargs)
 
     return traced_send_unsubscribe
@@ -114,15 +118,11 @@ def send_unsubscribe(tracing: Tracing, original: Callable[..., Any]) -> Callable
 
 def _start(tracing: Tracing, client: Client, message: MQTTMessage) -> ProcessSpan | None:
     """Start the span of a message; None if it is not to be traced, or cannot be: the callbacks are called anyway."""
-    try:
+    with _NOT_TRACED, suppress(UnicodeDecodeError):  # the program sees the same when it asks for the topic
         if is_traced_explicitly(client) or not tracing.wants(message.topic) or not _has_callback(client, message):
             return None
         return tracing.of(client).processes.start(client, message)
-    except UnicodeDecodeError:
-        return None  # the program sees the same when it asks for the topic
-    except Exception:
-        _log.exception("a message is not traced")
-        return None
+    return None
 
 
 def _has_callback(client: Client, message: MQTTMessage) -> bool:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry import trace
 from opentelemetry.context import get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import Span, TracerProvider
 from paho.mqtt.client import Client, MQTTMessage
 
+from mqtt_trace import attributes as names
+from mqtt_trace._guard import Guard
+from mqtt_trace._packet_size import PacketSize
 from mqtt_trace._pending import close_all_pending
 from mqtt_trace._process_spans import ProcessSpan, ProcessSpans
-from mqtt_trace._publish_spans import PublishSpans
-from mqtt_trace._version import __version__
+from mqtt_trace._publish_spans import PublishSpans, note_omission
+from mqtt_trace._tracer import tracer_of
 from mqtt_trace.metrics import ProcessMetrics, PublishMetrics
 from mqtt_trace.options import Options
 from mqtt_trace.topics import Subscriptions
@@ -33,7 +34,8 @@ _ATTRIBUTE = "_mqtt_trace"
 _MAX_PENDING = 10_000
 _TIMEOUT_S = 300.0
 
-_log = logging.getLogger(__name__)
+_PUBLISH_HOOK_FAILED = Guard("publish_hook failed")
+_PROCESS_HOOK_FAILED = Guard("process_hook failed")
 
 
 class ClientTracing:
@@ -44,6 +46,7 @@ class ClientTracing:
         processes: Its process spans.
         subscriptions: What it has subscribed to since it is instrumented.
         processing: The process span that is under way: paho calls one callback at a time.
+        packet_size: What its broker takes in a packet.
     """
 
     def __init__(self, client: Client, owner: Tracing) -> None:
@@ -53,6 +56,7 @@ class ClientTracing:
         self.publishes = owner.publish_spans()
         self.processes = owner.process_spans(self.subscriptions)
         self.processing: ProcessSpan | None = None
+        self.packet_size = PacketSize()
 
 
 class Tracing:
@@ -75,7 +79,7 @@ class Tracing:
         process_hook: ProcessHook | None,
     ) -> None:
         self.active = True
-        self.tracer = trace.get_tracer("mqtt_trace", __version__, tracer_provider)
+        self.tracer = tracer_of(tracer_provider)
         self.options = options
         self._publish_metrics = PublishMetrics(meter_provider)
         self._process_metrics = ProcessMetrics(meter_provider)
@@ -100,25 +104,27 @@ class Tracing:
 
     def call_publish_hook(self, span: Span, client: Client, topic: str, payload: Any) -> None:
         """Let the user add to a publish span."""
-        if self._publish_hook is not None and span.is_recording():
-            try:
-                self._publish_hook(span, client, topic, payload)
-            except Exception:
-                _log.exception("publish_hook failed for a message on %s", topic)
+        if self._publish_hook is not None:
+            with _PUBLISH_HOOK_FAILED:
+                if span.is_recording():
+                    self._publish_hook(span, client, topic, payload)
 
     def call_process_hook(self, span: Span, client: Client, message: MQTTMessage) -> None:
         """Let the user add to a process span."""
-        if self._process_hook is not None and span.is_recording():
-            try:
-                self._process_hook(span, client, message)
-            except Exception:
-                _log.exception("process_hook failed for a message on %s", message.topic)
+        if self._process_hook is not None:
+            with _PROCESS_HOOK_FAILED:
+                if span.is_recording():
+                    self._process_hook(span, client, message)
 
     def publish_spans(self) -> PublishSpans:
         """The publish spans of one more client."""
         return PublishSpans(
             self.tracer, self._publish_metrics, self.options, max_pending=_MAX_PENDING, timeout=_TIMEOUT_S
         )
+
+    def note_omission(self, span: Span, attributes: names.Attributes, reason: names.OmittedReason) -> None:
+        """Let a span, and a counter, say that its message carries no context."""
+        note_omission(span, self._publish_metrics, names.metric_attributes(attributes), reason)
 
     def process_spans(self, subscriptions: Subscriptions) -> ProcessSpans:
         """The process spans of one more client."""

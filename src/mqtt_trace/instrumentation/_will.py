@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.properties import Properties
 
 from mqtt_trace import attributes as names
+from mqtt_trace._guard import Guard
+from mqtt_trace._packet_size import connect_size
+from mqtt_trace._tracer import start_span
 from mqtt_trace.instrumentation._tracing import Tracing
-from mqtt_trace.propagation import inject
+from mqtt_trace.propagation import carrying
 
-_log = logging.getLogger(__name__)
+_NOT_TRACED = Guard("a will is not traced")
+_NO_CONTEXT = Guard("a will carries no context")
+_NOT_ENDED = Guard("the span of a will did not end")
 
 
 def send_connect(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,25 +31,26 @@ def send_connect(tracing: Tracing, original: Callable[..., Any]) -> Callable[...
 
     @wraps(original)
     def traced_send_connect(self: Client, *args: Any, **kwargs: Any) -> Any:
-        own = self._will_properties
-        span = _start(tracing, self, own) if tracing.active and self._will and self.protocol == MQTTv5 else None
-        if span is None:
+        if not (tracing.active and self._will and self.protocol == MQTTv5):
             return original(self, *args, **kwargs)
+        own = self._will_properties
+        span = _start(tracing, self, own)
         try:
             return original(self, *args, **kwargs)
         finally:
             self._will_properties = own
-            span.end()
+            with _NOT_ENDED:
+                span.end()
 
     return traced_send_connect
 
 
-def _start(tracing: Tracing, client: Client, own: Properties | None) -> Span | None:
-    """Start the span and let the will carry it; None if it is not to be traced, or cannot be."""
-    try:
+def _start(tracing: Tracing, client: Client, own: Properties | None) -> Span:
+    """Start the span and let the will carry it; one that records nothing if that is not to be, or cannot be."""
+    with _NOT_TRACED:
         topic = client._will_topic.decode()
         if type(own) not in {Properties, type(None)} or not tracing.wants(topic):
-            return None
+            return INVALID_SPAN
         attributes = {
             **names.operation_attributes(client, names.Operation.CREATE, tracing.options.conventions),
             **names.message_attributes(
@@ -56,14 +61,26 @@ def _start(tracing: Tracing, client: Client, own: Properties | None) -> Span | N
                 properties=own,
             ),
         }
-        span = tracing.tracer.start_span(
+        span = start_span(
+            tracing.tracer,
             names.span_name(names.Operation.CREATE, topic),
-            kind=SpanKind.PRODUCER,
-            attributes=names.with_older_names(attributes, tracing.options.conventions),
+            None,
+            SpanKind.PRODUCER,
+            names.with_older_names(attributes, tracing.options.conventions),
         )
-        client._will_properties = inject(own, trace.set_span_in_context(span), options=tracing.options)
-    except Exception:
-        _log.exception("a will is not traced")
-        return None
-    else:
+        if (reason := _carry(tracing, client, own, span)) is not None:
+            tracing.note_omission(span, attributes, reason)
         return span
+    return INVALID_SPAN
+
+
+def _carry(tracing: Tracing, client: Client, own: Properties | None, span: Span) -> names.OmittedReason | None:
+    """Put the context into the will, or say why it is left out."""
+    packet_size = tracing.of(client).packet_size
+    with _NO_CONTEXT:
+        properties = carrying(own, trace.set_span_in_context(span), tracing.options)
+        reason = packet_size.refuses_will(client, connect_size(client, properties))
+        if reason is None:
+            client._will_properties = properties
+        return reason
+    return names.OmittedReason.ERROR

@@ -1,0 +1,48 @@
+"""What keeps an error in tracing from the program."""
+
+from __future__ import annotations
+
+import logging
+from types import TracebackType
+
+_log = logging.getLogger(__name__)
+
+_told: set[tuple[str, type[Exception]]] = set()
+
+
+class Guard:
+    """`with guard:` lets the program go on after an error in the block, and logs the first of its kind.
+
+    What is no `Exception`, such as KeyboardInterrupt, goes on its way. A guard holds nothing: it can be entered any
+    number of times, by any thread.
+
+    Args:
+        consequence: What the error leads to, in words that begin a line of the log.
+    """
+
+    __slots__ = ("_consequence",)
+
+    def __init__(self, consequence: str) -> None:
+        self._consequence = consequence
+
+    def __enter__(self) -> None:
+        """Nothing is to be done."""
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        kind = self._consequence, type(error)
+        if kind not in _told:
+            _told.add(kind)
+            _log.error("%s; a further %s is not logged", self._consequence, type(error).__qualname__, exc_info=error)
+        return True
+
+
+def words_of(error: BaseException) -> str:
+    """What an error of the program says, if it can."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - whatever it is, it must not take the place of the other
+        return "cannot be printed"
