@@ -19,8 +19,11 @@ WITHOUT_PROPERTIES = (MQTTv31, MQTTv311)
 
 
 def is_paho(client: object) -> TypeGuard[Client]:
-    """Whether it is a client of paho's, with all that makes one: a mock of the class says that it is an instance."""
-    return issubclass(type(client), Client)
+    """Whether it is a client of paho's, with all that makes one: a mock of the class says that it is an instance.
+
+    None is where this module was first imported while a unit test had the class itself replaced.
+    """
+    return isinstance(Client, type) and issubclass(type(client), Client)
 
 
 def report_refused_pubrec(client: Client) -> None:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from contextvars import Token
 from traceback import format_exception
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -16,7 +16,6 @@ from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanContext, SpanKind, StatusCode, Tracer
 from opentelemetry.util.types import AttributeValue
 from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.properties import Properties
 
 from mqtt_trace import attributes as names
 from mqtt_trace import payload as json_payload
@@ -157,8 +156,7 @@ class ProcessSpans:
         extracted = self._extract(client, message)
         topic = topic_of(message)
         attributes = {**self._shared.of(client), **names.received_attributes(message, topic)}
-        identifiers: Sequence[int] = getattr(_properties(message), "SubscriptionIdentifier", ())
-        subscription = self._subscriptions.match(topic, identifiers)
+        subscription = self._subscriptions.match(topic, _listed(message, "SubscriptionIdentifier"))
         if subscription is not None:
             attributes[names.TEMPLATE] = subscription.topic_filter
             if subscription.group is not None:
@@ -179,7 +177,7 @@ class ProcessSpans:
         return received.context
 
     def _extract(self, client: Client | None, message: MQTTMessage) -> Extracted:
-        extracted = extract(getattr(_properties(message), "UserProperty", None))
+        extracted = extract(_listed(message, "UserProperty"))
         if extracted.missing is not MissingReason.ABSENT:
             return extracted
         if self._options.json_fallback:
@@ -261,9 +259,10 @@ class ProcessSpan(AbstractContextManager[Span, None]):
             self._span.record_exception(error, None if names.encodable(text) == text else _encodable_texts(error))
 
 
-def _properties(message: MQTTMessage) -> Properties | None:
-    """Those of a message, which a stand-in need not have."""
-    return getattr(message, "properties", None)
+def _listed(message: MQTTMessage, name: str) -> list[Any]:
+    """Every value of a property; a stand-in for a message need not have any."""
+    values = getattr(getattr(message, "properties", None), name, None)
+    return values if isinstance(values, list) else []
 
 
 class _Received(NamedTuple):

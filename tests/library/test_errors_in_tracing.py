@@ -1,4 +1,4 @@
-"""An error in tracing costs a program nothing: its messages are sent and handled, its answers and errors are its own."""
+"""An error in tracing costs a program nothing: messages are sent and handled, answers and errors are its own."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from opentelemetry import propagate, trace
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.sdk.metrics import MeterProvider as SdkMeterProvider
-from opentelemetry.sdk.trace import IdGenerator, ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
 from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -130,7 +131,7 @@ def meters(meter: object) -> object:
 class FailingInstruments:
     """A meter whose instruments fail."""
 
-    create_counter = create_histogram = lambda *_, **__: Failing()  # noqa: E731 - one of each
+    create_counter = create_histogram = lambda *_, **__: Failing()
 
 
 BROKEN: dict[str, Callable[[], Providers]] = {
@@ -165,7 +166,7 @@ class FailingFields(FailingPropagator):
     """One that does not even say which fields it has."""
 
     @property
-    def fields(self) -> set[str]:
+    def fields(self) -> set[str]:  # type: ignore[override]  # a property in the API, too
         """Fail."""
         fail()
 
@@ -236,8 +237,7 @@ def told_once(caplog: pytest.LogCaptureFixture) -> None:
     """Each kind of error is in the log once, and one of them is."""
     lines = [record.getMessage() for record in caplog.records if record.name == "mqtt_trace._guard"]
     assert len(lines) == len(set(lines))
-    telling = lines or [record for record in caplog.records if record.name.startswith("opentelemetry")]
-    assert telling, "the log does not tell"
+    assert lines or any(record.name.startswith("opentelemetry") for record in caplog.records), "the log does not tell"
 
 
 @pytest.mark.parametrize("protocol", [MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311])
@@ -317,9 +317,7 @@ def test_an_instrumented_client_publishes_and_receives(
     broken: Providers, instrument: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """With hooks that fail, callbacks that fail, subscriptions and a will."""
-    instrument(
-        tracer_provider=broken[0], meter_provider=broken[1], publish_hook=fail, process_hook=fail
-    )
+    instrument(tracer_provider=broken[0], meter_provider=broken[1], publish_hook=fail, process_hook=fail)
     use_all(caplog)
 
 
@@ -400,7 +398,7 @@ def test_a_wrong_variable_is_an_error_where_tracing_is_asked_for(monkeypatch: py
     monkeypatch.setenv("MQTT_TRACE_RELATION", "child")
     for make in (lambda: TracedPublisher(new_client()), TracedConsumer):
         with pytest.raises(ConfigurationError):
-            make()  # type: ignore[operator]  # either is called without arguments
+            make()
 
 
 def test_what_is_no_exception_goes_on_its_way() -> None:
@@ -414,7 +412,7 @@ def test_what_is_no_exception_goes_on_its_way() -> None:
         TracedPublisher(new_client(), tracer_provider=with_processor(Interrupted())).publish("failing/x", "x")
 
 
-class Unprintable(Exception):
+class UnprintableError(Exception):
     """An error that does not say what it is."""
 
     def __str__(self) -> str:
@@ -425,10 +423,10 @@ class Unprintable(Exception):
 def test_an_error_that_cannot_be_printed_is_the_program_s_own(recorded: Any) -> None:
     """It goes on, and the span names its type."""
     consumer = TracedConsumer(tracer_provider=recorded.tracer_provider)
-    with pytest.raises(Unprintable), consumer.process(message_on("failing/x")):
-        raise Unprintable
+    with pytest.raises(UnprintableError), consumer.process(message_on("failing/x")):
+        raise UnprintableError
     (span,) = recorded.spans
-    assert (span.attributes["error.type"], span.status.is_ok) == ("Unprintable", False)
+    assert (span.attributes["error.type"], span.status.is_ok) == ("UnprintableError", False)
 
 
 def test_a_meter_that_fails_costs_no_span(recorded: Any) -> None:

@@ -493,7 +493,7 @@ def test_a_will_that_makes_connect_too_large_does_without_a_context(
 
 
 def test_a_client_whose_will_is_too_large_with_a_context_connects(
-    make_broker: Any, instrument: Any, recorded: Any, until: Until
+    make_broker: Any, instrument: Any, recorded: Any
 ) -> None:
     """The broker does not answer a CONNECT that is too large, nor does it say so: the next one carries no context."""
     instrument()
