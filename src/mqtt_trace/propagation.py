@@ -68,7 +68,10 @@ def inject(
     """Return PUBLISH properties that carry the context beside everything that `properties` holds.
 
     `properties` itself is not changed, so it can be used for any number of messages. A context that is already in it,
-    as in those of a message that is passed on, is replaced with all that belongs to it.
+    as in those of a message that is passed on, is replaced with all that belongs to it. A client that is instrumented,
+    or has a `TracedPublisher`, leaves the context out of a packet that would be too large for its broker.
+
+    An error in writing the context is logged, once of each kind, and nothing is added.
 
     Args:
         properties: The caller's own PUBLISH properties.

@@ -31,11 +31,15 @@ class TracedPublisher:
     The span opens before the packet is sent and ends on PUBACK (QoS 1), PUBCOMP (QoS 2) or hand-off to the client
     (QoS 0). A reason code of 0x80 or more, a time-out or a closed publisher ends it with an error.
 
+    A context that would make the packet too large for the broker is left out: the span has `mqtt.omitted_context=true`.
+    An error in tracing is logged, once of each kind, and costs no message.
+
     The client's `on_publish` stays the program's, to be set at any time. It is called when the span has ended, unless
     the broker is so quick that `publish` has not returned yet.
 
     Args:
-        client: A paho client of either callback API version.
+        client: A paho client of either callback API version. Nothing tells of the acknowledgements of anything else,
+            such as a wrapper or a mock: the span ends with the call.
         tracer_provider: The global one by default.
         meter_provider: The global one by default.
         options: Those of the environment by default.
