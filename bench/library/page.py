@@ -40,7 +40,7 @@ def publishing(results: Results, span_us: float) -> str:
 
 def receiving(results: Results) -> str:
     """The section on receiving."""
-    richer = "A span has thirteen attributes, fourteen when it is explicit, and a link, in place of four attributes."
+    richer = "A span has thirteen attributes, fourteen when it is explicit, in place of four attributes."
     return _section("Receiving, QoS 1", "receiving", results, richer)
 
 

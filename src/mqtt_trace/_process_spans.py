@@ -54,6 +54,7 @@ class ProcessSpans:
         self._tracer = tracer
         self._metrics = metrics
         self._options = options
+        self._relation = options.effective_relation
         self._subscriptions = subscriptions
         self._trusted = None if options.trusted_topics is None else Subscriptions(options.trusted_topics)
         self._shared = names.SharedAttributes(names.Operation.PROCESS, options.conventions)
@@ -86,14 +87,14 @@ class ProcessSpans:
             span_attributes[names.MESSAGE_ID] = message_id
         metric_attributes = self._shared.of_metrics(span_attributes)
         self._count([received], metric_attributes)
-        parent = self._parent(received)
+        parent, is_linked = self._relate(received)
         span = start_span(
             self._tracer,
-            names.span_name(names.Operation.PROCESS, received.topic),
+            names.span_name(names.Operation.PROCESS, span_attributes, self._options.conventions),
             parent,
             SpanKind.CONSUMER,
             names.with_older_names(span_attributes, self._options.conventions),
-            [Link(received.origin)] if received.missing is None else (),
+            [Link(received.origin)] if is_linked else (),
         )
         return ProcessSpan(span, parent, self._metrics, metric_attributes)
 
@@ -138,10 +139,9 @@ class ProcessSpans:
                 with _NOT_LINKED:
                     own |= link_attributes(message) if link_attributes else {}
                 links.append(Link(one.origin, names.with_older_names(own, self._options.conventions)))
-        destination = common.get(names.DESTINATION) or common.get(names.TEMPLATE)
         span = start_span(
             self._tracer,
-            names.span_name(names.Operation.PROCESS, destination),
+            names.span_name(names.Operation.PROCESS, span_attributes, self._options.conventions),
             None,
             SpanKind.CONSUMER,
             names.with_older_names(span_attributes, self._options.conventions),
@@ -168,13 +168,15 @@ class ProcessSpans:
             attributes[names.UNTRUSTED_CONTEXT] = True
         return _Received(topic, extracted.context, extracted.missing, attributes)
 
-    def _parent(self, received: _Received) -> Context:
-        """What the span of a message continues: all that came with it, its baggage alone, or nothing."""
+    def _relate(self, received: _Received) -> tuple[Context, bool]:
+        """What the span continues (all that came, the baggage alone, or nothing), and whether it links to the origin."""
+        if received.missing is not None:
+            return received.context, False
         if names.UNTRUSTED_CONTEXT in received.attributes:
-            return Context()
-        if received.attributes.get("mqtt.retain") or self._options.relation is Relation.LINK:
-            return trace.set_span_in_context(INVALID_SPAN, received.context)
-        return received.context
+            return Context(), True
+        if received.attributes.get("mqtt.retain") or self._relation is Relation.LINK:
+            return trace.set_span_in_context(INVALID_SPAN, received.context), True
+        return received.context, self._relation is Relation.BOTH
 
     def _extract(self, client: Client | None, message: MQTTMessage) -> Extracted:
         extracted = extract(_listed(message, "UserProperty"))

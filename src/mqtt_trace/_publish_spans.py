@@ -105,7 +105,7 @@ class PublishSpans:
         span_attributes = {**self._shared.of(client), **own}
         span = start_span(
             self.tracer,
-            names.span_name(names.Operation.PUBLISH, destination),
+            names.span_name(names.Operation.PUBLISH, own, self._options.conventions),
             context,
             SpanKind.PRODUCER,
             names.with_older_names(span_attributes, self._options.conventions),

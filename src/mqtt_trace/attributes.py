@@ -74,8 +74,14 @@ class OmittedReason(StrEnum):
     ERROR = "error"
 
 
-def span_name(operation: Operation, destination: object) -> str:
-    """`publish sensors/s1/reading`; behind a topic alias that is not known there is no destination to name."""
+def span_name(operation: Operation, attributes: Mapping[str, AttributeValue], conventions: Conventions) -> str:
+    """`publish sensors/s1/reading`, as the guide has it; by the template (conventions 1.44, "Span name") if opted in.
+
+    A batch of several topics has only the template. Behind a topic alias that is not known there is nothing to name.
+    """
+    has_topic = DESTINATION in attributes or BATCH_MESSAGE_COUNT not in attributes
+    template = None if conventions is Conventions.GUIDE and has_topic else attributes.get(TEMPLATE)
+    destination = template or attributes.get(DESTINATION)
     return encodable(f"{operation} {destination}") if destination else operation.value
 
 

@@ -75,10 +75,11 @@ class TracedConsumer:
         What ends the block but is no `Exception`, such as SystemExit or asyncio's CancelledError, is no error of it. An
         error in tracing is logged, once of each kind, and never raised: then the span is one that records nothing.
 
-        The span is a child of the publish span, and links to it. A retained message, and any message when
-        `MQTT_TRACE_RELATION=link`, starts a trace of its own that links to it. So does one on a topic that
-        `MQTT_TRACE_TRUSTED_TOPICS` leaves out; it has `mqtt.untrusted_context=true`, and its baggage is not taken over.
-        Without usable context a message starts a trace with `mqtt.missing_context=true` and the reason.
+        The span is a child of the publish span; with `MQTT_TRACE_RELATION=both`, which is the default of the opt-in
+        conventions, it links to it, too. A retained message, and any message when `MQTT_TRACE_RELATION=link`, starts a
+        trace of its own that links to it. So does one on a topic that `MQTT_TRACE_TRUSTED_TOPICS` leaves out; it has
+        `mqtt.untrusted_context=true`, and its baggage is not taken over. Without usable context a message starts a
+        trace with `mqtt.missing_context=true` and the reason.
         """
         return self._spans.start(self._client, message, message_id=message_id, attributes=attributes)
 

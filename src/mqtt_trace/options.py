@@ -12,17 +12,22 @@ from mqtt_trace.topics import is_topic_filter
 
 
 class Relation(StrEnum):
-    """How a process span relates to the context that its message carried."""
+    """How a process span relates to the publish span whose context its message carried.
+
+    ``PARENT`` is a child, ``LINK`` a trace of its own with a link, ``BOTH`` a child with a link.
+    """
 
     PARENT = "parent"
     LINK = "link"
+    BOTH = "both"
 
 
 class Conventions(StrEnum):
     """Which names of the messaging semantic conventions are emitted.
 
-    ``GUIDE`` says `publish` where conventions 1.28 and later say `send`; ``STABLE`` follows those; ``DUPLICATE`` adds
-    the older attribute names beside the new ones.
+    ``GUIDE`` says `publish` where conventions 1.28 and later say `send`; ``STABLE`` follows those, and names a span by
+    the template of its destination where one is known; ``DUPLICATE`` adds the older attribute names beside the new
+    ones. Of what a span has only once, such as its name, it has the new one.
     """
 
     GUIDE = ""
@@ -35,7 +40,7 @@ class Options:
     """Choices that hold for every span and message of a process.
 
     Attributes:
-        relation: Policy for process spans of messages that are not retained.
+        relation: Policy for process spans of messages that are not retained; by default that of the conventions.
         trusted_topics: Filters of the topics whose contexts are continued; others are linked to, and their baggage is
             left out. None trusts every topic.
         baggage_keys: Baggage entries that may leave the process; every other one stays.
@@ -44,12 +49,19 @@ class Options:
         conventions: Names of the messaging conventions.
     """
 
-    relation: Relation = Relation.PARENT
+    relation: Relation | None = None
     trusted_topics: tuple[str, ...] | None = None
     baggage_keys: frozenset[str] = frozenset()
     baggage_max_bytes: int = 1024
     json_fallback: bool = False
     conventions: Conventions = Conventions.GUIDE
+
+    @property
+    def effective_relation(self) -> Relation:
+        """The relation that was chosen, or else that of the conventions: newer ones ask for the link (1.44)."""
+        if self.relation is not None:
+            return self.relation
+        return Relation.PARENT if self.conventions is Conventions.GUIDE else Relation.BOTH
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Options:
@@ -60,7 +72,7 @@ class Options:
         """
         default = cls()
         return cls(
-            relation=_relation(environ.get("MQTT_TRACE_RELATION", "")) or default.relation,
+            relation=_relation(environ.get("MQTT_TRACE_RELATION", "")),
             trusted_topics=_filters("MQTT_TRACE_TRUSTED_TOPICS", environ),
             baggage_keys=frozenset(_items(environ.get("MQTT_TRACE_BAGGAGE_KEYS", ""))),
             baggage_max_bytes=_size("MQTT_TRACE_BAGGAGE_MAX_BYTES", environ, default.baggage_max_bytes),
@@ -79,7 +91,7 @@ def _relation(text: str) -> Relation | None:
     try:
         return Relation(text.strip().lower())
     except ValueError:
-        problem = f"must be parent or link (got {text!r})"
+        problem = f"must be parent, link or both (got {text!r})"
         raise ConfigurationError(variable="MQTT_TRACE_RELATION", problem=problem) from None
 
 

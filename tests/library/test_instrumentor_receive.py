@@ -57,7 +57,7 @@ def process_spans(recorded: Any) -> list[Any]:
 def test_a_process_span_is_exactly_this(
     broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any, until: Until
 ) -> None:
-    """Name, kind, parent, link and every attribute of an ordinary message, through a shared subscription."""
+    """Name, kind, parent and every attribute of an ordinary message, through a shared subscription; and no link."""
     instrument()
     client = connect(broker, "instrumented-consumer")
     client.on_message = lambda *_: None
@@ -68,7 +68,7 @@ def test_a_process_span_is_exactly_this(
     assert span.name == "process instrumented/s1/process"
     assert f"{span.context.trace_id:032x}" == TRACEPARENT[3:35]
     assert f"{span.parent.span_id:016x}" == TRACEPARENT[36:52]
-    assert [link.context.span_id for link in span.links] == [span.parent.span_id]
+    assert not span.links
     assert dict(span.attributes) == {
         "messaging.system": "mqtt",
         "messaging.operation.name": "process",
@@ -85,6 +85,38 @@ def test_a_process_span_is_exactly_this(
         "mqtt.retain": False,
         "mqtt.duplicate": False,
     }
+
+
+@pytest.mark.parametrize(
+    ("opted_in", "name", "links"),
+    [
+        ("", "process named/s1/process", 0),
+        ("messaging", "process named/+/process", 1),
+        ("messaging/dup", "process named/+/process", 1),
+    ],
+)
+def test_the_opt_in_names_the_span_by_its_filter_and_links_it(
+    broker: Mosquitto,
+    connect: Connect,
+    instrument: Instrument,
+    recorded: Any,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+    opted_in: str,
+    name: str,
+    links: int,
+) -> None:
+    """The filter is the one that the program has subscribed to; the span is a child either way."""
+    monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", opted_in)
+    instrument()
+    client = connect(broker)
+    client.on_message = lambda *_: None
+    subscribe(client, "named/+/process")
+    connect(broker).publish("named/s1/process", "hello", 1, properties=carrying())
+    until(lambda: len(process_spans(recorded)) == 1, "the span ended")
+    (span,) = process_spans(recorded)
+    assert (span.name, len(span.links)) == (name, links)
+    assert f"{span.parent.span_id:016x}" == TRACEPARENT[36:52]
 
 
 def test_callbacks_are_the_programs_own_and_can_be_replaced_while_they_run(

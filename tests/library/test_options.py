@@ -54,9 +54,27 @@ def test_the_opt_in_is_a_list_in_which_dup_wins(value: str, conventions: Convent
 
 
 @pytest.mark.parametrize(
+    ("variables", "relation"),
+    [
+        ({}, Relation.PARENT),
+        ({"OTEL_SEMCONV_STABILITY_OPT_IN": "http"}, Relation.PARENT),
+        ({"OTEL_SEMCONV_STABILITY_OPT_IN": "messaging"}, Relation.BOTH),
+        ({"OTEL_SEMCONV_STABILITY_OPT_IN": "http,messaging/dup", "MQTT_TRACE_RELATION": " "}, Relation.BOTH),
+        ({"OTEL_SEMCONV_STABILITY_OPT_IN": "messaging", "MQTT_TRACE_RELATION": "parent"}, Relation.PARENT),
+        ({"OTEL_SEMCONV_STABILITY_OPT_IN": "messaging/dup", "MQTT_TRACE_RELATION": "LINK"}, Relation.LINK),
+        ({"MQTT_TRACE_RELATION": "both"}, Relation.BOTH),
+    ],
+)
+def test_the_conventions_that_were_opted_in_to_bring_the_link(variables: dict[str, str], relation: Relation) -> None:
+    """The guide's spans have a parent alone, those of the conventions the link as well, unless the variable is set."""
+    assert Options.from_env(variables).effective_relation is relation
+
+
+@pytest.mark.parametrize(
     ("variable", "value"),
     [
         ("MQTT_TRACE_RELATION", "child"),
+        ("MQTT_TRACE_RELATION", "parent,link"),
         ("MQTT_TRACE_TRUSTED_TOPICS", "sensors/#/reading"),
         ("MQTT_TRACE_TRUSTED_TOPICS", ","),
         ("MQTT_TRACE_TRUSTED_TOPICS", " , "),

@@ -16,7 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
-from mqtt_trace import Options, Relation, TracedConsumer, TracedPublisher
+from mqtt_trace import Conventions, Options, Relation, TracedConsumer, TracedPublisher
 
 Connect = Callable[..., Client]
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -41,7 +41,7 @@ def properties_with(*user_properties: tuple[str, str]) -> Properties:
 
 
 def test_a_process_span_is_exactly_this(broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any) -> None:
-    """Name, kind, parent, link and every attribute of an ordinary message, through a shared subscription."""
+    """Name, kind, parent and every attribute of an ordinary message, through a shared subscription; and no link."""
     receiver = connect(broker, "exact-consumer")
     received = inbox(receiver, "$share/workers/exact/+/reading")
     properties = properties_with(("traceparent", TRACEPARENT))
@@ -54,7 +54,7 @@ def test_a_process_span_is_exactly_this(broker: Mosquitto, connect: Connect, rec
     assert (span.name, span.kind) == ("process exact/s1/reading", SpanKind.CONSUMER)
     assert f"{span.context.trace_id:032x}" == TRACEPARENT[3:35]
     assert f"{span.parent.span_id:016x}" == TRACEPARENT[36:52]
-    assert [link.context.span_id for link in span.links] == [span.parent.span_id]
+    assert not span.links
     assert dict(span.attributes) == {
         "messaging.system": "mqtt",
         "messaging.operation.name": "process",
@@ -160,7 +160,49 @@ def test_the_payload_is_left_alone_without_the_fallback(
         assert f"{span.get_span_context().trace_id:032x}" != TRACEPARENT[3:35]
 
 
-@pytest.mark.parametrize(("retain", "relation"), [(True, Relation.PARENT), (False, Relation.LINK)])
+@pytest.mark.parametrize(
+    ("options", "is_child", "is_linked"),
+    [
+        (Options(), True, False),
+        (Options(relation=Relation.PARENT), True, False),
+        (Options(relation=Relation.LINK), False, True),
+        (Options(relation=Relation.BOTH), True, True),
+        (Options(conventions=Conventions.STABLE), True, True),
+        (Options(conventions=Conventions.DUPLICATE), True, True),
+        (Options(conventions=Conventions.STABLE, relation=Relation.PARENT), True, False),
+        (Options(conventions=Conventions.DUPLICATE, relation=Relation.LINK), False, True),
+    ],
+)
+def test_one_edge_leads_to_the_publish_span_unless_both_are_asked_for(
+    broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any, options: Options, is_child: bool, is_linked: bool
+) -> None:
+    """Jaeger's API keeps one reference to a span that is parent and linked, and takes it for no parent."""
+    receiver = connect(broker)
+    received = inbox(receiver, "related/#")
+    connect(broker).publish("related/x", "x", 1, properties=properties_with(("traceparent", TRACEPARENT)))
+    (message,) = received.wait()
+    consumer = TracedConsumer(receiver, tracer_provider=recorded.tracer_provider, options=options)
+    with consumer.process(message):
+        pass
+    (span,) = recorded.spans
+    references = [] if span.parent is None else [("CHILD_OF", f"{span.parent.span_id:016x}")]
+    references += [("FOLLOWS_FROM", f"{link.context.span_id:016x}") for link in span.links]
+    wanted = {"CHILD_OF": is_child, "FOLLOWS_FROM": is_linked}
+    assert references == [(kind, TRACEPARENT[36:52]) for kind, is_there in wanted.items() if is_there]
+
+
+@pytest.mark.parametrize("relation", list(Relation))
+def test_a_message_without_context_has_neither_parent_nor_link(recorded: Any, relation: Relation) -> None:
+    """There is nothing that either could lead to."""
+    message = MQTTMessage(topic=b"alone/x")
+    with consumer_of(recorded, relation=relation).process(message):
+        pass
+    assert (recorded.spans[0].parent, list(recorded.spans[0].links)) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("retain", "relation"), [(True, Relation.PARENT), (True, Relation.BOTH), (False, Relation.LINK)]
+)
 def test_retained_messages_and_the_link_policy_start_a_linked_trace(
     make_broker: Any, connect: Connect, recorded: Any, inbox: Any, retain: bool, relation: Relation
 ) -> None:

@@ -73,7 +73,7 @@ def test_a_wrong_setting_is_refused(
     ("variable", "value", "problem"),
     [
         ("DEAD_LETTER_TOPIC_PREFIX", "sensors/#", "must be a topic"),
-        ("MQTT_TRACE_RELATION", "child", "must be parent or link"),
+        ("MQTT_TRACE_RELATION", "child", "must be parent, link or both"),
         ("HEALTH_HOST", "192.0.2.1", "cannot listen"),
         ("SSL_CERT_FILE", "/no/such/file", "cannot be used: "),
     ],

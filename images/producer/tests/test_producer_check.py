@@ -106,7 +106,7 @@ def test_a_wrong_option_of_the_library_is_the_only_line() -> None:
         MQTT_TRACE_RELATION="sibling", OTEL_SDK_DISABLED="false", OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED="?"
     )
     assert code == 2
-    assert printed == "mqtt-trace-check: MQTT_TRACE_RELATION: must be parent or link (got 'sibling')\n"
+    assert printed == "mqtt-trace-check: MQTT_TRACE_RELATION: must be parent, link or both (got 'sibling')\n"
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -> No
         ("PUBLISH_QOS", "3", "less than or equal to 2"),
         ("DRAIN_TIMEOUT_S", "-1", "greater than or equal to 0"),
         ("MQTT_BROKER_PORT", "0", "greater than or equal to 1"),
-        ("MQTT_TRACE_RELATION", "sibling", "must be parent or link (got 'sibling')"),
+        ("MQTT_TRACE_RELATION", "sibling", "must be parent, link or both (got 'sibling')"),
         ("MQTT_TLS_CA_FILE", __file__, "is set, but MQTT_TLS is not true"),
     ],
 )

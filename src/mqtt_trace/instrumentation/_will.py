@@ -63,7 +63,7 @@ def _start(tracing: Tracing, client: Client, own: Properties | None) -> Span:
         }
         span = start_span(
             tracing.tracer,
-            names.span_name(names.Operation.CREATE, topic),
+            names.span_name(names.Operation.CREATE, attributes, tracing.options.conventions),
             None,
             SpanKind.PRODUCER,
             names.with_older_names(attributes, tracing.options.conventions),
