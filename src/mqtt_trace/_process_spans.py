@@ -169,7 +169,7 @@ class ProcessSpans:
         return _Received(topic, extracted.context, extracted.missing, attributes)
 
     def _relate(self, received: _Received) -> tuple[Context, bool]:
-        """What the span continues (all that came, the baggage alone, or nothing), and whether it links to the origin."""
+        """What the span continues, all that came, its baggage alone, or nothing; and whether it links to its origin."""
         if received.missing is not None:
             return received.context, False
         if names.UNTRUSTED_CONTEXT in received.attributes:

@@ -32,14 +32,14 @@ def as_bytes(payload: Payload) -> bytes | None:
 
 
 def add_context(payload: bytes, user_properties: Iterable[tuple[str, str]]) -> bytes:
-    """Return the payload with the context in it; a payload that is not a JSON object is returned as it is.
+    """Return the payload with the context in it; one that is no JSON object, or without a context, as it is.
 
     The rest of the object stays as it was written, with every digit of its numbers, unless a context in it is replaced.
     """
-    document = _object(payload)
+    context = dict(user_properties)
+    document = _object(payload) if context else None
     if document is None:
         return payload
-    context = dict(user_properties)
     if KEY in document:
         return _packed({**document, KEY: context})
     rest = payload.rstrip(_WHITESPACE).removesuffix(b"}")

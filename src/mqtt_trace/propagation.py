@@ -1,13 +1,14 @@
 """Trace context across the broker: OpenTelemetry contexts to and from the user properties of PUBLISH packets.
 
 The format is that of the configured OpenTelemetry propagator, with W3C Trace Context and Baggage as the default, one
-user property per field, lower case (MQTT 5, section 3.3.2.3.7).
+user property per field (MQTT 5, section 3.3.2.3.7). Names are written in lower case, and read in any.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -98,10 +99,9 @@ def carrying(properties: Properties | None, context: Context | None, options: Op
         properties = _as_packed(properties)
     there: UserProperties = getattr(properties, "UserProperty", [])
     replaced = {name for name, _ in added}
-    fields = _fields(propagator())
-    if not replaced <= _MERGEABLE and any(pair[0] in fields - _MERGEABLE for pair in there):
-        replaced |= fields
-    kept = [pair for pair in there if pair[0] not in replaced]
+    if not replaced <= _MERGEABLE and any(name.lower() in _identifying(propagator()) for name, _ in there):
+        replaced |= _names_read(propagator(), there) | _fields(propagator())
+    kept = [pair for pair in there if pair[0].lower() not in replaced]
     return PublishProperties(kept + added, properties, without_context=there)
 
 
@@ -138,18 +138,16 @@ def extract(user_properties: Iterable[tuple[str, str]] | None) -> Extracted:
 
 def _extracted(user_properties: Iterable[tuple[str, str]] | None) -> Extracted:
     carrier: dict[str, str] = {}
-    fields = _fields(propagator())
-    for name, value in user_properties or ():
-        if name not in fields:
-            continue
+    identifying = _identifying(propagator())
+    for spelt, value in user_properties or ():
+        name = spelt.lower()
         if name not in carrier:
             carrier[name] = value
-        elif name in _MERGEABLE:
-            if len(carrier[name]) <= _MAX_LENGTH:
-                carrier[name] += f",{value}"
-        else:
+        elif name in identifying:
             return Extracted(missing=MissingReason.DUPLICATE)
-    if carrier.keys() <= _MERGEABLE:
+        elif name in _MERGEABLE and len(carrier[name]) <= _MAX_LENGTH:
+            carrier[name] += f",{value}"
+    if carrier.keys().isdisjoint(identifying):
         return Extracted(missing=MissingReason.ABSENT)
     carrier = {name: value for name, value in carrier.items() if len(value) <= _MAX_LENGTH}
     if "baggage" in carrier:
@@ -206,7 +204,7 @@ def _as_packed(properties: Properties) -> Properties:
 
 
 class _LowerCaseGetter(Getter[Mapping[str, str]]):
-    """Propagators may ask for `X-B3-TraceId`; on the wire every name is lower case."""
+    """Propagators may ask for `X-Amzn-Trace-Id`; the carrier has every name in lower case."""
 
     def get(self, carrier: Mapping[str, str], key: str) -> list[str] | None:
         value = carrier.get(key.lower())
@@ -216,12 +214,38 @@ class _LowerCaseGetter(Getter[Mapping[str, str]]):
         return list(carrier)
 
 
+class _RecordingGetter(_LowerCaseGetter):
+    """Keeps which names it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+
+    def get(self, carrier: Mapping[str, str], key: str) -> list[str] | None:
+        self.asked.add(key.lower())
+        return super().get(carrier, key)
+
+
 _GETTER = _LowerCaseGetter()
 
 
 @lru_cache(maxsize=8)
 def _fields(propagator: TextMapPropagator) -> frozenset[str]:
-    return frozenset(name.lower() for name in propagator.fields)
+    """Those that a propagator writes, and those that it looks for: B3's one-field form reads the other one, too."""
+    return frozenset(name.lower() for name in propagator.fields) | _names_read(propagator, ())
+
+
+@lru_cache(maxsize=8)
+def _identifying(propagator: TextMapPropagator) -> frozenset[str]:
+    """The fields without which there is no trace context."""
+    return _fields(propagator) - _MERGEABLE
+
+
+def _names_read(propagator: TextMapPropagator, user_properties: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """What a propagator reads of a message; of Jaeger's baggage each entry has a name of its own."""
+    getter = _RecordingGetter()
+    with suppress(Exception):  # as in `_restore`
+        propagator.extract({name.lower(): value for name, value in user_properties}, _EMPTY, getter)
+    return frozenset(getter.asked)
 
 
 def _restore(carrier: Mapping[str, str]) -> Extracted:

@@ -20,7 +20,7 @@ def _run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("command", _COMMANDS)
 @pytest.mark.parametrize(
-    ("variable", "value"), [("OTEL_PROPAGATORS", "xray"), ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many")]
+    ("variable", "value"), [("OTEL_PROPAGATORS", "ottrace"), ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many")]
 )
 def test_a_wrong_one_is_one_line_of_every_command(command: str, variable: str, value: str) -> None:
     """The line names command, variable and value, and the exit code is 2."""
@@ -44,5 +44,5 @@ try:
 except ConfigurationError as error:
     print(error.variable)
 """
-    done = _run(sys.executable, "-c", program, OTEL_PROPAGATORS="xray")
+    done = _run(sys.executable, "-c", program, OTEL_PROPAGATORS="ottrace")
     assert (done.stdout, done.stderr) == ("OTEL_PROPAGATORS\n", "")

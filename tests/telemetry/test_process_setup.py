@@ -8,6 +8,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 from tests.telemetry.otlp_backend import OtlpBackend
 
 _PROGRAM = """
@@ -68,6 +70,35 @@ def test_a_disabled_sdk_leaves_the_log_lines(backend: OtlpBackend) -> None:
     lines, _ = run(_PROGRAM, backend.url, OTEL_SDK_DISABLED="true")
     assert [line["message"] for line in lines] == ["ours", "the library's", "loud"]
     assert backend.received.requests == []
+
+
+_CARRIED = """
+from mqtt_trace.telemetry import setup
+setup("acme-app")
+from opentelemetry import context, propagate, trace
+context.attach(context.set_value("own", "value"))
+own = context.get_current()
+read = propagate.extract({"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
+with trace.get_tracer("program").start_as_current_span("work"):
+    written = {}
+    propagate.inject(written)
+print(len(read), propagate.extract({}, own) == own, len(written))
+"""
+
+
+@pytest.mark.parametrize(
+    ("propagators", "printed"),
+    [
+        ("none", "0 True 0"),
+        ("tracecontext,none,baggage", "0 True 0"),
+        ("tracecontext", "1 True 1"),
+        ("", "1 True 1"),
+    ],
+)
+def test_a_carrier_always_becomes_a_context(backend: OtlpBackend, propagators: str, printed: str) -> None:
+    """With `OTEL_PROPAGATORS=none` too, where OpenTelemetry answers None, which would become the current one."""
+    _, others = run(_CARRIED, backend.url, OTEL_PROPAGATORS=propagators)
+    assert others == [printed]
 
 
 def test_a_backend_that_is_away_is_said_once_per_signal_and_not_over_otlp() -> None:

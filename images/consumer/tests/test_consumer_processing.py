@@ -176,6 +176,24 @@ def test_qos_0_beyond_the_bound_is_dropped_and_told_once(
     assert 1_000 <= len(echo.accepted) <= 1_020
 
 
+def test_without_propagators_readings_are_processed_all_the_same(
+    make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
+) -> None:
+    """`OTEL_PROPAGATORS=none`: the reading reaches echo, and the process span is a root that says why."""
+    with Backend() as backend:
+        broker = make_broker()
+        consumer = make_consumer(broker, OTEL_PROPAGATORS="none", **telemetry_to(backend)).start_ready()
+        payload = reading("m-1")
+        publish(broker, TOPIC, payload, properties=properties(TRACEPARENT))
+        consumer.wait_status(processed=1, in_flight=0)
+        assert consumer.stop() == 0
+    assert echo.accepted == [payload]
+    (process,), (call,) = backend.named(f"process {TOPIC}"), backend.named("POST")
+    assert (process.parent_span_id, call.parent_span_id) == (b"", process.span_id)
+    assert process.trace_id.hex() != TRACE_ID
+    assert attributes_of(process)["mqtt.missing_context_reason"] == "absent"
+
+
 def test_the_spans_of_one_reading(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
     """One process span, child of the publish span and linked to nothing, and under it exactly one for the call."""
     with Backend() as backend:

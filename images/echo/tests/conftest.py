@@ -45,8 +45,15 @@ def shared_echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Echo]:
         yield running
 
 
+@pytest.fixture
+def echo_without_propagators(tmp_path: Path) -> Iterator[Echo]:
+    """An echo with `OTEL_PROPAGATORS=none`."""
+    with _running(tmp_path, OTEL_PROPAGATORS="none") as running:
+        yield running
+
+
 @contextmanager
-def _running(folder: Path) -> Iterator[Echo]:
+def _running(folder: Path, **settings: str) -> Iterator[Echo]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with OtlpBackend() as backend, httpx.Client(base_url=url, timeout=20, trust_env=False) as http:
@@ -59,6 +66,7 @@ def _running(folder: Path) -> Iterator[Echo]:
             "OTEL_BSP_SCHEDULE_DELAY": "3600000",
             "OTEL_BLRP_SCHEDULE_DELAY": "3600000",
             "PYTHONWARNINGS": "error",
+            **settings,
         }
         process = Process("echo", [COMMAND], log=folder / "echo.log", env=variables)
         process.start()

@@ -44,6 +44,21 @@ def test_an_echo_is_exactly_one_server_span_of_the_callers_trace(echo: Echo) -> 
     }
 
 
+def test_without_propagators_an_echo_is_a_trace_of_its_own(echo_without_propagators: Echo) -> None:
+    """`OTEL_PROPAGATORS=none` costs the callers' contexts, and neither answers nor spans nor trace ids in the log."""
+    echo = echo_without_propagators
+    for number in (1, 22, 333):
+        answer = echo.http.post("/echo", json=number, headers={**_TRACEPARENT, "baggage": "tenant=acme"})
+        assert (answer.status_code, answer.json()) == (200, {"echoed": number})
+    assert echo.http.post("/echo", content=b"no").status_code == 400
+    assert echo.http.get("/health").json() == {"status": "ok"}
+    assert echo.process.stop() == 0
+    spans = [span for span, _ in echo.backend.received.spans]
+    assert [(span.name, span.parent_span_id) for span in spans] == [("POST /echo", b"")] * 4
+    assert _TRACE_ID not in {span.trace_id.hex() for span in spans}
+    assert _line("echoed 1 bytes", echo)["trace_id"] == spans[0].trace_id.hex()
+
+
 def test_a_refused_body_is_one_span_too(echo: Echo) -> None:
     """4xx is the caller's fault: the status is on the span, which is no error of echo."""
     assert echo.http.post("/echo", content=b"no", headers=_TRACEPARENT).status_code == 400

@@ -56,6 +56,16 @@ def test_any_client_sees_the_context_in_user_properties(broker: Mosquitto, start
     assert producer.published()[message_id] == carried["trace"]
 
 
+def test_without_propagators_readings_go_out_without_context(broker: Mosquitto, start_producer: StartProducer) -> None:
+    """`OTEL_PROPAGATORS=none`: they are published all the same, and each has its trace id in the log."""
+    with Listener(broker, "sensors/bare-1/reading") as listener:
+        producer = start_producer(broker.port, DEVICE_ID="bare-1", OTEL_PROPAGATORS="none")
+        wait_for(lambda: has_published(producer, 2) and all_arrived(producer, listener), "two readings")
+        assert all(producer.published().values())
+        received = listener.messages.copy()
+    assert [getattr(message.properties, "UserProperty", []) for message in received] == [[]] * len(received)
+
+
 def test_devices_take_equally_many_readings(broker: Mosquitto, start_producer: StartProducer) -> None:
     """Each device keeps the pace of the others: after two hundred readings nobody is ahead by more than the jitter."""
     with Listener(broker, "sensors/+/reading") as listener:

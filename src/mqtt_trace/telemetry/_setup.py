@@ -28,6 +28,7 @@ from mqtt_trace.telemetry._exporters import log_exporter, metric_exporter, span_
 from mqtt_trace.telemetry._ledger import Ledger
 from mqtt_trace.telemetry._logging import OtlpHandler, log_to_stdout, quieten_exports
 from mqtt_trace.telemetry._pipeline import Pipeline, log_pipeline, span_pipeline
+from mqtt_trace.telemetry._propagation import mend_none
 from mqtt_trace.telemetry._resource import device_resource, process_resource
 
 _STABILITY_OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
@@ -59,6 +60,7 @@ def setup(
     environment.normalize(os.environ)
     os.environ[_STABILITY_OPT_IN] = environment.with_stable_http(os.environ.get(_STABILITY_OPT_IN, ""))
     telemetry = Telemetry(process_resource(service_name, attributes), environment.plan(os.environ))
+    mend_none()
     trace.set_tracer_provider(telemetry.tracer_provider)
     metrics.set_meter_provider(telemetry.meter_provider)
     set_logger_provider(telemetry.logger_provider)
