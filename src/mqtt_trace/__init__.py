@@ -8,6 +8,7 @@ from mqtt_trace._errors import ConfigurationError, MqttTraceError
 from mqtt_trace._pending import PublishOutcome
 from mqtt_trace._version import __version__
 from mqtt_trace.consumer import TracedConsumer
+from mqtt_trace.message import ReceivedMessage
 from mqtt_trace.options import Conventions, Options, Relation
 from mqtt_trace.propagation import (
     Extracted,
@@ -29,6 +30,7 @@ __all__ = [
     "MqttTraceError",
     "Options",
     "PublishOutcome",
+    "ReceivedMessage",
     "Relation",
     "TracedConsumer",
     "TracedPublisher",

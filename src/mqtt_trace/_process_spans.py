@@ -15,13 +15,14 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanContext, SpanKind, StatusCode, Tracer
 from opentelemetry.util.types import AttributeValue
-from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.client import Client
 
 from mqtt_trace import attributes as names
 from mqtt_trace import payload as json_payload
 from mqtt_trace._guard import Guard, words_of
 from mqtt_trace._paho import WITHOUT_PROPERTIES
 from mqtt_trace._tracer import stand_in, start_span
+from mqtt_trace.message import Message, ReceivedMessage
 from mqtt_trace.metrics import ProcessMetrics
 from mqtt_trace.options import Options, Relation
 from mqtt_trace.propagation import Extracted, MissingReason, extract
@@ -36,7 +37,7 @@ _NOT_DESCRIBED = Guard("a process span does not say how processing ended")
 _NOT_MEASURED = Guard("the duration of processing is not measured")
 _NOT_ENDED = Guard("a process span did not end")
 
-LinkAttributes = Callable[[MQTTMessage], Mapping[str, AttributeValue]]
+LinkAttributes = Callable[[Message], Mapping[str, AttributeValue]]
 """More attributes for the link of a message in a batch."""
 
 
@@ -62,7 +63,7 @@ class ProcessSpans:
     def start(
         self,
         client: Client | None,
-        message: MQTTMessage,
+        message: ReceivedMessage,
         *,
         message_id: str | None = None,
         attributes: Mapping[str, AttributeValue] | None = None,
@@ -101,10 +102,10 @@ class ProcessSpans:
     def start_batch(
         self,
         client: Client | None,
-        messages: Sequence[MQTTMessage],
+        messages: Sequence[Message],
         *,
         attributes: Mapping[str, AttributeValue] | None = None,
-        link_attributes: LinkAttributes | None = None,
+        link_attributes: LinkAttributes[Message] | None = None,
     ) -> ProcessSpan:
         """Start one span for several messages, linked to the context of each.
 
@@ -152,7 +153,7 @@ class ProcessSpans:
     def _stand_in(self) -> ProcessSpan:
         return ProcessSpan(stand_in(), otel_context.get_current(), self._metrics, {})
 
-    def _receive(self, client: Client | None, message: MQTTMessage) -> _Received:
+    def _receive(self, client: Client | None, message: ReceivedMessage) -> _Received:
         extracted = self._extract(client, message)
         topic = topic_of(message)
         attributes = {**self._shared.of(client), **names.received_attributes(message, topic)}
@@ -174,17 +175,16 @@ class ProcessSpans:
             return received.context, False
         if names.UNTRUSTED_CONTEXT in received.attributes:
             return Context(), True
-        if received.attributes.get("mqtt.retain") or self._relation is Relation.LINK:
+        if received.attributes.get(names.RETAIN) or self._relation is Relation.LINK:
             return trace.set_span_in_context(INVALID_SPAN, received.context), True
         return received.context, self._relation is Relation.BOTH
 
-    def _extract(self, client: Client | None, message: MQTTMessage) -> Extracted:
+    def _extract(self, client: Client | None, message: ReceivedMessage) -> Extracted:
         extracted = extract(_listed(message, "UserProperty"))
         if extracted.missing is not MissingReason.ABSENT:
             return extracted
         if self._options.json_fallback:
-            payload = getattr(message, "payload", None)
-            carried = extract(json_payload.read_context(payload if isinstance(payload, bytes | bytearray) else b""))
+            carried = extract(json_payload.read_context(getattr(message, "payload", None)))
             if carried.missing is not MissingReason.ABSENT:
                 return carried
         if getattr(client, "protocol", None) in WITHOUT_PROPERTIES:
@@ -261,10 +261,10 @@ class ProcessSpan(AbstractContextManager[Span, None]):
             self._span.record_exception(error, None if names.encodable(text) == text else _encodable_texts(error))
 
 
-def _listed(message: MQTTMessage, name: str) -> list[Any]:
+def _listed(message: ReceivedMessage, name: str) -> list[Any]:
     """Every value of a property; a stand-in for a message need not have any."""
     values = getattr(getattr(message, "properties", None), name, None)
-    return values if isinstance(values, list) else []
+    return list(values) if isinstance(values, list | tuple) else []
 
 
 class _Received(NamedTuple):

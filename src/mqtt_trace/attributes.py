@@ -11,10 +11,12 @@ from enum import StrEnum
 from typing import Any
 
 from opentelemetry.util.types import AttributeValue
-from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv31, MQTTv311
+from paho.mqtt.client import Client, MQTTv5, MQTTv31, MQTTv311
 from paho.mqtt.properties import Properties
 
+from mqtt_trace.message import ReceivedMessage
 from mqtt_trace.options import Conventions
+from mqtt_trace.payload import received_bytes
 
 Attributes = dict[str, AttributeValue]
 
@@ -33,6 +35,7 @@ OMITTED_CONTEXT_REASON = "mqtt.omitted_context_reason"
 UNTRUSTED_CONTEXT = "mqtt.untrusted_context"
 CONVERSATION = "messaging.message.conversation_id"
 RESPONSE_TOPIC = "mqtt.response_topic"
+RETAIN = "mqtt.retain"
 
 _METRIC_KEYS = frozenset(
     (
@@ -157,7 +160,7 @@ def message_attributes(
     attributes: Attributes = {
         BODY_SIZE: body_size,
         "mqtt.qos": qos,
-        "mqtt.retain": retain,
+        RETAIN: retain,
     }
     if topic:
         attributes[DESTINATION] = topic
@@ -166,7 +169,7 @@ def message_attributes(
     return attributes
 
 
-def _conversation(properties: Properties) -> Attributes:
+def _conversation(properties: Properties | None) -> Attributes:
     """What makes request and response one conversation (MQTT 5, section 4.10).
 
     A requester that sends no Correlation Data knows the response by its topic alone, so that is then the conversation.
@@ -174,23 +177,26 @@ def _conversation(properties: Properties) -> Attributes:
     attributes: Attributes = {}
     if isinstance(response_topic := getattr(properties, "ResponseTopic", None), str) and response_topic:
         attributes[RESPONSE_TOPIC] = attributes[CONVERSATION] = response_topic
-    if isinstance(correlation := getattr(properties, "CorrelationData", None), bytes | bytearray) and correlation:
+    if correlation := received_bytes(getattr(properties, "CorrelationData", None)):
         attributes[CONVERSATION] = _readable(correlation)
     return attributes
 
 
-def received_attributes(message: MQTTMessage, topic: str) -> Attributes:
-    """What a received message adds."""
-    attributes = message_attributes(
-        topic,
-        getattr(message, "qos", None),
-        retain=getattr(message, "retain", None),
-        body_size=_size(getattr(message, "payload", None)),
-        properties=getattr(message, "properties", None),
-    )
-    attributes["mqtt.duplicate"] = getattr(message, "dup", None)
-    if type(message) is not MQTTMessage:  # a stand-in, as unit tests have them, says what it has
-        return {name: value for name, value in attributes.items() if isinstance(value, str | int)}
+def received_attributes(message: ReceivedMessage, topic: str) -> Attributes:
+    """What a received message adds, as far as it is there: aiomqtt's has no DUP flag."""
+    attributes: Attributes = _conversation(getattr(message, "properties", None))
+    if topic:
+        attributes[DESTINATION] = topic
+    body = received_bytes(getattr(message, "payload", None))
+    if body is not None:
+        attributes[BODY_SIZE] = len(body)
+    qos, retain, duplicate = (getattr(message, name, None) for name in ("qos", "retain", "dup"))
+    if isinstance(qos, int):
+        attributes["mqtt.qos"] = qos
+    if isinstance(retain, int):  # a flag is 0 or 1 to some libraries
+        attributes[RETAIN] = bool(retain)
+    if isinstance(duplicate, int):
+        attributes["mqtt.duplicate"] = bool(duplicate)
     return attributes
 
 

@@ -14,6 +14,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from mqtt_trace._paho import is_paho, trace_explicitly
 from mqtt_trace._process_spans import LinkAttributes, ProcessSpan, ProcessSpans
 from mqtt_trace._tracer import tracer_of
+from mqtt_trace.message import Message, ReceivedMessage
 from mqtt_trace.metrics import ProcessMetrics
 from mqtt_trace.options import Options
 from mqtt_trace.propagation import propagator
@@ -65,7 +66,7 @@ class TracedConsumer:
 
     def process(
         self,
-        message: MQTTMessage,
+        message: ReceivedMessage,
         *,
         message_id: str | None = None,
         attributes: Mapping[str, AttributeValue] | None = None,
@@ -85,10 +86,10 @@ class TracedConsumer:
 
     def process_batch(
         self,
-        messages: Sequence[MQTTMessage],
+        messages: Sequence[Message],
         *,
         attributes: Mapping[str, AttributeValue] | None = None,
-        link_attributes: LinkAttributes | None = None,
+        link_attributes: LinkAttributes[Message] | None = None,
     ) -> ProcessSpan:
         """Make one process span for several messages the current one, with a link to each one's publish span.
 

@@ -46,9 +46,18 @@ def add_context(payload: bytes, user_properties: Iterable[tuple[str, str]]) -> b
     return rest + (b"," if document else b"") + _packed({KEY: context}).removeprefix(b"{")
 
 
-def read_context(payload: bytes | bytearray) -> list[tuple[str, str]]:
-    """The context that a payload carries, as user properties; empty if it carries none."""
-    document = _object(payload)
+def received_bytes(payload: object) -> bytes | None:
+    """The bytes of a payload as some library hands it over; None for one that is neither bytes nor text."""
+    if isinstance(payload, bytes):
+        return payload
+    if isinstance(payload, bytearray | memoryview):
+        return bytes(payload)
+    return payload.encode(errors="replace") if isinstance(payload, str) else None
+
+
+def read_context(payload: object) -> list[tuple[str, str]]:
+    """The context that a received payload carries, as user properties; empty if it carries none."""
+    document = _object(received_bytes(payload) or b"")
     carried = document.get(KEY) if document else None
     if not isinstance(carried, dict):
         return []
@@ -59,7 +68,7 @@ def _packed(document: Mapping[str, object]) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def _object(payload: bytes | bytearray) -> dict[str, object] | None:
+def _object(payload: bytes) -> dict[str, object] | None:
     """The object of a payload in UTF-8, as JSON has to be (RFC 8259, section 8.1)."""
     try:
         document = json.loads(payload.decode())

@@ -17,6 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import MalformedPacket, Properties, VariableByteIntegers  # type: ignore[attr-defined]  # where 2.1 has it, too
 
 from mqtt_trace._packing import init_quickly, unpack_user_properties
+from mqtt_trace.message import ReceivedMessage
 
 Value = object
 Reader = Callable[[bytes, int], tuple[Value, int]]
@@ -40,14 +41,17 @@ def read_properties_tolerantly() -> None:
     Properties.__init__ = init_quickly  # type: ignore[method-assign]  # as above: paho makes an object per message
 
 
-def topic_of(message: MQTTMessage) -> str:
+def topic_of(message: ReceivedMessage) -> str:
     """The topic, with U+FFFD for what is not UTF-8: paho raises for it, now and whenever it is asked."""
     try:
-        topic: object = getattr(message, "topic", None)
-        return topic if isinstance(topic, str) else ""
+        topic: object = getattr(message, "topic", "")
     except UnicodeDecodeError as error:
-        message.topic = error.object.decode("utf-8", "replace").encode()
-        return message.topic
+        topic = error.object.decode("utf-8", "replace")
+        if isinstance(message, MQTTMessage):
+            message.topic = topic.encode()
+    if isinstance(topic, bytes):
+        return topic.decode("utf-8", "replace")
+    return topic if isinstance(topic, str) else str(topic)
 
 
 def unpack(properties: Properties, buffer: bytes) -> int:

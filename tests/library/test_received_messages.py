@@ -1,0 +1,176 @@
+"""Messages of other libraries than paho, and of a program's own making."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import aiomqtt
+import pytest
+from opentelemetry.trace import SpanKind
+from paho.mqtt.client import MQTTMessage
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from mqtt_trace import Options, ReceivedMessage, TracedConsumer
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+TRACEPARENT = ("traceparent", f"00-{TRACE}-{SPAN}-01")
+TOPIC = "sensors/s1/reading"
+
+SYSTEM = {
+    "messaging.system": "mqtt",
+    "messaging.operation.name": "process",
+    "messaging.operation.type": "process",
+    "messaging.destination.name": TOPIC,
+    "messaging.destination.template": "sensors/+/reading",
+}
+SIZED = SYSTEM | {"messaging.message.body.size": 5}
+FLAGS = {"mqtt.qos": 1, "mqtt.retain": False}
+
+
+def properties_with(*user_properties: tuple[str, str]) -> Properties:
+    """PUBLISH properties as paho hands them over."""
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.UserProperty = list(user_properties)
+    return properties
+
+
+def of_paho() -> MQTTMessage:
+    """A message of paho's."""
+    message = MQTTMessage(topic=TOPIC.encode())
+    message.payload, message.qos, message.properties = b"hello", 1, properties_with(TRACEPARENT)
+    return message
+
+
+def of_aiomqtt(*, retain: bool = False, properties: Properties | None = None) -> aiomqtt.Message:
+    """A message of aiomqtt's."""
+    return aiomqtt.Message(TOPIC, b"hello", 1, retain, 7, properties or properties_with(TRACEPARENT))
+
+
+@dataclass
+class OwnMessage:
+    """What a program may make of the arguments that gmqtt and fastapi-mqtt hand over."""
+
+    topic: str
+    payload: str | bytes
+    properties: object = None
+
+
+def consumer_of(recorded: Any, **options: Any) -> TracedConsumer:
+    """A consumer without a client, which records in memory."""
+    return TracedConsumer(
+        None,
+        ["sensors/+/reading"],
+        tracer_provider=recorded.tracer_provider,
+        meter_provider=recorded.meter_provider,
+        options=Options(**options),
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "attributes"),
+    [
+        (of_paho(), SIZED | FLAGS | {"mqtt.duplicate": False}),
+        (of_aiomqtt(), SIZED | FLAGS),
+        (OwnMessage(TOPIC, "hello", properties_with(TRACEPARENT)), SIZED),
+        (OwnMessage(TOPIC, b"hello", SimpleNamespace(UserProperty=[TRACEPARENT])), SIZED),
+        (
+            SimpleNamespace(
+                topic=TOPIC.encode(),
+                payload=bytearray(b"hello"),
+                qos=0,
+                retain=0,
+                dup=1,
+                properties=SimpleNamespace(UserProperty=(TRACEPARENT,), SubscriptionIdentifier=None),
+            ),
+            SIZED | {"mqtt.qos": 0, "mqtt.retain": False, "mqtt.duplicate": True},
+        ),
+        (
+            SimpleNamespace(
+                topic=aiomqtt.Topic(TOPIC),
+                payload={"reading": 21},
+                properties=SimpleNamespace(
+                    UserProperty=[TRACEPARENT], CorrelationData="request-7", ResponseTopic="answers/7"
+                ),
+            ),
+            SYSTEM | {"messaging.message.conversation_id": "request-7", "mqtt.response_topic": "answers/7"},
+        ),
+    ],
+    ids=["paho", "aiomqtt", "text", "bytes", "flags as numbers", "decoded"],
+)
+def test_a_message_is_described_by_what_it_has(recorded: Any, message: ReceivedMessage, attributes: Any) -> None:
+    """Its context is continued, and what it does not have is on no span."""
+    with consumer_of(recorded).process(message):
+        pass
+    (span,) = recorded.spans
+    assert (span.name, span.kind) == (f"process {TOPIC}", SpanKind.CONSUMER)
+    assert (f"{span.context.trace_id:032x}", f"{span.parent.span_id:016x}") == (TRACE, SPAN)
+    assert dict(span.attributes) == attributes
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        aiomqtt.Message(TOPIC, b"hello", 0, False, 0, None),  # noqa: FBT003 - aiomqtt's parameter
+        OwnMessage(TOPIC, ""),
+        OwnMessage(TOPIC, "", {"user_property": [TRACEPARENT]}),
+        OwnMessage(TOPIC, "", SimpleNamespace(UserProperty=None)),
+        SimpleNamespace(topic=TOPIC, payload=None),
+    ],
+    ids=["MQTT 3.1.1", "no properties", "a dictionary", "none of them", "no payload"],
+)
+def test_a_message_without_user_properties_is_missing_context(recorded: Any, message: ReceivedMessage) -> None:
+    """Whatever else it has not."""
+    with consumer_of(recorded).process(message):
+        pass
+    (span,) = recorded.spans
+    assert span.parent is None
+    assert span.attributes["mqtt.missing_context_reason"] == "absent"
+
+
+def test_retained_messages_of_other_libraries_are_linked(recorded: Any) -> None:
+    """As those of paho are."""
+    with consumer_of(recorded).process(of_aiomqtt(retain=True)):
+        pass
+    (span,) = recorded.spans
+    assert span.parent is None
+    assert [f"{link.context.span_id:016x}" for link in span.links] == [SPAN]
+
+
+@pytest.mark.parametrize("encode", [str, str.encode, lambda text: bytearray(text.encode())])
+def test_the_fallback_reads_text_and_bytes(recorded: Any, encode: Callable[[str], Any]) -> None:
+    """Some libraries hand a payload over as text."""
+    payload = encode(json.dumps({"reading": 21, "_trace": dict([TRACEPARENT])}))
+    with consumer_of(recorded, json_fallback=True).process(SimpleNamespace(topic=TOPIC, payload=payload)):
+        pass
+    assert f"{recorded.spans[0].parent.span_id:016x}" == SPAN
+
+
+def test_a_batch_takes_messages_of_any_library(recorded: Any) -> None:
+    """Also mixed; a link says what its message has."""
+    mixed: list[ReceivedMessage] = [of_aiomqtt(), of_paho(), OwnMessage(TOPIC, "hi", properties_with(TRACEPARENT))]
+    with consumer_of(recorded).process_batch(mixed, link_attributes=lambda message: {"kind": type(message).__name__}):
+        pass
+    (span,) = recorded.spans
+    assert (span.name, span.attributes["messaging.batch.message_count"]) == (f"process {TOPIC}", 3)
+    size = "messaging.message.body.size"
+    assert [dict(link.attributes) for link in span.links] == [
+        {"kind": "Message", size: 5, "mqtt.qos": 1, "mqtt.retain": False},
+        {"kind": "MQTTMessage", size: 5, "mqtt.qos": 1, "mqtt.retain": False, "mqtt.duplicate": False},
+        {"kind": "OwnMessage", size: 2},
+    ]
+
+
+def test_the_link_attributes_of_a_batch_are_called_with_the_programs_own_kind_of_message(recorded: Any) -> None:
+    """Its type is that of the messages, so a checker knows what it has."""
+
+    def link_attributes(message: aiomqtt.Message) -> dict[str, str]:
+        return {"sensor": message.topic.value.split("/")[1]}
+
+    with consumer_of(recorded).process_batch([of_aiomqtt(), of_aiomqtt()], link_attributes=link_attributes):
+        pass
+    assert [dict(link.attributes) for link in recorded.spans[0].links] == [{"sensor": "s1"}] * 2
