@@ -236,11 +236,17 @@ class ProcessSpan(AbstractContextManager[Span, None]):
     def __exit__(
         self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Nothing is raised: an error in tracing must not reach the program, nor take the place of its own."""
         del exc_type, traceback
         with _NOT_CURRENT:
             if self._token is not None:
                 otel_context.detach(self._token)
+        self.end(error)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the span without a change to what is current, as where another task is running.
+
+        Nothing is raised: an error in tracing must not reach the program, nor take the place of its own.
+        """
         if isinstance(error, Exception):
             self.fail(error)
         with _NOT_MEASURED:

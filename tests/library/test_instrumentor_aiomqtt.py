@@ -1,77 +1,549 @@
-"""What docs/instrumentation.md says about aiomqtt, which is built on paho."""
+"""What docs/instrumentation.md says about aiomqtt, whose clients have one of paho's."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable
+import gc
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from itertools import pairwise
 from typing import Any
 
 import aiomqtt
 import pytest
-from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry import baggage, trace
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import SpanKind, StatusCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
-from local.documents import DOCS
+from local.documents import blocks
 from local.mosquitto import Mosquitto
 from mqtt_trace import extract
+from mqtt_trace.instrumentation import PahoMqttInstrumentor
+
+V5, V311 = aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311
+TRACES = [f"{digit:032x}" for digit in range(1, 10)]
+"""The trace of each of the messages that a test sends, in order."""
+
+Receive = Callable[[aiomqtt.Client], Awaitable[None]]
+Run = Callable[..., None]
 
 
-def context_of(message: aiomqtt.Message) -> Context:
-    """The context of a message, by the page's own expression."""
-    [expression] = re.findall(r"`(extract\(.+\)\.context)`", (DOCS / "instrumentation.md").read_text(encoding="utf-8"))
-    context = eval(expression, {"extract": extract, "message": message})  # noqa: S307 - our own page
-    assert isinstance(context, Context)
-    return context
+class Failed(Exception):  # noqa: N818 - it stands for whatever a program raises
+    """What the body of a loop raises."""
 
 
-def test_publishes_are_traced_and_a_process_span_ends_with_the_hand_over(
-    broker: Mosquitto, instrument: Callable[..., None], recorded: Any
-) -> None:
-    """The publish span is below the task's own span; where messages are iterated, `extract` gives its context."""
+def current() -> str | None:
+    """The trace of the current span; None if there is none."""
+    span_context = trace.get_current_span().get_span_context()
+    return f"{span_context.trace_id:032x}" if span_context.is_valid else None
+
+
+def process_spans(recorded: Any) -> list[Any]:
+    """The ended process spans."""
+    return [span for span in recorded.spans if span.kind is SpanKind.CONSUMER]
+
+
+def traces_of(recorded: Any) -> list[str]:
+    """The traces of the ended process spans."""
+    return [f"{span.context.trace_id:032x}" for span in process_spans(recorded)]
+
+
+def sent_properties(trace_id: str) -> Properties:
+    """PUBLISH properties with a context and baggage, as another program would set them."""
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.UserProperty = [("traceparent", f"00-{trace_id}-b7ad6b7169203331-01"), ("baggage", "tenant=acme")]
+    return properties
+
+
+@pytest.fixture
+def run(broker: Mosquitto, caplog: pytest.LogCaptureFixture) -> Run:
+    """Let a task receive some messages, each of a trace of its own, through an instrumented client of aiomqtt."""
+
+    async def program(receive: Receive, count: int, topic: str, options: dict[str, Any]) -> None:
+        options = {"protocol": V5, **options}
+        async with aiomqtt.Client(broker.host, broker.port, **options) as client:
+            await client.subscribe("aiomqtt/+/reading", qos=1)
+            with suppress_instrumentation():
+                for trace_id in TRACES[:count]:
+                    properties = sent_properties(trace_id) if options["protocol"] == V5 else None
+                    await client.publish(topic, "x", qos=1, properties=properties)
+            await receive(client)
+            assert current() is None
+        assert current() is None
+
+    def run_program(receive: Receive, count: int = 1, topic: str = "aiomqtt/a/reading", **options: Any) -> None:
+        asyncio.run(asyncio.wait_for(program(receive, count, topic, options), 30))
+        gc.collect()
+        assert not caplog.records, caplog.text  # such as a context that could not be detached
+
+    return run_program
+
+
+@pytest.fixture(autouse=True)
+def instrumented(instrument: Callable[..., None]) -> None:
+    """Every test has instrumented clients."""
     instrument()
+
+
+def test_publish_and_process_are_one_trace(broker: Mosquitto, recorded: Any) -> None:
+    """The publish span is below the task's own span, the process span below that, and what the loop does below that."""
     tracer = recorded.tracer_provider.get_tracer("test")
-    current: list[trace.SpanContext] = []
-    carried: list[trace.SpanContext] = []
 
     async def program() -> None:
-        options: dict[str, Any] = {"port": broker.port, "protocol": aiomqtt.ProtocolVersion.V5}
-        async with aiomqtt.Client(broker.host, **options) as client:
+        async with aiomqtt.Client(broker.host, broker.port, protocol=V5, identifier="aiomqtt-exact") as client:
             await client.subscribe("aiomqtt/+/reading", qos=1)
             with tracer.start_as_current_span("around"):
                 await client.publish("aiomqtt/a/reading", "x", qos=1)
-            async for message in client.messages:
-                current.append(trace.get_current_span().get_span_context())
-                carried.append(trace.get_current_span(context_of(message)).get_span_context())
+            async for _ in client.messages:
+                with tracer.start_as_current_span("work"):
+                    await asyncio.sleep(0)
                 break
 
     asyncio.run(asyncio.wait_for(program(), 30))
-    around = next(span for span in recorded.spans if span.name == "around")
-    (publish,) = (span for span in recorded.spans if span.kind is SpanKind.PRODUCER)
-    (process,) = (span for span in recorded.spans if span.kind is SpanKind.CONSUMER)
-    assert publish.parent.span_id == around.context.span_id
-    assert (publish.status.status_code, publish.attributes["mqtt.qos"]) == (StatusCode.UNSET, 1)
-    assert process.parent.span_id == publish.context.span_id
-    assert process.attributes["messaging.destination.template"] == "aiomqtt/+/reading"
-    assert [one.is_valid for one in current] == [False]
-    assert [one.span_id for one in carried] == [publish.context.span_id]
+    own = {span.name: span for span in recorded.spans}
+    chain = ["around", "publish aiomqtt/a/reading", "process aiomqtt/a/reading", "work"]
+    assert sorted(own) == sorted(chain)
+    assert len(recorded.spans) == len(chain)
+    for above, below in pairwise(chain):
+        assert own[below].parent.span_id == own[above].context.span_id
+    publish, process = own[chain[1]], own[chain[2]]
+    assert (publish.kind, publish.status.status_code, publish.attributes["mqtt.qos"]) == (
+        SpanKind.PRODUCER,
+        StatusCode.UNSET,
+        1,
+    )
+    assert not process.links
+    assert dict(process.attributes) == {
+        "messaging.system": "mqtt",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": "aiomqtt/a/reading",
+        "messaging.destination.template": "aiomqtt/+/reading",
+        "messaging.client.id": "aiomqtt-exact",
+        "messaging.message.body.size": 1,
+        "server.address": broker.host,
+        "server.port": broker.port,
+        "network.protocol.version": "5.0",
+        "mqtt.qos": 1,
+        "mqtt.retain": False,
+    }
 
 
-@pytest.mark.parametrize("protocol", [aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311])
-def test_a_message_without_user_properties_has_an_empty_context(
-    broker: Mosquitto, protocol: aiomqtt.ProtocolVersion
+def test_each_iteration_has_the_span_of_its_message_and_no_other(run: Run, recorded: Any) -> None:
+    """It has ended when the next is asked for; while the loop waits, nothing is current."""
+    waiting: list[str | None] = []
+    seen: list[tuple[str | None, object, list[str]]] = []
+
+    class Queue(asyncio.Queue[aiomqtt.Message]):
+        async def get(self) -> aiomqtt.Message:
+            waiting.append(current())
+            return await super().get()
+
+    async def receive(client: aiomqtt.Client) -> None:
+        async for _ in client.messages:
+            await asyncio.sleep(0)
+            seen.append((current(), baggage.get_baggage("tenant"), traces_of(recorded)))
+            if len(seen) == 3:
+                break
+
+    run(receive, 3, queue_type=Queue)
+    assert seen == [(trace_id, "acme", TRACES[:number]) for number, trace_id in enumerate(TRACES[:3])]
+    assert waiting == [None] * 3
+    assert traces_of(recorded) == TRACES[:3]
+
+
+async def breaks(messages: AsyncIterator[aiomqtt.Message]) -> None:
+    """Leave the loop."""
+    async for _ in messages:
+        assert current() == TRACES[0]
+        break
+
+
+async def returns(messages: AsyncIterator[aiomqtt.Message]) -> None:
+    """Leave the function."""
+    async for _ in messages:
+        assert current() == TRACES[0]
+        return
+
+
+async def raises(messages: AsyncIterator[aiomqtt.Message]) -> None:
+    """Raise."""
+    async for _ in messages:
+        assert current() == TRACES[0]
+        raise Failed
+
+
+async def raises_and_goes_on(messages: AsyncIterator[aiomqtt.Message]) -> None:
+    """Raise, and catch it outside of the loop."""
+    try:
+        async for _ in messages:
+            assert current() == TRACES[0]
+            raise Failed  # noqa: TRY301 - that is the point
+    except Failed:
+        assert current() is None
+
+
+async def is_cancelled(messages: AsyncIterator[aiomqtt.Message]) -> None:
+    """Be cancelled in the body."""
+    async for _ in messages:
+        assert current() == TRACES[0]
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            task.uncancel()
+
+
+async def leaves_spans_behind(messages: AsyncIterator[aiomqtt.Message]) -> None:
+    """Break out of a block of its own."""
+    async for _ in messages:
+        with trace.get_tracer("test").start_as_current_span("inner"), baggage_of("a"):
+            break
+
+
+def baggage_of(_name: str) -> Any:
+    """A block in which something else is current, too."""
+    return trace.use_span(trace.NonRecordingSpan(trace.INVALID_SPAN_CONTEXT))
+
+
+LEAVE = [breaks, returns, raises, raises_and_goes_on, is_cancelled, leaves_spans_behind]
+
+
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("leave", LEAVE)
+def test_what_comes_after_a_loop_is_not_part_of_it(run: Run, recorded: Any, leave: Any, held: bool) -> None:
+    """However it was left, and whether or not something else holds what it iterated over; the span has ended."""
+    after: list[str | None] = []
+
+    async def receive(client: aiomqtt.Client) -> None:
+        messages = client.messages
+        with suppress(Failed, asyncio.CancelledError):
+            await leave(messages if held else client.messages)
+        after.append(current())
+        assert traces_of(recorded) == TRACES[:1]
+
+    run(receive, 2)
+    assert after == [None]
+    assert [span.status.status_code for span in process_spans(recorded)] == [StatusCode.UNSET]
+
+
+def test_a_loop_inside_of_a_span_gives_it_back(run: Run, recorded: Any) -> None:
+    """What was current before the loop is so again after it, and the process spans are no children of it."""
+    tracer = recorded.tracer_provider.get_tracer("test")
+
+    async def receive(client: aiomqtt.Client) -> None:
+        with tracer.start_as_current_span("around") as around:
+            await breaks(client.messages)
+            assert trace.get_current_span() is around
+
+    run(receive)
+    assert traces_of(recorded) == TRACES[:1]
+
+
+def test_other_tasks_are_not_part_of_it_and_those_of_the_body_are(run: Run) -> None:
+    """A task that the body starts continues the trace, also after the next message has come."""
+    elsewhere: list[str | None] = []
+    inside: list[str | None] = []
+    go_on = asyncio.Event()
+
+    async def handle() -> None:
+        await go_on.wait()
+        inside.append(current())
+
+    async def receive(client: aiomqtt.Client) -> None:
+        async def look() -> None:
+            while not go_on.is_set():
+                elsewhere.append(current())
+                await asyncio.sleep(0)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(look())
+            number = 0
+            async for _ in client.messages:
+                tasks.create_task(handle())
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                number += 1
+                if number == 3:
+                    break
+            go_on.set()
+
+    run(receive, 3)
+    assert inside == TRACES[:3]
+    assert set(elsewhere) == {None}
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_loops_side_by_side_have_each_their_own(run: Run, recorded: Any, shared: bool) -> None:
+    """Workers that share a client, or even what they iterate over, end no span of each other."""
+    seen: dict[str | None, list[str | None]] = {}
+
+    async def receive(client: aiomqtt.Client) -> None:
+        messages = client.messages
+        both = asyncio.Barrier(2)
+
+        async def work() -> None:
+            number = 0
+            async for _ in messages if shared else client.messages:
+                mine = current()
+                await both.wait()
+                seen.setdefault(mine, []).append(current())
+                assert mine not in traces_of(recorded)
+                number += 1
+                if number == 2:
+                    break
+            assert current() is None
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(work())
+            tasks.create_task(work())
+
+    run(receive, 4)
+    assert seen == {trace_id: [trace_id] for trace_id in TRACES[:4]}
+    assert sorted(traces_of(recorded)) == TRACES[:4]
+
+
+def test_a_message_that_is_taken_by_itself_has_a_span_that_ends_with_that(run: Run, recorded: Any) -> None:
+    """What a program does with it cannot be known; in whichever task it is taken."""
+
+    async def receive(client: aiomqtt.Client) -> None:
+        await anext(client.messages)
+        assert (current(), traces_of(recorded)) == (None, TRACES[:1])
+        await asyncio.wait_for(anext(client.messages), 10)
+        assert (current(), traces_of(recorded)) == (None, TRACES[:2])
+        assert len(client.messages) == 1
+        assert isinstance(client.messages, aiomqtt.MessagesIterator)
+
+    run(receive, 3)
+
+
+def test_an_iterator_that_is_asked_from_several_tasks_ends_its_spans(run: Run, recorded: Any) -> None:
+    """Each is current in the task that asked, which is over when `wait_for` returns before Python 3.12."""
+
+    async def ask(messages: AsyncIterator[aiomqtt.Message]) -> str | None:
+        await anext(messages)
+        return current()
+
+    async def receive(client: aiomqtt.Client) -> None:
+        messages = aiter(client.messages)
+        for trace_id in TRACES[:3]:
+            assert await asyncio.create_task(ask(messages)) == trace_id
+            assert current() is None
+        del messages
+        assert traces_of(recorded) == TRACES[:3]
+
+    run(receive, 3)
+
+
+def test_a_generator_around_the_loop_hands_the_span_on(run: Run, recorded: Any) -> None:
+    """A loop over it is in the span, too, and after it is closed nothing is."""
+
+    async def payloads(client: aiomqtt.Client) -> AsyncIterator[Any]:
+        async for message in client.messages:
+            yield message.payload
+
+    async def receive(client: aiomqtt.Client) -> None:
+        seen = []
+        async with aclosing(payloads(client)) as generator:  # type: ignore[type-var]  # it is an async generator
+            async for payload in generator:
+                seen.append((payload, current()))
+                if len(seen) == 2:
+                    break
+        assert seen == [(b"x", TRACES[0]), (b"x", TRACES[1])]
+
+    run(receive, 2)
+    assert traces_of(recorded) == TRACES[:2]
+
+
+def test_an_abandoned_generator_ends_its_span(run: Run, recorded: Any) -> None:
+    """Asyncio closes it in another task, in which there is nothing to detach."""
+
+    async def payloads(client: aiomqtt.Client) -> AsyncIterator[Any]:
+        async for message in client.messages:
+            yield message.payload
+
+    async def take_one(client: aiomqtt.Client) -> None:
+        async for _ in payloads(client):
+            break
+
+    async def receive(client: aiomqtt.Client) -> None:
+        await asyncio.create_task(take_one(client))
+
+    run(receive)
+    assert traces_of(recorded) == TRACES[:1]
+
+
+def test_a_connection_that_ends_while_the_loop_waits(run: Run, recorded: Any) -> None:
+    """The last span has ended before, and aiomqtt's exception is the program's."""
+
+    async def receive(client: aiomqtt.Client) -> None:
+        async for _ in client.messages:
+            client._client.disconnect()  # noqa: SLF001 - aiomqtt has nothing public for it
+
+    with pytest.raises(aiomqtt.MqttError, match="Disconnected"):
+        run(receive)
+    assert traces_of(recorded) == TRACES[:1]
+
+
+@pytest.mark.parametrize("protocol", [V5, V311])
+def test_a_message_without_context_says_why(run: Run, recorded: Any, protocol: aiomqtt.ProtocolVersion) -> None:
+    """As any other, with a trace of its own."""
+
+    async def receive(client: aiomqtt.Client) -> None:
+        with suppress_instrumentation():
+            await client.publish("aiomqtt/b/reading", "x", qos=1)
+        async for message in client.messages:
+            assert current() is not None
+            assert extract(getattr(message.properties, "UserProperty", None)).missing is not None
+            break
+
+    run(receive, 0, protocol=protocol)
+    (process,) = process_spans(recorded)
+    assert process.attributes["mqtt.missing_context_reason"] == ("absent" if protocol == V5 else "mqtt311")
+
+
+def test_nobody_asks_for_a_message(run: Run, recorded: Any) -> None:
+    """What only waits on the queue is not processed, so it has no process span."""
+
+    async def receive(client: aiomqtt.Client) -> None:
+        while not len(client.messages):  # noqa: ASYNC110 - aiomqtt has no event for it
+            await asyncio.sleep(0.01)
+
+    run(receive)
+    assert process_spans(recorded) == []
+
+
+def test_what_is_not_to_be_traced_is_left_alone(run: Run, recorded: Any) -> None:
+    """Inside `suppress_instrumentation`, as everywhere."""
+
+    async def receive(client: aiomqtt.Client) -> None:
+        with suppress_instrumentation():
+            await asyncio.wait_for(anext(aiter(client.messages)), 10)
+            assert current() is None
+
+    run(receive)
+    assert process_spans(recorded) == []
+
+
+def test_the_hook_has_the_message_that_the_program_has(
+    run: Run, recorded: Any, instrument: Callable[..., None]
 ) -> None:
-    """Of what publishers send that are not traced, the page's expression makes a context with nothing in it."""
-    contexts: list[Context] = []
+    """Of aiomqtt's own class, with the span as the current one."""
+
+    def name(span: trace.Span, _client: Any, message: Any) -> None:
+        assert trace.get_current_span() is span
+        span.set_attribute("sensor", message.topic.value.split("/")[1])
+
+    PahoMqttInstrumentor().uninstrument()
+    instrument(process_hook=name)
+    run(lambda client: breaks(client.messages))
+    assert process_spans(recorded)[0].attributes["sensor"] == "a"
+
+
+def test_uninstrumenting_puts_aiomqtt_back(run: Run, recorded: Any) -> None:
+    """Also while a loop runs: it goes on, without spans."""
+    seen: list[str | None] = []
+
+    async def receive(client: aiomqtt.Client) -> None:
+        async for _ in client.messages:
+            seen.append(current())
+            if len(seen) == 1:
+                PahoMqttInstrumentor().uninstrument()
+            else:
+                break
+        assert type(client.messages) is aiomqtt.MessagesIterator
+
+    run(receive, 2)
+    assert seen == [TRACES[0], None]
+    assert traces_of(recorded) == TRACES[:1]
+
+
+_LATER = """
+import sys
+from mqtt_trace.instrumentation import PahoMqttInstrumentor
+PahoMqttInstrumentor().instrument()
+print("aiomqtt" in sys.modules, "asyncio.tasks" in sys.modules)
+import aiomqtt
+print(aiomqtt.Client.messages.fget.__module__, hasattr(aiomqtt.Client.messages.fget, "__wrapped__"))
+PahoMqttInstrumentor().uninstrument()
+print(hasattr(aiomqtt.Client.messages.fget, "__wrapped__"))
+"""
+
+
+def test_aiomqtt_is_instrumented_when_it_is_imported_and_not_imported_for_it() -> None:
+    """Under `opentelemetry-instrument` nothing of a program is imported yet."""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", _LATER], capture_output=True, text=True, check=False)
+    assert (done.stdout.splitlines(), done.stderr) == (
+        ["False True", "aiomqtt.client True", "False"],
+        "",
+    )
+
+
+_OTHERS = {
+    "version 3": "class Client:\n    async def messages(self):\n        yield 1",
+    "2.1, whose iterator is the client's": "class Client:\n    def __init__(self):\n        self.messages = iter(())",
+    "a property without paho": "class Client:\n    @property\n    def messages(self):\n        return [1]",
+    "a module of the program's own": "answer = 42",
+}
+
+
+@pytest.mark.parametrize("source", _OTHERS.values(), ids=_OTHERS)
+def test_another_aiomqtt_is_left_alone(source: str, tmp_path: Any) -> None:
+    """Only version 2 is built on paho; whatever else has the name works as it does without."""
+    (tmp_path / "aiomqtt.py").write_text(source)
+    program = """
+from mqtt_trace.instrumentation import PahoMqttInstrumentor
+PahoMqttInstrumentor().instrument()
+import aiomqtt
+if hasattr(aiomqtt, "Client"):
+    print(type(aiomqtt.Client().messages).__name__)
+"""
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = [
+        subprocess.run([sys.executable, "-c", text], env=environ, capture_output=True, text=True, check=True)
+        for text in (program, program.replace("PahoMqttInstrumentor().instrument()", ""))
+    ]
+    assert done[0].stdout == done[1].stdout
+    assert [one.stderr for one in done] == ["", ""]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_program_can_open_the_span_itself(broker: Mosquitto, recorded: Any, fails: bool) -> None:
+    """As the page has it, without instrumentation: what the body raises is on the span then."""
+    PahoMqttInstrumentor().uninstrument()
+    [source] = [one.code for one in blocks("instrumentation.md", "python") if "async for" in one.code]
+    handled: list[tuple[str, str | None]] = []
+
+    def handle(message: aiomqtt.Message) -> None:
+        handled.append((message.topic.value, current()))
+        if fails:
+            raise Failed
+
+    names: dict[str, Any] = {"handle": handle, "tracer_provider": recorded.tracer_provider}
+    source = source.replace('"localhost"', f'"{broker.host}", {broker.port}').replace(
+        '["sensors/+/reading"]', '["sensors/+/reading"], tracer_provider=tracer_provider'
+    )
+    exec(compile(source, "instrumentation.md", "exec"), names)  # noqa: S102 - our own page
 
     async def program() -> None:
-        async with aiomqtt.Client(broker.host, broker.port, protocol=protocol) as client:
-            await client.subscribe("aiomqtt/plain", qos=1)
-            await client.publish("aiomqtt/plain", "x", qos=1)
-            async for message in client.messages:
-                contexts.append(context_of(message))
-                break
+        receiving = asyncio.create_task(names["receive"]())
+        async with aiomqtt.Client(broker.host, broker.port, protocol=V5) as sender:
+            while not handled and not receiving.done():
+                await sender.publish("sensors/s1/reading", "x", qos=1, properties=sent_properties(TRACES[0]))
+                await asyncio.sleep(0.05)
+        receiving.cancel()
+        with suppress(asyncio.CancelledError, Failed):
+            await receiving
 
     asyncio.run(asyncio.wait_for(program(), 30))
-    assert contexts == [Context()]
+    assert handled[0] == ("sensors/s1/reading", TRACES[0])
+    process = process_spans(recorded)[0]
+    assert (process.status.status_code is StatusCode.ERROR) is fails
+    assert process.attributes["messaging.destination.template"] == "sensors/+/reading"

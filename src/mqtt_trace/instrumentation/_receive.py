@@ -17,6 +17,7 @@ from mqtt_trace._guard import Guard
 from mqtt_trace._packing import init_quickly, unpack_user_properties
 from mqtt_trace._paho import is_traced_explicitly
 from mqtt_trace._process_spans import ProcessSpan
+from mqtt_trace.instrumentation._aiomqtt import is_queued
 from mqtt_trace.instrumentation._tracing import ClientTracing, Tracing
 
 _ERROR = LogLevel.MQTT_LOG_ERR
@@ -119,14 +120,20 @@ def send_unsubscribe(tracing: Tracing, original: Callable[..., Any]) -> Callable
 def _start(tracing: Tracing, client: Client, message: MQTTMessage) -> ProcessSpan | None:
     """Start the span of a message; None if it is not to be traced, or cannot be: the callbacks are called anyway."""
     with _NOT_TRACED, suppress(UnicodeDecodeError):  # the program sees the same when it asks for the topic
-        if is_traced_explicitly(client) or not tracing.wants(message.topic) or not _has_callback(client, message):
+        if (
+            is_traced_explicitly(client)
+            or not tracing.wants(message.topic)
+            or not _has_callback(tracing, client, message)
+        ):
             return None
         return tracing.of(client).processes.start(client, message)
     return None
 
 
-def _has_callback(client: Client, message: MQTTMessage) -> bool:
-    return bool(client.on_message) or next(client._on_message_filtered.iter_match(message.topic), None) is not None
+def _has_callback(tracing: Tracing, client: Client, message: MQTTMessage) -> bool:
+    if client.on_message and not is_queued(tracing, client):
+        return True
+    return next(client._on_message_filtered.iter_match(message.topic), None) is not None
 
 
 def _note(client: ClientTracing, topics: Sequence[tuple[bytes, Any]], properties: Properties | None) -> None:

@@ -66,6 +66,7 @@ class Tracing:
         active: False once nothing is to be traced any more.
         tracer: Starts every span.
         options: Those of the environment.
+        queueing: Classes whose `on_message` only puts messages on a queue: what takes them from it starts their spans.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Tracing:
         self.active = True
         self.tracer = tracer_of(tracer_provider)
         self.options = options
+        self.queueing: tuple[type, ...] = ()
         self._publish_metrics = PublishMetrics(meter_provider)
         self._process_metrics = ProcessMetrics(meter_provider)
         self._excluded = excluded
