@@ -505,7 +505,7 @@ import aiomqtt
 if hasattr(aiomqtt, "Client"):
     print(type(aiomqtt.Client().messages).__name__)
 """
-    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
     done = [
         subprocess.run([sys.executable, "-c", text], env=environ, capture_output=True, text=True, check=True)
         for text in (program, program.replace("PahoMqttInstrumentor().instrument()", ""))
