@@ -49,6 +49,10 @@ def test_a_signal_can_be_turned_off() -> None:
     assert destination("metrics", {"OTEL_SDK_DISABLED": "TRUE"}) is None
 
 
+_PROPAGATORS = "b3, b3multi, baggage, jaeger, none, tracecontext, xray, xray-lambda"
+"""Those of the API and of the packages for development."""
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "problem"),
     [
@@ -100,8 +104,7 @@ def test_a_signal_can_be_turned_off() -> None:
         (
             "OTEL_PROPAGATORS",
             "b3,ottrace",
-            "must name what is installed: "
-            + "b3, b3multi, baggage, jaeger, none, tracecontext, xray, xray-lambda (got 'b3,ottrace')",
+            f"must name what is installed: {_PROPAGATORS} (got 'b3,ottrace')",
         ),
     ],
 )
