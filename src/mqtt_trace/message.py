@@ -14,7 +14,7 @@ class ReceivedMessage(Protocol):
 
     @property
     def topic(self) -> object:
-        """The topic, as text or as an object whose `str()` is the topic."""
+        """The topic, as text, or, as aiomqtt has it, as an object with the text as its `value`."""
 
     @property
     def payload(self) -> object:

@@ -44,14 +44,15 @@ def read_properties_tolerantly() -> None:
 def topic_of(message: ReceivedMessage) -> str:
     """The topic, with U+FFFD for what is not UTF-8: paho raises for it, now and whenever it is asked."""
     try:
-        topic: object = getattr(message, "topic", "")
+        topic: object = getattr(message, "topic", None)
     except UnicodeDecodeError as error:
         topic = error.object.decode("utf-8", "replace")
         if isinstance(message, MQTTMessage):
             message.topic = topic.encode()
     if isinstance(topic, bytes):
         return topic.decode("utf-8", "replace")
-    return topic if isinstance(topic, str) else str(topic)
+    text = topic if isinstance(topic, str) else getattr(topic, "value", None)
+    return text if isinstance(text, str) else ""
 
 
 def unpack(properties: Properties, buffer: bytes) -> int:
