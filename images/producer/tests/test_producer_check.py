@@ -250,7 +250,13 @@ def test_a_collector_that_sends_nothing_is_told(make_stack: Callable[..., Stack]
 def spans_of(*names_and_kinds: tuple[str, str]) -> list[dict[str, Any]]:
     """A chain of spans, each the parent of the next."""
     return [
-        {"name": name, "kind": kind, "span_id": str(number), "parent_span_id": str(number - 1) if number else None}
+        {
+            "name": name,
+            "kind": kind,
+            "span_id": str(number),
+            "parent_span_id": str(number - 1) if number else None,
+            "attributes": {"messaging.destination.name": TOPIC} if kind in {"PRODUCER", "CONSUMER"} else {},
+        }
         for number, (name, kind) in enumerate(names_and_kinds)
     ]
 
@@ -261,6 +267,16 @@ ALL = [(f"publish {TOPIC}", "PRODUCER"), (f"process {TOPIC}", "CONSUMER"), ("POS
 def test_four_spans_in_a_chain_have_no_gap() -> None:
     """Publish, process, POST and POST /echo, each the child of the one before."""
     assert first_gap(spans_of(*ALL), TOPIC) is None
+
+
+def test_spans_that_are_named_by_a_template_are_known_by_their_topic() -> None:
+    """As those with `OTEL_SEMCONV_STABILITY_OPT_IN=messaging` are, on either side; those of another topic are not."""
+    templates = [("publish sensors/{device_id}/reading", "PRODUCER"), ("process sensors/+/reading", "CONSUMER")]
+    spans = spans_of(*templates, *ALL[2:])
+    assert first_gap(spans, TOPIC) is None
+    gap = first_gap(spans, "sensors/check-2/reading")
+    assert gap is not None
+    assert gap.name == "publish sensors/check-2/reading"
 
 
 @pytest.mark.parametrize(
