@@ -48,7 +48,7 @@ def test_without_variables_the_documented_defaults_hold() -> None:
     """Those of the companion guide."""
     settings = load(BrokerSettings, "program")
     assert (settings.mqtt_broker_host, settings.mqtt_broker_port) == ("mosquitto", 1883)
-    assert (settings.health_host, settings.health_port) == ("0.0.0.0", 8080)  # noqa: S104 - the default under test
+    assert (settings.health_host, settings.health_port) == ("::", 8080)
     assert settings.tls_context is None
 
 

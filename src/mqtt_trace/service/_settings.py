@@ -10,6 +10,8 @@ from pydantic import AfterValidator, Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mqtt_trace._errors import ConfigurationError
+from mqtt_trace.service._address import host_and_port, without_brackets
+from mqtt_trace.service._listen import EVERYWHERE
 
 _LONGEST_TEXT = 65_535
 
@@ -46,8 +48,7 @@ class HealthSettings(ServiceSettings):
     """Environment variables of a service that answers health probes."""
 
     health_host: str = Field(
-        default="0.0.0.0",  # noqa: S104 - probes come from outside the container
-        description="Address to answer health probes on.",
+        default=EVERYWHERE, description="Address to answer health probes on; :: is every one, of IPv6 and IPv4."
     )
     health_port: int = Field(
         default=8080, ge=0, le=65535, description="TCP port to answer health probes on; 0 takes a free one."
@@ -57,7 +58,9 @@ class HealthSettings(ServiceSettings):
 class BrokerSettings(HealthSettings):
     """Environment variables of a service that talks to an MQTT broker and answers health probes."""
 
-    mqtt_broker_host: str = Field(default="mosquitto", description="Host name or address of the broker.")
+    mqtt_broker_host: Annotated[str, AfterValidator(without_brackets)] = Field(
+        default="mosquitto", description="Host name or address of the broker."
+    )
     mqtt_broker_port: int = Field(default=1883, ge=1, le=65535, description="TCP port of the broker.")
     mqtt_username: Annotated[str, AfterValidator(_text)] | None = Field(
         default=None, description="User name for CONNECT."
@@ -87,6 +90,11 @@ class BrokerSettings(HealthSettings):
                 if getattr(self, variable.lower()) is not None:
                     raise ConfigurationError(variable=variable, problem="is set, but MQTT_TLS is not true")
         return self
+
+    @property
+    def broker_address(self) -> str:
+        """Where the broker is, as `HOST:PORT`."""
+        return host_and_port(self.mqtt_broker_host, self.mqtt_broker_port)
 
     @overload
     def make_client(self, client_id: str, *, manual_ack: bool = False) -> Client: ...

@@ -40,7 +40,7 @@ class Service:
 
     def __init__(self, settings: Settings, options: Options, echo: Echo, tracer_provider: TracerProvider) -> None:
         self._settings = settings
-        self._broker = f"{settings.mqtt_broker_host}:{settings.mqtt_broker_port}"
+        self._broker = settings.broker_address
         self._names = Names(settings.mqtt_topic_filter, settings.mqtt_share_group, settings.mqtt_client_id)
         self._client = _client(settings)
         self._connection = Connection(self._client, on_up=self._connected, on_down=self._disconnected)

@@ -7,8 +7,12 @@ from fastapi.responses import JSONResponse, Response
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from starlette.requests import Request
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mqtt_trace_echo.body import Refused, echoed, read
+
+_MAPPED = "::ffff:"
+"""What an IPv4 address begins with on a socket of both families (RFC 4291, section 2.5.5.2)."""
 
 _logger = logging.getLogger(__name__)
 
@@ -41,3 +45,16 @@ def create_app(max_body_bytes: int) -> FastAPI:
     )
     FastAPIInstrumentor.instrument_app(app, excluded_urls="/health$", exclude_spans=["send", "receive"])
     return app
+
+
+def with_plain_addresses(app: ASGIApp) -> ASGIApp:
+    """The application, which sees addresses of IPv4 as such: `client.address` of the spans is one of them."""
+
+    async def plain(scope: Scope, receive: Receive, send: Send) -> None:
+        for end in ("client", "server"):
+            if scope.get(end):
+                host, port = scope[end]
+                scope[end] = (host.removeprefix(_MAPPED), port)
+        await app(scope, receive, send)
+
+    return plain

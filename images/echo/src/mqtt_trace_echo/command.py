@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import uvicorn
 
 from mqtt_trace import telemetry
-from mqtt_trace.service import listen, load, run
-from mqtt_trace_echo.app import create_app
+from mqtt_trace.service import host_and_port, listen, load, run
+from mqtt_trace_echo.app import create_app, with_plain_addresses
 from mqtt_trace_echo.settings import EchoSettings
 
 PROGRAM = "mqtt-trace-echo"
@@ -34,7 +34,7 @@ async def serve(settings: EchoSettings, stop: asyncio.Event) -> None:
     try:
         server = _Server(
             uvicorn.Config(
-                create_app(settings.echo_max_body_bytes),
+                with_plain_addresses(create_app(settings.echo_max_body_bytes)),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -42,7 +42,7 @@ async def serve(settings: EchoSettings, stop: asyncio.Event) -> None:
             )
         )
         serving = asyncio.create_task(server.serve(sockets=[listening]))
-        _logger.info("listening on %s:%d", *listening.getsockname()[:2])
+        _logger.info("listening on %s", host_and_port(*listening.getsockname()[:2]))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()

@@ -16,7 +16,7 @@ from opentelemetry import trace
 from mqtt_trace import ConfigurationError, Options, PublishOutcome, TracedPublisher, telemetry
 from mqtt_trace.aio import Connection
 from mqtt_trace.reasons import NO_MATCHING_SUBSCRIBERS
-from mqtt_trace.service import load
+from mqtt_trace.service import host_and_port, load
 from mqtt_trace_producer.check_evidence import Culprit, SpanCounts, first_gap, kept_back, span_counts
 from mqtt_trace_producer.check_settings import CheckSettings
 from mqtt_trace_producer.sensor import Sensor
@@ -125,7 +125,7 @@ class Check:
 
     async def _publish(self, providers: telemetry.Telemetry) -> None:
         """Publish the reading and wait for its PUBACK."""
-        broker = f"{self._settings.mqtt_broker_host}:{self._settings.mqtt_broker_port}"
+        broker = self._settings.broker_address
         async with self._publisher(providers, broker) as publisher:
             _say(f"connect: ok, {broker}")
             acknowledged: asyncio.Future[PublishOutcome] = asyncio.get_running_loop().create_future()
@@ -241,10 +241,10 @@ class Check:
         url = urlsplit(self._settings.collector_metrics_url or "")
         counts = []
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(url.hostname, url.port, type=socket.SOCK_STREAM)
-            for host in sorted({address[0] for *_, address in found}):
-                netloc = f"[{host}]:{url.port}" if ":" in str(host) else f"{host}:{url.port}"
-                async with http.get(urlunsplit(url._replace(netloc=netloc))) as answer:
+            port = url.port or url.scheme
+            found = await asyncio.get_running_loop().getaddrinfo(url.hostname, port, type=socket.SOCK_STREAM)
+            for host, number in sorted({(str(address[0]), int(address[1])) for *_, address in found}):
+                async with http.get(urlunsplit(url._replace(netloc=host_and_port(host, number)))) as answer:
                     counts.append(span_counts(await answer.text()))
         except (OSError, aiohttp.ClientError, TimeoutError) as error:
             problem = f"the Collector's metrics at {url.netloc} cannot be read: {_cause(error)}"

@@ -46,7 +46,7 @@ class Fleet:
         self._options = options
         self._tasks = tasks
         self._tally = Tally(providers.meter_provider)
-        self._connectivity = Connectivity(f"{settings.mqtt_broker_host}:{settings.mqtt_broker_port}")
+        self._connectivity = Connectivity(settings.broker_address)
         self._executor = ThreadPoolExecutor(_CONNECTING_THREADS, thread_name_prefix="connect")
         self._shared = Shared(
             buffer_readings=settings.device_buffer_readings,

@@ -13,7 +13,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from scout_sim.app import create_app
-from scout_sim.listening import AddressError, listen
+from scout_sim.listening import AddressError, host_and_port, listen
 from scout_sim.settings import Settings, complaints, variables
 from scout_sim.store import Retention, Store
 
@@ -46,7 +46,8 @@ def main() -> None:
         timeout_graceful_shutdown=_SHUTDOWN_S,
     )
     logging.getLogger("uvicorn.error").addFilter(_is_not_of_a_cancelled_request)
-    print(f"scout-sim: serving tenant {settings.tenant} on {settings.host}:{settings.port}", flush=True)  # noqa: T201 - the one line a person at a terminal looks for
+    address = host_and_port(*listening.getsockname()[:2])
+    print(f"scout-sim: serving tenant {settings.tenant} on {address}", flush=True)  # noqa: T201 - the one line a person at a terminal looks for
     uvicorn.Server(config).run(sockets=[listening])
 
 

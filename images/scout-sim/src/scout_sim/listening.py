@@ -1,9 +1,14 @@
 """A listening socket, or one line that names the wrong setting."""
 
 import errno
+import os
 import socket
 
-from scout_sim.settings import PREFIX
+from scout_sim.settings import EVERYWHERE, PREFIX
+
+_EVERYWHERE_IPV4 = "0.0.0.0"  # noqa: S104 - what EVERYWHERE is without IPv6
+_WITHOUT_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
+_WRONG_HOST = _WITHOUT_IPV6 | {errno.EINVAL}  # EINVAL: a link-local address that does not say of which interface
 
 
 class AddressError(Exception):
@@ -11,22 +16,63 @@ class AddressError(Exception):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A TCP socket that listens on `host`, an IPv4 or IPv6 address or a name, and `port`.
+    """A TCP socket that listens on `host` and `port`.
+
+    Args:
+        host: `EVERYWHERE`, which is IPv4 alone where the kernel has no IPv6, an address, which is taken as it is
+            (`0.0.0.0` is IPv4 only), or a name, of whose addresses those of IPv4 go first.
+        port: Its port.
 
     Raises:
         AddressError: The address cannot be listened on.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        return _listening(host, port)
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that the DNS could not have
+        variable = f"{PREFIX}{'HOST' if _is_wrong_host(error) else 'PORT'}"
+        raise AddressError(f"{variable}: cannot listen on {host_and_port(host, port)}: {_reason(error)}") from error
+
+
+def host_and_port(host: str, port: int) -> str:
+    """`HOST:PORT`, with an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        return _bound(host, port)
+    except OSError as error:
+        if host != EVERYWHERE or error.errno not in _WITHOUT_IPV6:
+            raise
+    return _bound(_EVERYWHERE_IPV4, port)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, *_, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     # Not socket.create_server, which leaves the protocol open: asyncio then does not turn off Nagle's algorithm for the
     # connections, and an answer may wait 40 ms for a delayed ACK.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
+        if host == EVERYWHERE:  # whatever the machine's net.ipv6.bindv6only is
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listening.bind(address)
         listening.listen()
-    except OSError as error:
+    except BaseException:
         listening.close()
-        wrong_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
-        variable = f"{PREFIX}{'HOST' if wrong_host else 'PORT'}"
-        raise AddressError(f"{variable}: cannot listen on {host}:{port}: {error.strerror}") from error
+        raise
     return listening
+
+
+def _is_wrong_host(error: OSError | UnicodeError) -> bool:
+    return isinstance(error, socket.gaierror | UnicodeError) or error.errno in _WRONG_HOST
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError):
+        return "no host name"
+    if isinstance(error, socket.gaierror) or error.errno is None:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)

@@ -6,6 +6,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "SCOUT_SIM_"
+EVERYWHERE = "::"
+"""Every address of the machine: those of IPv6 and of IPv4, or of IPv4 alone where the kernel has no IPv6."""
 
 _MAX_INTEGER = 2**63 - 1  # SQLite's
 
@@ -17,7 +19,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
-    host: str = Field(default="0.0.0.0", min_length=1, description="address to listen on")  # noqa: S104 - it serves other containers
+    host: str = Field(
+        default=EVERYWHERE, min_length=1, description="address to listen on; :: is every one, of IPv6 and IPv4"
+    )
     port: int = Field(default=4320, ge=1, le=65535, description="port to listen on")
     tenant: str = Field(
         default="demo", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="tenant of Scout: realm and path of OTLP"

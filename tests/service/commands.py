@@ -1,0 +1,39 @@
+"""Every service as its users start it, with nothing around it: brokers and backends that it looks for are not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import sysconfig
+from pathlib import Path
+
+from tests.operator.conftest import TEMPLATE
+
+COMMANDS = ("producer", "consumer", "echo", "scout-sim", "operator")
+
+_OF_SERVICES = ("ECHO_", "HEALTH_", "MQTT_", "OTEL_", "SCOUT_")
+
+
+def path_of(command: str) -> str:
+    """Where it is installed."""
+    return str(Path(sysconfig.get_path("scripts")) / f"mqtt-trace-{command}")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Variables with which each of them starts; files that they need are made in the folder."""
+    template, config = folder / "pod-template.json", folder / "kubeconfig"
+    template.write_text(json.dumps(TEMPLATE))
+    nowhere = "http://127.0.0.1:9"
+    cluster = {"name": "none", "cluster": {"server": nowhere}}
+    context = {"name": "none", "context": {"cluster": "none", "user": "nobody"}}
+    user = {"name": "nobody", "user": {}}
+    documents = {"clusters": [cluster], "contexts": [context], "users": [user], "current-context": "none"}
+    config.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **documents}))
+    return {
+        **{name: value for name, value in os.environ.items() if not name.upper().startswith(_OF_SERVICES)},
+        "KUBECONFIG": str(config),
+        "MQTT_BROKER_HOST": "127.0.0.1",
+        "MQTT_BROKER_PORT": "9",
+        "OTEL_SDK_DISABLED": "true",
+        "POD_TEMPLATE_FILE": str(template),
+    }
