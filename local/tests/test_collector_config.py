@@ -3,11 +3,19 @@
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from local.ports import free_port
+from local.processes import Process, answers_http
+from tests.service import without_ipv6
+from tests.service.ipv6 import connects, needs_ipv6
 
 FILE = Path(__file__).parents[1] / "collector.yaml"
 
@@ -52,6 +60,38 @@ def test_the_four_scout_values_are_enough(tmp_path: Path) -> None:
 def test_each_scout_value_is_needed(name: str, tmp_path: Path) -> None:
     """A forgotten value stops the Collector at start."""
     assert validate(tmp_path, **{**SCOUT, name: ""}).returncode != 0
+
+
+@contextmanager
+def listening(folder: Path, *through: str) -> Iterator[Sequence[int]]:
+    """The ports of a Collector that has nothing but its ports set, once it is healthy by IPv4."""
+    ports = {f"COLLECTOR_{name}_PORT": free_port() for name in ("HEALTH", "GRPC", "HTTP", "METRICS")}
+    env = {"PATH": os.environ["PATH"], "COLLECTOR_STORAGE": str(folder / "storage"), **SCOUT}
+    env |= {name: str(port) for name, port in ports.items()}
+    command = [*through, "otelcol-contrib", "--config", str(FILE)]
+    process = Process("collector", command, log=folder / "log", env=env)
+    process.start()
+    try:
+        process.wait_until(answers_http(f"http://127.0.0.1:{ports['COLLECTOR_HEALTH_PORT']}"), timeout_s=60)
+        yield list(ports.values())
+    finally:
+        process.stop()
+
+
+@needs_collector
+@needs_ipv6
+def test_it_listens_by_both_families(tmp_path: Path) -> None:
+    """Its default, 0.0.0.0, is every address of either family to the Collector, in an IPv6-only cluster as well."""
+    with listening(tmp_path) as ports:
+        assert all(connects(host, port) for host in ("127.0.0.1", "::1") for port in ports)
+
+
+@needs_collector
+@pytest.mark.skipif(not without_ipv6.SUPPORTED, reason="filters of system calls are Linux's")
+def test_it_listens_where_there_is_no_ipv6(tmp_path: Path) -> None:
+    """It falls back to IPv4 by itself."""
+    with listening(tmp_path, sys.executable, without_ipv6.__file__, "socket") as ports:
+        assert all(connects("127.0.0.1", port) for port in ports)
 
 
 def test_no_processor_or_queue_holds_accepted_spans_in_memory_only(config: dict[str, Any]) -> None:

@@ -10,7 +10,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
+from local.ports import free_port
 from tests.chart.conftest import Render
+from tests.service.ipv6 import connects, needs_ipv6
 
 
 def test_a_reading_that_the_consumer_could_not_hold_is_not_taken(
@@ -29,3 +31,14 @@ def test_a_reading_that_the_consumer_could_not_hold_is_not_taken(
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+@needs_ipv6
+def test_it_is_reached_by_both_families(render: Render, make_broker: Callable[..., Mosquitto]) -> None:
+    """The chart's listener names no address."""
+    (config,) = (m["data"]["mosquitto.conf"] for m in render() if "mosquitto.conf" in m.get("data", {}))
+    (listener,) = (line for line in config.splitlines() if line.startswith("listener"))
+    port = free_port()
+    make_broker(config=[listener.replace("1883", str(port))])
+    assert connects("127.0.0.1", port)
+    assert connects("::1", port)

@@ -99,6 +99,17 @@ def test_every_container_has_resources_and_probes(example: Path) -> None:
 
 
 @by_example
+def test_every_pod_listens_by_ipv6_as_well(example: Path) -> None:
+    """No variable binds a service to an address, and no probe goes to one: the defaults are of both families."""
+    for pod in pods(checked_in(example)):
+        for container in containers(pod):
+            names = {variable["name"] for variable in container.get("env", ())}
+            assert names.isdisjoint({"ECHO_HOST", "HEALTH_HOST", "SCOUT_SIM_HOST", "COLLECTOR_HOST"})
+            probes = [container[key] for key in container if key.endswith("Probe")]
+            assert all("host" not in probe.get("httpGet", {}) for probe in probes)
+
+
+@by_example
 def test_every_object_carries_the_labels_of_its_component(example: Path) -> None:
     """The recommended labels of Kubernetes, and selectors that match their own pods only."""
     version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
