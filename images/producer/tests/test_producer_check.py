@@ -5,8 +5,11 @@ from __future__ import annotations
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -126,6 +129,55 @@ def test_a_wrong_address_is_the_only_line(variable: str, value: str) -> None:
     code, printed = check(**{variable: value}, MQTT_BROKER_PORT=free_port(), CHECK_TIMEOUT_S=0.1)
     assert code == 2, printed
     assert printed == f"mqtt-trace-check: {variable}: must be an http(s):// address (got '{value}')\n"
+
+
+class _Mail(socketserver.BaseRequestHandler):
+    """Speaks another protocol than HTTP."""
+
+    def handle(self) -> None:
+        self.request.recv(65_536)
+        self.request.sendall(b"220 mail.example ESMTP\r\n\r\n")
+
+
+@contextmanager
+def mail_server() -> Iterator[str]:
+    """The address of a server that is none of HTTP."""
+    with socketserver.ThreadingTCPServer((HOST, 0), _Mail) as server:
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        serving.start()
+        try:
+            yield f"http://{HOST}:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+def test_why_there_is_no_token_is_told() -> None:
+    """A refused connection, a name that nobody knows and a server of another protocol are told apart."""
+    secret = {"SCOUT_SECRET_NAME": "demo-scout", "SCOUT_CLIENT_ID": "a", "SCOUT_CLIENT_SECRET": "b"}
+    port = free_port()
+    with mail_server() as mail:
+        for url, cause in (
+            (f"http://{HOST}:{port}", f"cannot connect to {HOST}:{port}: Connection refused"),
+            (f"http://no-such-host.invalid:{port}", f"cannot connect to no-such-host.invalid:{port}: "),
+            (mail, "the answer is not HTTP: Bad status line: "),
+        ):
+            settings = {"SCOUT_TOKEN_URL": url, "SCOUT_OTLP_ENDPOINT": url, "NO_PROXY": "*"}
+            code, printed = check(**secret, **settings)
+            assert code == 1
+            assert printed.splitlines()[0].startswith(
+                f"mqtt-trace-check: credentials: FAILED: {url} gives no token: {cause}"
+            )
+
+
+def test_what_is_no_scout_sim_and_no_collector_is_told(stack: Stack) -> None:
+    """A server of another protocol is reached, and is not scout-sim; a page that is not there has no counters."""
+    with mail_server() as mail:
+        code, printed = check(SCOUT_SIM_URL=mail)
+        assert (code, printed.splitlines()[0]) == (1, f"mqtt-trace-check: trace: FAILED: {mail} is not scout-sim")
+    code, printed = check(COLLECTOR_METRICS_URL=f"{stack.scout_url}/nowhere")
+    assert code == 1
+    assert printed.splitlines()[0].endswith("cannot be read: answered 404")
 
 
 def test_a_broker_that_is_away_fails_the_first_step() -> None:

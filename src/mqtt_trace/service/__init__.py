@@ -1,6 +1,7 @@
 """What our services share: settings, a runner that stops gracefully, and a health server."""
 
 from mqtt_trace.service._address import host_and_port
+from mqtt_trace.service._causes import cause_in_words
 from mqtt_trace.service._health import HealthServer, Status
 from mqtt_trace.service._listen import EVERYWHERE, listen
 from mqtt_trace.service._load import load
@@ -15,6 +16,7 @@ __all__ = [
     "HealthSettings",
     "ServiceSettings",
     "Status",
+    "cause_in_words",
     "check_opentelemetry",
     "host_and_port",
     "listen",

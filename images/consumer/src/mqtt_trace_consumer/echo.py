@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,11 +15,11 @@ from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
 from opentelemetry.trace import TracerProvider
 
 from mqtt_trace import ConfigurationError
+from mqtt_trace_consumer.causes import is_nonsense
 from mqtt_trace_consumer.transport import Payload, PostTransport
 
 _KEEP_ALIVE_S = 4.0
 """Shorter than the 5 s of uvicorn: a request on a connection that its server is just closing fails."""
-_GRACE_S = 1.0
 _AWAY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _HEADERS: Mapping[str, str] = MappingProxyType({"content-type": "application/json"})
 
@@ -50,7 +49,7 @@ class Echo:
 
     Args:
         url: Where to post.
-        timeout: Seconds for connecting, and for each part of the answer.
+        timeout: Seconds for connecting, for each part of the answer, and a second longer for all of it.
         connections: How many calls may be under way.
         tracer_provider: Of the CLIENT spans; the global one by default.
 
@@ -62,7 +61,6 @@ class Echo:
         self, url: str, *, timeout: float, connections: int, tracer_provider: TracerProvider | None = None
     ) -> None:
         self._url = httpx.URL(url)
-        self._timeout = timeout
         transport = PostTransport(
             timeout=timeout,
             connections=connections,
@@ -81,13 +79,10 @@ class Echo:
         """
         request = httpx.Request("POST", self._url, headers=_HEADERS, stream=Payload(bytes(payload)))
         try:
-            # httpx's time-outs begin anew with every byte that comes.
-            async with asyncio.timeout(self._timeout + _GRACE_S):
-                response = await self._transport.handle_async_request(request)
-        except TimeoutError as error:
-            raise EchoUnavailableError(f"no answer within {self._timeout:g} s") from error
+            response = await self._transport.handle_async_request(request)
         except httpx.TransportError as error:
-            raise EchoUnavailableError(f"{type(error).__name__}: {error}") from error
+            kind = EchoRefusedError if is_nonsense(error) else EchoUnavailableError
+            raise kind(f"{type(error).__name__}: {error}") from error
         except Exception as error:
             raise EchoRefusedError(f"{type(error).__name__}: {error}") from error
         if response.status_code in _AWAY:

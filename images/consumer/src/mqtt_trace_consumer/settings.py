@@ -48,6 +48,14 @@ def _levels(text: str) -> list[str]:
     return text.split("/")
 
 
+def _reachable(url: HttpUrl) -> HttpUrl:
+    try:
+        (url.host or "").encode("idna")  # as it is looked up
+    except UnicodeError:
+        raise ValueError("must have a host whose labels have 1 to 63 characters") from None
+    return url
+
+
 class Settings(BrokerSettings):
     """Environment variables of the consumer."""
 
@@ -67,7 +75,9 @@ class Settings(BrokerSettings):
     receive_maximum: int = Field(
         default=64, ge=1, le=65_535, description="Readings that the broker may send ahead of their acknowledgement."
     )
-    echo_url: HttpUrl = Field(default=HttpUrl("http://echo:8000/echo"), description="Where each reading is posted.")
+    echo_url: Annotated[HttpUrl, AfterValidator(_reachable)] = Field(
+        default=HttpUrl("http://echo:8000/echo"), description="Where each reading is posted."
+    )
     echo_timeout_s: float = Field(
         default=10.0, gt=0, le=3_600, allow_inf_nan=False, description="Seconds until a call to echo counts as failed."
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 
 import aiohttp
 import httpx
-from httpx_aiohttp.transport import map_aiohttp_exceptions
+
+from mqtt_trace_consumer.causes import as_httpx
 
 _UNREAD = httpx.ByteStream(b"")
 _USELESS_HERE = ("Accept", "Accept-Encoding")
+_GRACE_S = 1.0
 _LONGEST_ANSWER = 2**21
 """Bytes that are read for a connection to be used again: twice the largest reading, which echo sends back."""
 
@@ -24,10 +27,11 @@ class Payload(httpx.AsyncByteStream):
 class PostTransport(httpx.AsyncBaseTransport):
     """Posts a `Payload`, and reads away the body of the answer so that the connection can be used again.
 
-    `AiohttpTransport` makes time-outs, cookies and two streams for each request: a tenth of a traced call.
+    httpx-aiohttp's transport makes time-outs, cookies and two streams for each request: a tenth of a traced call. And
+    it has a refused connection, or a server that closes one, as `ConnectTimeout`.
 
     Args:
-        timeout: Seconds for connecting, and for each part of the answer.
+        timeout: Seconds for connecting, for each part of the answer, and a second longer for all of it.
         connections: How many requests may be under way.
         keep_alive: Seconds that an idle connection is kept.
         tls_context: For `https`; without one, certificates are verified by those of the system.
@@ -36,6 +40,7 @@ class PostTransport(httpx.AsyncBaseTransport):
     def __init__(
         self, *, timeout: float, connections: int, keep_alive: float, tls_context: ssl.SSLContext | None = None
     ) -> None:
+        self._timeout = timeout
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=keep_alive, ssl=tls_context or True),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -48,16 +53,25 @@ class PostTransport(httpx.AsyncBaseTransport):
         """Status and headers of the answer; its body is empty.
 
         Raises:
-            httpx.TransportError: As `AiohttpTransport` does.
+            httpx.TransportError: As httpx's own transports do.
             TypeError: The request has another body than a `Payload`.
         """
         if not isinstance(request.stream, Payload):
             raise TypeError(f"the body must be a Payload, not {type(request.stream).__qualname__}")
-        with map_aiohttp_exceptions():
-            async with self._session.post(
-                str(request.url), data=request.stream.data, headers=request.headers.multi_items(), allow_redirects=False
-            ) as answer:
-                await _read_away(answer)
+        try:
+            # aiohttp's time-outs begin anew with every byte that comes.
+            async with asyncio.timeout(self._timeout + _GRACE_S):
+                return await self._post(request, request.stream.data)
+        except aiohttp.ClientError as error:  # before TimeoutError, which some of them are as well
+            raise as_httpx(error) from error
+        except TimeoutError as error:
+            raise httpx.ReadTimeout(f"no answer within {self._timeout:g} s") from error
+
+    async def _post(self, request: httpx.Request, data: bytes) -> httpx.Response:
+        async with self._session.post(
+            str(request.url), data=data, headers=request.headers.multi_items(), allow_redirects=False
+        ) as answer:
+            await _read_away(answer)
         return httpx.Response(answer.status, headers=answer.raw_headers, stream=_UNREAD, request=request)
 
     async def aclose(self) -> None:

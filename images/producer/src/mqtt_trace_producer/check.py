@@ -16,7 +16,7 @@ from opentelemetry import trace
 from mqtt_trace import ConfigurationError, Options, PublishOutcome, TracedPublisher, telemetry
 from mqtt_trace.aio import Connection
 from mqtt_trace.reasons import NO_MATCHING_SUBSCRIBERS
-from mqtt_trace.service import host_and_port, load
+from mqtt_trace.service import cause_in_words, host_and_port, load
 from mqtt_trace_producer.check_evidence import Culprit, SpanCounts, first_gap, kept_back, span_counts
 from mqtt_trace_producer.check_settings import CheckSettings
 from mqtt_trace_producer.sensor import Sensor
@@ -119,7 +119,7 @@ class Check:
                     problem = f"{settings.scout_token_url} answered {answer.status}: {said}"
                     raise StepFailedError(step, problem, Culprit.COLLECTOR)
         except (aiohttp.ClientError, TimeoutError) as error:
-            problem = f"{settings.scout_token_url} cannot be reached: {_cause(error)}"
+            problem = f"{settings.scout_token_url} gives no token: {cause_in_words(error)}"
             raise StepFailedError(step, problem, Culprit.COLLECTOR) from error
         _say(f"{step}: ok, {settings.scout_token_url} gives a token")
 
@@ -211,10 +211,11 @@ class Check:
         try:
             async with http.get(f"{base}{query}") as response:
                 answer = await response.json(content_type=None)
+        except (aiohttp.ClientResponseError, ValueError):
+            answer = None  # no HTTP, or no JSON
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise StepFailedError("trace", f"{base} cannot be reached: {_cause(error)}", _SEE_SCOUT_SIM) from error
-        except ValueError:
-            answer = None  # no JSON
+            problem = f"{base} cannot be reached: {cause_in_words(error)}"
+            raise StepFailedError("trace", problem, _SEE_SCOUT_SIM) from error
         if not isinstance(answer, dict) or expected.isdisjoint(answer):
             raise StepFailedError("trace", f"{base} is not scout-sim", _SEE_SCOUT_SIM)
         return answer
@@ -245,9 +246,9 @@ class Check:
             found = await asyncio.get_running_loop().getaddrinfo(url.hostname, port, type=socket.SOCK_STREAM)
             for host, number in sorted({(str(address[0]), int(address[1])) for *_, address in found}):
                 async with http.get(urlunsplit(url._replace(netloc=host_and_port(host, number)))) as answer:
-                    counts.append(span_counts(await answer.text()))
-        except (OSError, aiohttp.ClientError, TimeoutError) as error:
-            problem = f"the Collector's metrics at {url.netloc} cannot be read: {_cause(error)}"
+                    counts.append(_counts_of(answer.status, await answer.text()))
+        except (OSError, ValueError, aiohttp.ClientError, TimeoutError) as error:
+            problem = f"the Collector's metrics at {url.netloc} cannot be read: {cause_in_words(error)}"
             raise StepFailedError("delivery", problem, Culprit.COLLECTOR) from error
         return SpanCounts(sum(count.sent for count in counts), sum(count.failed for count in counts))
 
@@ -263,8 +264,10 @@ class Check:
         return await condition()
 
 
-def _cause(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+def _counts_of(status: int, text: str) -> SpanCounts:
+    if status != 200:  # noqa: PLR2004 - HTTP's OK
+        raise ValueError(f"answered {status}")
+    return span_counts(text)
 
 
 def _say(line: str) -> None:

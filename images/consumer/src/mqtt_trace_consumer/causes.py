@@ -1,0 +1,46 @@
+"""aiohttp's exceptions as those of httpx."""
+
+from __future__ import annotations
+
+import errno
+
+import aiohttp
+import httpx
+
+from mqtt_trace.service import cause_in_words
+
+_HTTPX: tuple[tuple[type[aiohttp.ClientError], type[httpx.TransportError]], ...] = (
+    (aiohttp.ServerFingerprintMismatch, httpx.ConnectError),
+    (aiohttp.ClientConnectorError, httpx.ConnectError),  # DNS and TLS as well
+    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
+    (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
+    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError),
+    (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
+    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError),
+    (aiohttp.ClientConnectionResetError, httpx.WriteError),
+    (aiohttp.UploadAbortedError, httpx.WriteError),
+    (aiohttp.ClientOSError, httpx.ReadError),
+    (aiohttp.ClientConnectionError, httpx.NetworkError),
+    (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
+    (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol),
+)
+"""The first that fits counts: what is more special comes before what it is derived from."""
+
+
+def as_httpx(error: aiohttp.ClientError) -> httpx.TransportError:
+    """The exception of httpx for the same thing."""
+    return _type(error)(cause_in_words(error))
+
+
+def is_nonsense(error: httpx.TransportError) -> bool:
+    """Whether there was an answer, which is not HTTP."""
+    return isinstance(error.__cause__, aiohttp.ClientResponseError)
+
+
+def _type(error: aiohttp.ClientError) -> type[httpx.TransportError]:
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.ETIMEDOUT and isinstance(error, aiohttp.ClientConnectorError):
+        return httpx.ConnectTimeout
+    if number == errno.EPIPE:
+        return httpx.WriteError
+    return next((ours for theirs, ours in _HTTPX if isinstance(error, theirs)), httpx.TransportError)
