@@ -3,9 +3,15 @@
 Usage: python -m bench [--help]
 """
 
+import sys
+
+if __name__ == "__main__":  # before the imports, which Ctrl-C would end with a traceback
+    from local.interrupts import run
+
+    sys.exit(run("bench.__main__"))
+
 import argparse
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,7 +59,3 @@ def _latency(test_bed: Bed, name: str) -> list[float]:
     command = [sys.executable, "-m", "bench.latency", *arguments]
     done = subprocess.run(command, env=test_bed.env, check=True, capture_output=True, text=True)
     return [float(value) for value in done.stdout.strip().splitlines()[-1].strip("[]").split(",")]
-
-
-if __name__ == "__main__":
-    main()

@@ -3,10 +3,16 @@
 Usage: python -m bench.fleets [--help]
 """
 
+import sys
+
+if __name__ == "__main__":  # before the imports, which Ctrl-C would end with a traceback
+    from local.interrupts import run
+
+    sys.exit(run("bench.fleets"))
+
 import argparse
 import json
 import re
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -234,7 +240,3 @@ def wait(condition: Callable[[], Any], what: str, every_s: float = 1.0) -> Any:
             raise TimeoutError(f"not within {_PATIENCE_S} s: {what}")
         time.sleep(every_s)
     return result
-
-
-if __name__ == "__main__":
-    sys.exit(main())

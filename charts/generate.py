@@ -3,6 +3,13 @@
 Run it after a change to the chart, as `.venv/bin/python -m charts.generate`; tests hold the results against the chart.
 """
 
+import sys
+
+if __name__ == "__main__":  # before the imports, which Ctrl-C would end with a traceback
+    from local.interrupts import run
+
+    sys.exit(run("charts.generate"))
+
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,7 +106,3 @@ def _default(node: yaml.Node) -> str:
         if isinstance(value, str)
         else f"`{yaml.safe_dump(value, default_flow_style=True).split(chr(10))[0]}`"
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,5 +1,6 @@
 """Ctrl-C, SIGTERM and a closed terminal: they end a command in the same way, and never in the middle of a step."""
 
+import importlib
 import os
 import signal
 import threading
@@ -10,6 +11,25 @@ from types import FrameType
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
+
+_INTERRUPTED = 130
+
+
+def run(module: str, *arguments: object) -> int:
+    """Import a module and call its `main`, which a signal ends without a traceback, from the imports on.
+
+    Returns:
+        Its exit code.
+    """
+    handle(_leave)
+    command = importlib.import_module(module)
+    try:
+        handle(interrupt)
+        return int(command.main(*arguments) or 0)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    finally:
+        handle(signal.SIG_IGN)  # what is left to do at exit is bounded
 
 
 def handle(handler: Handler) -> None:
@@ -46,3 +66,8 @@ def held_back() -> Iterator[None]:
             signal.signal(number, handler)
         if held:
             signal.raise_signal(held[0])
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """End at once: an exception may get lost in an import, and there is nothing to stop yet."""
+    os._exit(_INTERRUPTED)

@@ -3,6 +3,13 @@
 Usage: python -m bench.library [--messages N] [--rounds N]
 """
 
+import sys
+
+if __name__ == "__main__":  # before the imports, which Ctrl-C would end with a traceback
+    from local.interrupts import run
+
+    sys.exit(run("bench.library.__main__"))
+
 import argparse
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +47,3 @@ def main() -> None:
             console.print(Markdown(sections[-1]))
     PAGE.write_text("\n".join(sections), encoding="utf-8")
     console.print(f"written: {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}")
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from scout_harness import COMMAND, ScoutSim, environment, logs, metrics, span, trace_id
-from scout_sim.__main__ import main
+from scout_sim.command import main
 from scout_sim.listening import listen
 from scout_sim.settings import variables
 

@@ -1,13 +1,21 @@
 """The command `mqtt-trace-operator`.
 
-OpenTelemetry reads some variables while it is imported, and raises: they are checked first.
+It imports nothing until a signal ends it quietly, and no OpenTelemetry until the variables are checked that it reads
+while it is imported, and raises for.
 """
 
-from mqtt_trace.service import check_opentelemetry
+import os
+import signal
 
 
 def main() -> None:
     """Look after fleets until SIGTERM."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell starts what runs in the background
+            # Not an exception, which an import may swallow. As process 1 of a container it has no default action.
+            signal.signal(number, lambda number, _frame: os._exit(128 + number))
+    from mqtt_trace.service import check_opentelemetry  # noqa: PLC0415 - see the module's docstring
+
     check_opentelemetry("mqtt-trace-operator")
     from mqtt_trace_operator import command  # noqa: PLC0415 - see the module's docstring
 
