@@ -58,7 +58,7 @@ def _running(folder: Path, **settings: str) -> Iterator[Echo]:
     url = f"http://127.0.0.1:{port}"
     with OtlpBackend() as backend, httpx.Client(base_url=url, timeout=20, trust_env=False) as http:
         variables = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")} | {
-            "ECHO_HOST": "127.0.0.1",
+            "ECHO_HOST": "::",  # as it is installed: its spans must have IPv4 addresses as such
             "ECHO_PORT": str(port),
             "ECHO_MAX_BODY_BYTES": str(MAX_BODY_BYTES),
             "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url,

@@ -46,7 +46,7 @@ class PostTransport(httpx.AsyncBaseTransport):
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_USELESS_HERE,
             auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(sock_connect=timeout, sock_read=timeout),
+            timeout=aiohttp.ClientTimeout(connect=timeout, sock_read=timeout),  # looking a name up is connecting
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
