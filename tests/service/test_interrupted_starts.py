@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,6 +26,14 @@ _SERVICES = {
     "scout-sim": "scout_sim",
 }
 _TOOLS = ("local demo", "local up", "bench", "bench.library", "bench.fleets", "charts.generate")
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """What is ignored would be so in the commands as well: shells start background processes like that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def _interrupted(
