@@ -71,6 +71,11 @@ def refused_pubrec(client: Client) -> tuple[int, ReasonCode] | None:
     return int.from_bytes(packet[:PACKET_ID_BYTES]), reason
 
 
+def forget_ping(client: Client) -> None:
+    """Have a client wait for no PINGRESP, so that it does not give up a connection on which one lies unread."""
+    client._ping_t = 0.0  # noqa: SLF001 - only a PINGRESP that is read resets it
+
+
 _CONSUMERS = "_mqtt_trace_consumers"
 
 

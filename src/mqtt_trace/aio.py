@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import random
-import socket
-import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-if TYPE_CHECKING:
-    from paho.mqtt.client import SocketLike  # exists for type checkers only
+from mqtt_trace._backoff import Backoff
+from mqtt_trace._client_socket import ClientSocket
+
+__all__ = ["REFUSED", "Backoff", "Connection"]
 
 # paho logs every lost connection as an error, which `on_down` reports already, and what a callback raised.
 _callback_errors = logging.getLogger(f"{__name__}.callbacks")
@@ -39,19 +36,6 @@ _UNLIMITED = 65_535
 
 REFUSED = "the broker refused the connection"
 """What a cause begins with when the broker answered CONNECT with an error, whose words follow."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """Delays between attempts to connect, in seconds: doubled from `first` to `longest`, each cut by up to a half."""
-
-    first: float = 1.0
-    longest: float = 30.0
-
-    def delay(self, failures: int) -> float:
-        """Seconds to wait after that many failures in a row, 1 or more."""
-        full = min(self.longest, self.first * 2.0 ** min(failures - 1, 16))
-        return full * random.uniform(0.5, 1.0)  # noqa: S311 - spreads clients, guards nothing
 
 
 class Connection:
@@ -87,7 +71,7 @@ class Connection:
         client.suppress_exceptions = True
         client.enable_logger(_callback_errors)
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
+        self._socket = ClientSocket(client)
         self._up = asyncio.Event()
         self._gone = asyncio.Event()
         self._closing = asyncio.Event()
@@ -97,13 +81,8 @@ class Connection:
         self._reason_code = 0
         self._connack: Properties | None = None
         self._misc: asyncio.TimerHandle | None = None
-        self._writing: SocketLike | None = None
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
-        client.on_socket_open = self._socket_opened
-        client.on_socket_close = self._socket_closed
-        client.on_socket_register_write = self._write_wanted
-        client.on_socket_unregister_write = self._write_done
 
     @property
     def is_up(self) -> bool:
@@ -154,6 +133,21 @@ class Connection:
         self._failures = 0
         self._awake.set()
 
+    def pause_reading(self) -> None:
+        """Leave what the broker sends in the socket, until `resume_reading` or the end of this connection.
+
+        It bounds memory where a broker sends more than Receive Maximum (MQTT 5, section 3.3.4). PINGREQs still go out,
+        and a broker that closes the connection is noticed within a second or two; its other packets wait unread.
+
+        To be called on the event loop, as in `on_message`. The packets of the same read are still handled: one, or as
+        many as the client has publishes that are not acknowledged.
+        """
+        self._socket.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again what the broker sends; to be called on the event loop."""
+        self._socket.resume_reading()
+
     async def close(self, properties: Properties | None = None, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - a bound on the broker's side, not on the caller's
         """Send DISCONNECT (MQTT 5, section 3.14) with the given properties and let `run` return."""
         self._closing.set()
@@ -164,7 +158,7 @@ class Connection:
         try:
             await asyncio.wait_for(self._gone.wait(), timeout)
         except TimeoutError:
-            self._abort()
+            self._socket.abort()
 
     async def _connect(self) -> bool:
         try:
@@ -180,7 +174,7 @@ class Connection:
             return True
         if not self._gone.is_set():
             self._cause = f"no CONNACK within {_CONNACK_TIMEOUT_S:g} s"
-            self._abort()
+            self._socket.abort()
         return False
 
     async def _serve(self) -> None:
@@ -195,7 +189,9 @@ class Connection:
     def _look_after(self) -> None:
         """Let paho send PINGREQ, or notice that there was no answer to it."""
         self._misc = self._loop.call_later(_MISC_INTERVAL_S, self._look_after)
-        self.client.loop_misc()
+        if not self._socket.look_after():
+            self._cause = "the connection was closed while reading from it was paused"
+            self._socket.abort()
 
     async def _pause(self, delay: float) -> None:
         if self._closing.is_set():
@@ -203,16 +199,6 @@ class Connection:
         self._awake.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._awake.wait(), delay)
-
-    def _abort(self) -> None:
-        """Break the connection; paho has no call for it, so its next read finds it gone."""
-        sock = self.client.socket()
-        if sock is not None:
-            # A copy of the descriptor, as paho's socket for WebSockets has no `shutdown`; if it fails, the connection
-            # is gone already, and the read finds that too.
-            with suppress(OSError), socket.socket(fileno=os.dup(sock.fileno())) as connected:
-                connected.shutdown(socket.SHUT_RDWR)
-            self.client.loop_read()
 
     def _connected(
         self,
@@ -246,49 +232,6 @@ class Connection:
         if flags.is_disconnect_packet_from_server:
             self._reason_code = reason.value
         self._gone.set()
-
-    def _socket_opened(self, client: Client, userdata: Any, sock: SocketLike) -> None:
-        del client, userdata
-        self._loop.call_soon_threadsafe(self._watch, sock)
-
-    def _watch(self, sock: SocketLike) -> None:
-        if sock is self.client.socket():
-            self._loop.add_reader(sock, self._readable)
-
-    def _socket_closed(self, client: Client, userdata: Any, sock: SocketLike) -> None:
-        del client, userdata
-        self._loop.remove_reader(sock)
-        self._stop_writing()
-
-    def _write_wanted(self, client: Client, userdata: Any, sock: SocketLike) -> None:
-        """Write in the next turn of the loop: nearly always the socket takes it all, and no writer is registered."""
-        del client, userdata, sock
-        if threading.get_ident() == self._thread:
-            self._loop.call_soon(self._writable)
-        else:
-            self._loop.call_soon_threadsafe(self._writable)
-
-    def _write_done(self, client: Client, userdata: Any, sock: SocketLike) -> None:
-        del client, userdata, sock
-        self._stop_writing()
-
-    def _stop_writing(self) -> None:
-        if self._writing is not None:
-            self._loop.remove_writer(self._writing)
-            self._writing = None
-
-    def _readable(self) -> None:
-        """TLS may have decrypted more than one packet, of which the descriptor says nothing."""
-        self.client.loop_read()
-        while (sock := self.client.socket()) is not None and getattr(sock, "pending", int)():
-            self.client.loop_read()
-
-    def _writable(self) -> None:
-        self.client.loop_write()
-        sock = self.client.socket()
-        if self._writing is None and sock is not None and self.client.want_write():
-            self._writing = sock
-            self._loop.add_writer(sock, self._writable)
 
 
 def _ignore(_: object) -> None:

@@ -1,0 +1,144 @@
+"""A paho client's socket on an asyncio loop, by paho's socket callbacks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import socket
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from paho.mqtt.client import Client
+
+from mqtt_trace._paho import forget_ping
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import SocketLike  # exists for type checkers only
+
+_CHUNK = 65_536
+
+
+class ClientSocket:
+    """Reads and writes when the socket is ready; it takes the client's socket callbacks.
+
+    To be made and used on the event loop. What it knows of pauses ends with each connection.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._writing: SocketLike | None = None
+        self._reads = True
+        self._behind = False
+        self._heard = False
+        client.on_socket_open = self._opened
+        client.on_socket_close = self._closed
+        client.on_socket_register_write = self._write_wanted
+        client.on_socket_unregister_write = self._write_done
+
+    def pause_reading(self) -> None:
+        """Leave what the broker sends in the socket."""
+        sock = self._client.socket()
+        if self._reads and sock is not None:
+            self._reads = False
+            self._behind = True
+            self._loop.remove_reader(sock)
+
+    def resume_reading(self) -> None:
+        """Read it again."""
+        sock = self._client.socket()
+        if not self._reads and sock is not None:
+            self._reads = True
+            self._loop.add_reader(sock, self._readable)
+            self._loop.call_soon(self._readable)  # what TLS has decrypted already, the descriptor does not announce
+
+    def look_after(self) -> bool:
+        """Let paho send PINGREQ or notice that there was no answer to it, and return False if the peer has left unread.
+
+        During and after a pause PINGRESP may lie unread behind other packets. Then a peer that has vanished shows when
+        the kernel gives up on our PINGREQs, or by paho's own time-out once everything has been read.
+        """
+        if not self._reads and self._is_hung_up():
+            return False
+        if self._behind:
+            self._behind = self._heard or not self._reads
+            self._heard = False
+            forget_ping(self._client)
+        self._client.loop_misc()
+        return True
+
+    def abort(self) -> None:
+        """Break the connection; paho has no call for it, so its next read finds it gone."""
+        self._reads = True
+        sock = self._client.socket()
+        if sock is None:
+            return
+        # A copy of the descriptor, as paho's socket for WebSockets has no `shutdown`; if it fails, the connection is
+        # gone already, and the read finds that too.
+        with suppress(OSError), socket.socket(fileno=os.dup(sock.fileno())) as connected:
+            with suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
+            while connected.recv(_CHUNK):  # paho would handle what lies unread before it finds the end
+                pass
+        self._readable()
+        self._client.loop_read()
+
+    def _opened(self, client: Client, userdata: Any, sock: SocketLike) -> None:
+        """On the thread that connects."""
+        del client, userdata
+        self._loop.call_soon_threadsafe(self._watch, sock)
+
+    def _watch(self, sock: SocketLike) -> None:
+        if sock is self._client.socket():
+            self._loop.add_reader(sock, self._readable)
+
+    def _closed(self, client: Client, userdata: Any, sock: SocketLike) -> None:
+        del client, userdata
+        self._loop.remove_reader(sock)
+        self._stop_writing()
+        self._reads = True
+        self._behind = False
+
+    def _write_wanted(self, client: Client, userdata: Any, sock: SocketLike) -> None:
+        """Write in the next turn of the loop: nearly always the socket takes it all, and no writer is registered."""
+        del client, userdata, sock
+        if threading.get_ident() == self._thread:
+            self._loop.call_soon(self._writable)
+        else:
+            self._loop.call_soon_threadsafe(self._writable)
+
+    def _write_done(self, client: Client, userdata: Any, sock: SocketLike) -> None:
+        del client, userdata, sock
+        self._stop_writing()
+
+    def _stop_writing(self) -> None:
+        if self._writing is not None:
+            self._loop.remove_writer(self._writing)
+            self._writing = None
+
+    def _readable(self) -> None:
+        """TLS may have decrypted more than one packet, of which the descriptor says nothing."""
+        if self._reads:
+            self._heard = True
+            self._client.loop_read()
+        while self._reads and (sock := self._client.socket()) is not None and getattr(sock, "pending", int)():
+            self._client.loop_read()
+
+    def _writable(self) -> None:
+        self._client.loop_write()
+        sock = self._client.socket()
+        if self._writing is None and sock is not None and self._client.want_write():
+            self._writing = sock
+            self._loop.add_writer(sock, self._writable)
+
+    def _is_hung_up(self) -> bool:
+        """Whether the peer has closed the connection, found without reading what it sent before."""
+        sock = self._client.socket()
+        if sock is None:
+            return False
+        poll = select.poll()
+        poll.register(sock.fileno(), getattr(select, "POLLRDHUP", 0))  # Linux's; POLLHUP and POLLERR need no asking
+        return bool(poll.poll(0))
