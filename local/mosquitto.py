@@ -42,6 +42,13 @@ class Mosquitto:
 
     host = HOST
 
+    @staticmethod
+    def version() -> tuple[int, ...]:
+        """Of the program that is installed, such as `(2, 0, 22)`."""
+        usage = subprocess.run([_program("mosquitto"), "-h"], capture_output=True, text=True, check=False)
+        first, *_ = usage.stdout.splitlines()
+        return tuple(int(number) for number in first.split()[-1].split("."))
+
     def __init__(
         self,
         *,

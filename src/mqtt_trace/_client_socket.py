@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from paho.mqtt.client import SocketLike  # exists for type checkers only
 
 _CHUNK = 65_536
+_LEAVE_TIMEOUT_S = 2.0
 
 
 class ClientSocket:
@@ -34,6 +35,7 @@ class ClientSocket:
         self._reads = True
         self._behind = False
         self._heard = False
+        self._left: socket.socket | None = None
         client.on_socket_open = self._opened
         client.on_socket_close = self._closed
         client.on_socket_register_write = self._write_wanted
@@ -70,15 +72,30 @@ class ClientSocket:
         self._client.loop_misc()
         return True
 
+    async def leave(self) -> None:
+        """After a connection with pauses has ended, let the peer read what we sent last.
+
+        A socket that is closed with data in it is reset, and the peer may never see the packets before DISCONNECT. So
+        the rest is read away, until the peer closes its side, too, or for two seconds.
+        """
+        if self._left is None:
+            return
+        with self._left as sock, suppress(OSError):  # TimeoutError is one
+            self._left = None
+            sock.shutdown(socket.SHUT_WR)
+            async with asyncio.timeout(_LEAVE_TIMEOUT_S):
+                while await self._loop.sock_recv(sock, _CHUNK):
+                    pass
+
     def abort(self) -> None:
         """Break the connection; paho has no call for it, so its next read finds it gone."""
         self._reads = True
+        self._behind = False
         sock = self._client.socket()
         if sock is None:
             return
-        # A copy of the descriptor, as paho's socket for WebSockets has no `shutdown`; if it fails, the connection is
-        # gone already, and the read finds that too.
-        with suppress(OSError), socket.socket(fileno=os.dup(sock.fileno())) as connected:
+        # If it fails, the connection is gone already, and the read finds that too.
+        with suppress(OSError), _copy(sock) as connected:
             with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
             while connected.recv(_CHUNK):  # paho would handle what lies unread before it finds the end
@@ -99,6 +116,9 @@ class ClientSocket:
         del client, userdata
         self._loop.remove_reader(sock)
         self._stop_writing()
+        if self._behind:
+            with suppress(OSError):
+                self._left = _copy(sock)
         self._reads = True
         self._behind = False
 
@@ -142,3 +162,14 @@ class ClientSocket:
         poll = select.poll()
         poll.register(sock.fileno(), getattr(select, "POLLRDHUP", 0))  # Linux's; POLLHUP and POLLERR need no asking
         return bool(poll.poll(0))
+
+
+def _copy(sock: SocketLike) -> socket.socket:
+    """The plain socket under paho's, which may have no `shutdown`, on a descriptor of its own.
+
+    Raises:
+        OSError: It is closed.
+    """
+    copy = socket.socket(fileno=os.dup(sock.fileno()))
+    copy.settimeout(0)
+    return copy

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -91,7 +92,10 @@ class Connection:
 
     @property
     def reason_code(self) -> int:
-        """Reason code of the DISCONNECT or refusal that ended the last connection (MQTT 5, section 2.4), 0 if none."""
+        """Reason code of the refusal or DISCONNECT, from either side, that ended the last connection, 0 if none.
+
+        See section 2.4 of MQTT 5.
+        """
         return self._reason_code
 
     @property
@@ -120,6 +124,7 @@ class Connection:
             if await self._connect():
                 started = self._loop.time()
                 await self._serve()
+                await self._socket.leave()
                 if self._loop.time() - started >= _STABLE_AFTER_S:
                     self._failures = 0
             if self._closing.is_set():
@@ -147,6 +152,18 @@ class Connection:
     def resume_reading(self) -> None:
         """Read again what the broker sends; to be called on the event loop."""
         self._socket.resume_reading()
+
+    def renew(self, reason_code: int, cause: str) -> None:
+        """Send DISCONNECT with a reason code (MQTT 5, section 3.14.2.1), and connect again after the first delay.
+
+        Args:
+            reason_code: Why, such as 0x93 (Receive Maximum exceeded).
+            cause: What `on_down` is called with.
+        """
+        self._failures = 0
+        self._cause = cause
+        self._reason_code = reason_code
+        self.client.disconnect(ReasonCode(PacketTypes.DISCONNECT, identifier=reason_code))
 
     async def close(self, properties: Properties | None = None, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - a bound on the broker's side, not on the caller's
         """Send DISCONNECT (MQTT 5, section 3.14) with the given properties and let `run` return."""

@@ -9,14 +9,13 @@ from typing import Protocol
 
 import pytest
 
-from images.consumer.tests.harness import Consumer, Echo
-from local.mosquitto import Mosquitto
+from images.consumer.tests.harness import Broker, Consumer, Echo
 
 
 class MakeConsumer(Protocol):
     """Makes a consumer that the test starts, and that ends with it."""
 
-    def __call__(self, broker: Mosquitto, client_id: str = ..., **env: str) -> Consumer:
+    def __call__(self, broker: Broker, client_id: str = ..., **env: str) -> Consumer:
         """Its settings beside those of `harness.Consumer` are `env`."""
         ...
 
@@ -33,7 +32,7 @@ def make_consumer(echo: Echo, tmp_path: Path) -> Iterator[MakeConsumer]:
     """Make consumers that post to `echo`."""
     with ExitStack() as consumers:
 
-        def make(broker: Mosquitto, client_id: str = "consumer-0", **env: str) -> Consumer:
+        def make(broker: Broker, client_id: str = "consumer-0", **env: str) -> Consumer:
             consumer = Consumer(broker, echo.url, tmp_path, client_id, **env)
             consumers.callback(consumer.stop)
             return consumer

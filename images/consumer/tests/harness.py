@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -37,6 +37,13 @@ def wait_for(condition: Callable[[], bool], what: str = "the condition", timeout
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come true within {timeout_s:g} s"
         time.sleep(0.02)
+
+
+class Broker(Protocol):
+    """Where clients connect."""
+
+    host: str
+    port: int
 
 
 class HttpServer:
@@ -181,7 +188,7 @@ def attributes_of(span: Span) -> dict[str, object]:
 class Consumer(Process):
     """A consumer process; its settings are those of the constructor plus `env`."""
 
-    def __init__(self, broker: Mosquitto, echo_url: str, folder: Path, client_id: str, **env: str) -> None:
+    def __init__(self, broker: Broker, echo_url: str, folder: Path, client_id: str, **env: str) -> None:
         self.health_port = free_port()
         self.client_id = client_id
         super().__init__(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from mqtt_trace_consumer.acknowledger import Acknowledger, Delivery
+from mqtt_trace_consumer.window import Window
 from paho.mqtt.client import MQTTMessage
+
+SIZE = 3
 
 
 def message(packet_id: int, qos: int = 1) -> MQTTMessage:
@@ -15,20 +20,65 @@ def message(packet_id: int, qos: int = 1) -> MQTTMessage:
     return made
 
 
+class Connected:
+    """A connection of which reading may pause.
+
+    Attributes:
+        reads: Whether it does not.
+        renewals: How often it was to be renewed.
+    """
+
+    def __init__(self) -> None:
+        self.reads = True
+        self.renewals = 0
+
+    def pause_reading(self) -> None:
+        """Pause."""
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        self.reads = True
+
+    def renew(self, reason_code: int, cause: str) -> None:
+        """Count it."""
+        assert (reason_code, cause) == (0x93, "the broker has sent more than Receive Maximum")
+        self.renewals += 1
+
+
 class Deliveries(RuleBasedStateMachine):
     """Messages arrive, are settled in any order, and connections are lost in between."""
 
     def __init__(self) -> None:
         super().__init__()
         self.sent: list[MQTTMessage] = []
-        self.acknowledger = Acknowledger(self.sent.append)
+        self.connection = Connected()
+        self.acknowledger = Acknowledger(self.sent.append, Window(SIZE, self.connection))
+        self.pubacks = ExitStack()
+        self.full = False
         self.arrived: list[Delivery] = []
         self.old: list[Delivery] = []
 
+    @precondition(lambda self: self.connection.reads)
     @rule()
     def receive(self) -> None:
-        """The broker sends a message; packet ids begin anew on each connection."""
-        self.arrived.append(self.acknowledger.receive(message(len(self.arrived) + 1)))
+        """The broker sends a message, whatever Receive Maximum says; packet ids begin anew on each connection."""
+        delivery = self.acknowledger.receive(message(len(self.arrived) + 1))
+        assert not (self.full and delivery)
+        if delivery is None:
+            self.full = True  # what comes after it would be acknowledged before it
+        else:
+            self.arrived.append(delivery)
+
+    @rule()
+    def await_puback(self) -> None:
+        """A dead letter was published."""
+        self.pubacks.enter_context(self.acknowledger.awaiting_puback())
+
+    @rule()
+    def all_pubacks_come(self) -> None:
+        """The broker has acknowledged all dead letters."""
+        self.pubacks.close()
 
     @precondition(lambda self: self.arrived)
     @rule(data=st.data())
@@ -48,6 +98,8 @@ class Deliveries(RuleBasedStateMachine):
     def lose_connection(self) -> None:
         """The connection is gone, and with it what was received on it."""
         self.acknowledger.connection_lost()
+        self.connection.reads, self.connection.renewals = True, 0
+        self.full = False
         self.old += self.arrived
         self.arrived.clear()
         self.sent.clear()
@@ -63,6 +115,21 @@ class Deliveries(RuleBasedStateMachine):
         assert self.sent == head
         assert self.acknowledger.in_flight == len(self.arrived) - len(head)
 
+    @invariant()
+    def the_window_bounds_what_is_held(self) -> None:
+        """The message that shows the broker's fault is the only one too many."""
+        assert self.acknowledger.in_flight <= SIZE + 1
+
+    @invariant()
+    def reading_goes_on(self) -> None:
+        """It pauses only while there are messages to finish, none of which waits for a PUBACK to be read."""
+        assert self.connection.reads or self.acknowledger.in_flight > SIZE // 2
+
+    @invariant()
+    def what_had_no_room_comes_again(self) -> None:
+        """When all that is held has been acknowledged, the connection is renewed."""
+        assert bool(self.connection.renewals) == (self.full and bool(self.arrived) and not self.acknowledger.in_flight)
+
 
 TestDeliveries = Deliveries.TestCase
 
@@ -70,8 +137,9 @@ TestDeliveries = Deliveries.TestCase
 def test_qos_0_is_never_acknowledged_and_never_stale() -> None:
     """Nobody delivers it again, so it stays ours to process whatever happens to its connection."""
     sent: list[MQTTMessage] = []
-    acknowledger = Acknowledger(sent.append)
+    acknowledger = Acknowledger(sent.append, Window(SIZE, Connected()))
     delivery = acknowledger.receive(message(0, qos=0))
+    assert delivery is not None
     acknowledger.connection_lost()
     assert acknowledger.is_current(delivery)
     acknowledger.settle(delivery)

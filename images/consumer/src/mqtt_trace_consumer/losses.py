@@ -13,7 +13,8 @@ class Losses:
     """Explains lost connections, among them those to another client with our client id.
 
     The broker ends the connection of the older one with reason code 0x8E (MQTT 5, section 3.1.4-3). Mosquitto before
-    2.0.12 says nothing, so connections that come up and are lost soon, several in a row, are told as a suspicion.
+    2.0.12 says nothing, so connections that come up and are lost soon, without a reason code and several in a row, are
+    told as a suspicion.
 
     Args:
         client_id: Our own.
@@ -33,7 +34,8 @@ class Losses:
     def explain(self, cause: str, reason_code: int) -> str:
         """The connection was lost, or could not be made: say why."""
         if self._up_since is not None:
-            self._short = self._short + 1 if self._clock() - self._up_since < _SHORT_S else 0
+            short = self._clock() - self._up_since < _SHORT_S and not reason_code
+            self._short = self._short + 1 if short else 0
             self._up_since = None
         if reason_code == _SESSION_TAKEN_OVER:
             return f"another client has connected with our client id {self._remedy}"

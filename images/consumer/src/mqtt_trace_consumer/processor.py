@@ -90,7 +90,8 @@ class Processor:
 
     async def _give_up(self, message: MQTTMessage, error: Exception, message_id: str | None) -> None:
         try:
-            await self._dead_letters.publish(message, error, message_id)
+            with self._acknowledger.awaiting_puback():
+                await self._dead_letters.publish(message, error, message_id)
         except Exception:  # noqa: BLE001 - whatever it is, the message must not be lost by it
             self._dead_letters.log(message, error, "could not be made")
             _log.exception("a dead letter for a message on %s failed", message.topic)

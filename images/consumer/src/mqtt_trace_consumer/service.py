@@ -27,6 +27,7 @@ from mqtt_trace_consumer.probe import probe_nonce
 from mqtt_trace_consumer.processor import Processor
 from mqtt_trace_consumer.settings import Settings
 from mqtt_trace_consumer.subscription import Names, Subscription
+from mqtt_trace_consumer.window import Window
 from mqtt_trace_consumer.workers import Workers
 
 _log = logging.getLogger(__name__)
@@ -44,7 +45,8 @@ class Service:
         self._names = Names(settings.mqtt_topic_filter, settings.mqtt_share_group, settings.mqtt_client_id)
         self._client = _client(settings)
         self._connection = Connection(self._client, on_up=self._connected, on_down=self._disconnected)
-        self._acknowledger = Acknowledger(self._acknowledge)
+        window = Window(settings.receive_maximum, self._connection)
+        self._acknowledger = Acknowledger(self._acknowledge, window)
         self._subscription = Subscription(self._client, self._names, lambda: self._acknowledger.in_flight > 0)
         self._publisher = TracedPublisher(self._client, tracer_provider=tracer_provider, options=options)
         self._metrics = Metrics()
@@ -118,16 +120,21 @@ class Service:
 
     def _received(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
         del client, userdata
+        if not self._taking:
+            return  # the broker delivers it again; nothing is held, so nothing bounds how fast it is read
         topic = topic_of(message)
-        delivery = self._acknowledger.receive(message)
         nonce = probe_nonce(message)
-        if nonce is not None:
+        if nonce is None:
+            self._subscription.reading_arrived(topic)
+        else:
             self._subscription.probe_arrived(nonce)
-            self._acknowledger.settle(delivery)
+        delivery = self._acknowledger.receive(message)
+        if delivery is None:
             return
-        self._subscription.reading_arrived(topic)
-        if self._taking:
+        if nonce is None:
             self._note_drop(dropped=not self._workers.put(delivery))
+        else:
+            self._acknowledger.settle(delivery)
 
     def _acknowledge(self, message: MQTTMessage) -> None:
         self._client.ack(message.mid, message.qos)

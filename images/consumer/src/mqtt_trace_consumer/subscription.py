@@ -92,13 +92,14 @@ class Subscription:
         self._loop = asyncio.get_running_loop()
         self._answers: dict[int, asyncio.Future[list[ReasonCode]]] = {}
         self._probes: dict[str, asyncio.Future[None]] = {}
-        self._refusals: dict[int, ReasonCode] = {}
+        self._probe_sent: int | None = None
+        self._probe_puback: ReasonCode | None = None
         self._task: asyncio.Task[None] | None = None
         self._said = ""
         self._leaving = False
         self.left = False
         self._told_of_earlier = False
-        self._proven = False
+        self._proven = self._unanswered = False
         self._last_reading = float("-inf")
         self.subscribed = False
         client.on_subscribe = self._answered
@@ -109,12 +110,15 @@ class Subscription:
     def delivers(self) -> bool:
         """Whether messages arrive on this connection: a probe did, or readings do.
 
-        Behind a backlog, or while echo is away, a probe expires before its turn comes, so a reading that is held, or
-        came in the last seconds, will do.
+        Behind a backlog, or while echo is away, a probe expires before its turn comes. SUBACK waits there, too, where
+        the broker sends more than Receive Maximum; the session still has its subscription.
         """
-        return self.subscribed and (
-            self._proven or self._holds_readings() or self._loop.time() - self._last_reading < _RECENT_S
-        )
+        return (self.subscribed or self._unanswered) and (self._proven or self._readings_come)
+
+    @property
+    def _readings_come(self) -> bool:
+        """Whether a reading is held, or came in the last seconds: what the broker answers may wait behind others."""
+        return self._holds_readings() or self._loop.time() - self._last_reading < _RECENT_S
 
     def connected(self, session_present: bool) -> None:
         """Subscribe and probe, on a new connection."""
@@ -123,11 +127,12 @@ class Subscription:
         if session_present and self._names.group is not None:
             # What an earlier start without a group has left there would bring every reading a second time.
             self._client.unsubscribe(self._names.topic_filter)
+        self._unanswered = True
         self._task = self._loop.create_task(self._establish())
 
     def disconnected(self) -> None:
         """Nothing is known any more."""
-        self.subscribed = self._proven = False
+        self.subscribed = self._proven = self._unanswered = False
         self._last_reading = float("-inf")
         if self._task is not None:
             self._task.cancel()
@@ -198,6 +203,7 @@ class Subscription:
             codes = await self._answer(self._client.subscribe([(name, options) for name in filters]))
         except (TimeoutError, ConnectionError) as error:
             return str(error) or f"no SUBACK for {filters[0]} within {_ANSWER_TIMEOUT_S:g} s"
+        self._unanswered = False
         refused = [
             f"{name} ({code}, 0x{code.value:02x})"
             for name, code in zip(filters, codes, strict=False)
@@ -213,21 +219,31 @@ class Subscription:
         """Send a probe, wait for it, and return what is wrong when it does not come."""
         topic = self._names.probe_topic
         with self._expected_probe() as (nonce, probe):
-            packet_id = self._publish_probe(nonce, expiry_s=max(1, round(_PROBE_INTERVAL_S)))
+            self._publish_probe(nonce, expiry_s=max(1, round(_PROBE_INTERVAL_S)))
+            # Without its PUBACK, which waits behind readings, another probe would wait there, too.
+            if await self._is_in_time(probe, _PROBE_INTERVAL_S, lambda: self._probe_puback is None):
+                return None
+            refusal = self._probe_puback
+            if refusal is not None and refusal.value >= REFUSED_FROM:
+                return f"not ready: the broker refused a probe on {topic} ({refusal}): allow us to publish there"
+            return (
+                f"not ready: subscribed to {self._names.subscription}, but a probe on {topic} did not come back; "
+                f"check that the broker's ACL lets us read what matches {self._names.topic_filter}"
+            )
+
+    async def _is_in_time(
+        self, expected: asyncio.Future[Any], timeout_s: float, may_wait: Callable[[], bool] = lambda: True
+    ) -> bool:
+        """Whether it is done within a time; behind readings that keep coming, the broker's answers are not late."""
+        while True:
             try:
-                async with asyncio.timeout(_PROBE_INTERVAL_S):
-                    await probe
+                async with asyncio.timeout(timeout_s):
+                    await asyncio.shield(expected)
             except TimeoutError:
-                refusal = self._refusals.pop(packet_id, None)
-                if refusal is not None and refusal.value >= REFUSED_FROM:
-                    return f"not ready: the broker refused a probe on {topic} ({refusal}): allow us to publish there"
-                return (
-                    f"not ready: subscribed to {self._names.subscription}, but a probe on {topic} did not come back; "
-                    f"check that the broker's ACL lets us read what matches {self._names.topic_filter}"
-                )
-            finally:
-                self._refusals.clear()
-        return None
+                if not (may_wait() and self._readings_come):
+                    return False
+            else:
+                return True
 
     @contextmanager
     def _expected_probe(self) -> Iterator[tuple[str, asyncio.Future[None]]]:
@@ -239,9 +255,10 @@ class Subscription:
         finally:
             del self._probes[nonce]
 
-    def _publish_probe(self, nonce: str, *, expiry_s: int) -> int:
+    def _publish_probe(self, nonce: str, *, expiry_s: int) -> None:
+        self._probe_puback = None
         properties = probe_properties(nonce, expiry_s)
-        return self._client.publish(self._names.probe_topic, b"", 1, properties=properties).mid
+        self._probe_sent = self._client.publish(self._names.probe_topic, b"", 1, properties=properties).mid
 
     async def _answer(self, sent: tuple[MQTTErrorCode, int | None]) -> list[ReasonCode]:
         error, packet_id = sent
@@ -250,8 +267,9 @@ class Subscription:
         answer: asyncio.Future[list[ReasonCode]] = self._loop.create_future()
         self._answers[packet_id] = answer
         try:
-            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
-                return await answer
+            if not await self._is_in_time(answer, _ANSWER_TIMEOUT_S):
+                raise TimeoutError
+            return answer.result()
         finally:
             self._answers.pop(packet_id, None)
 
@@ -267,8 +285,8 @@ class Subscription:
         self, client: Client, userdata: Any, packet_id: int, code: ReasonCode, properties: Properties | None
     ) -> None:
         del client, userdata, properties
-        if self._probes and code.value >= REFUSED_FROM:
-            self._refusals[packet_id] = code
+        if packet_id == self._probe_sent:
+            self._probe_puback = code
 
     def _say(self, problem: str) -> None:
         """One line per change: the next try finds the same."""

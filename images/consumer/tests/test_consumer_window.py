@@ -1,0 +1,148 @@
+"""Memory is bounded by our own window, whatever the broker sends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from images.consumer.tests.answers import Hold
+from images.consumer.tests.conftest import MakeConsumer
+from images.consumer.tests.harness import DEADLINE_S, OK, Answer, Consumer, Echo, ids, numbered, publish, wait_for
+from local.flooding_broker import FloodingBroker
+from local.mosquitto import Mosquitto
+
+MakeBroker = Callable[..., Mosquitto]
+
+TOPIC = "sensors/sensor-001/reading"
+FAULT = "the broker sends more than Receive Maximum"
+WINDOW = {"RECEIVE_MAXIMUM": "8", "ECHO_CONCURRENCY": "4", "ECHO_TIMEOUT_S": "60", "MQTT_KEEPALIVE_S": "1"}
+FULL = 8 + 1
+"""What is held of a broker that sends more: the message that shows it is one too many."""
+ANSWER_TIMEOUT_S = 10
+"""After which a SUBACK or UNSUBACK is late, unless readings come before it."""
+
+
+def flooded(consumer: Consumer) -> Consumer:
+    """Start it and return when it holds its window."""
+    consumer.start()
+    consumer.wait_status(in_flight=FULL)
+    return consumer
+
+
+@contextmanager
+def stopped(consumer: Consumer) -> Iterator[None]:
+    """Begin to stop it before the block, and have it ended well after it."""
+    with ThreadPoolExecutor(1) as thread:
+        code = thread.submit(consumer.stop, timeout_s=DEADLINE_S)
+        consumer.wait_said("stopping: ")
+        yield
+        assert code.result() == 0
+
+
+def test_a_broker_that_sends_everything_at_once(make_consumer: MakeConsumer, echo: Echo) -> None:
+    """The window is held, the connection lives, the consumer is ready without SUBACK, and the fault is told once."""
+    hold = echo.answer = Hold()
+    with FloodingBroker(TOPIC, numbered(2_000)) as broker:
+        consumer = flooded(make_consumer(broker, **WINDOW))
+        while broker.pings < ANSWER_TIMEOUT_S + 2:  # one a second
+            assert consumer.status.items() >= {"ready": True, "subscribed": False, "in_flight": FULL}.items()
+        hold.released.set()
+        wait_for(lambda: consumer.status["in_flight"] <= FULL and consumer.status["processed"] == 2_000)
+        consumer.wait_status(ready=True, subscribed=True, in_flight=0)
+        consumer.wait_said("ready: a probe")
+        assert broker.acknowledged == list(range(1, 2_001))
+        assert (broker.connections, broker.expired) == (1, 0)
+    assert len(consumer.said(FAULT)) == 1
+    assert "more than Receive Maximum 8 (MQTT 5, section 3.3.4)" in consumer.said(FAULT)[0]
+    assert not consumer.said("no SUBACK")
+    assert not consumer.said("not ready")
+
+
+def test_mosquitto_with_a_backlog(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
+    """With an old Mosquitto and a new one no more than the window is held, and only the old one is blamed."""
+    broker = make_broker()
+    consumer = make_consumer(broker, RECEIVE_MAXIMUM="64").start_ready()
+    consumer.stop()
+    publish(broker, TOPIC, *numbered(3_000))
+    hold = Hold()
+
+    def thirty(payload: bytes) -> Answer:
+        return OK if echo.calls <= 30 else hold(payload)
+
+    echo.answer = thirty
+    consumer.start()
+    wait_for(lambda: hold.held == 16)
+    consumer.wait_until(lambda: consumer.status["in_flight"] >= 64)
+    held = [consumer.status for _ in range(50)]
+    assert all(status["ready"] for status in held)
+    assert max(status["in_flight"] for status in held) <= 64 + 1
+    hold.released.set()
+    wait_for(lambda: set(echo.ids) == ids(3_000))
+    consumer.wait_status(ready=True, in_flight=0)
+    assert len(consumer.said(FAULT)) == (Mosquitto.version() < (2, 0, 13))
+
+
+def test_a_broker_that_leaves_while_nothing_is_read(make_consumer: MakeConsumer, echo: Echo) -> None:
+    """A restart is noticed while echo hangs, and the new connection is read."""
+    hold = echo.answer = Hold()
+    with FloodingBroker(TOPIC, numbered(500)) as broker:
+        consumer = flooded(make_consumer(broker, **WINDOW))
+        broker.break_connections()
+        wait_for(lambda: broker.connections == 2)
+        consumer.wait_status(ready=True, in_flight=FULL)
+        assert broker.acknowledged == []
+        hold.released.set()
+        consumer.wait_status(in_flight=0, ready=True, subscribed=True)
+        assert broker.acknowledged == list(range(1, 501))
+    assert len(consumer.said(FAULT)) == 2
+    assert len(consumer.said("closed while reading from it was paused")) == 1
+
+
+def test_a_stop_acknowledges_what_was_begun(make_consumer: MakeConsumer, echo: Echo) -> None:
+    """SIGTERM while nothing is read: what echo has is finished, the rest stays in the session, DISCONNECT arrives."""
+    hold = echo.answer = Hold()
+    with FloodingBroker(TOPIC, numbered(5_000)) as broker:
+        consumer = flooded(make_consumer(broker, **WINDOW))
+        wait_for(lambda: hold.held == 4)
+        with stopped(consumer):
+            hold.released.set()
+        assert broker.disconnects == [0]
+        assert broker.acknowledged == [1, 2, 3, 4]
+    assert not consumer.said("stopped with")
+
+
+def test_a_replica_that_leaves_works_off_what_was_sent(make_consumer: MakeConsumer, echo: Echo) -> None:
+    """UNSUBACK comes behind the readings, however long they take, and the session ends when they are finished."""
+    hold = echo.answer = Hold()
+    with FloodingBroker(TOPIC, numbered(500)) as broker:
+        consumer = flooded(make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S="60", **WINDOW))
+        with stopped(consumer):
+            begun = broker.pings
+            wait_for(lambda: broker.pings > begun + ANSWER_TIMEOUT_S + 1)
+            hold.released.set()
+        assert broker.disconnects == [0]
+        assert broker.acknowledged == list(range(1, 501))
+    assert not consumer.said("stopped with")
+
+
+@pytest.mark.parametrize("poison", [{3}, {100, 101, 250}])
+def test_a_dead_letter_does_not_wait_for_ever(make_consumer: MakeConsumer, echo: Echo, poison: set[int]) -> None:
+    """Its PUBACK lies behind readings for which there is no room: they come again, and each is processed."""
+    payloads = [b"poison" if number in poison else payload for number, payload in enumerate(numbered(300))]
+    with FloodingBroker(TOPIC, payloads) as broker:
+        consumer = make_consumer(broker, **WINDOW)
+        consumer.start()
+        most = 0
+        while len(broker.acknowledged) < 300:
+            most = max(most, consumer.status.get("in_flight", 0))
+        consumer.wait_status(ready=True, subscribed=True, in_flight=0)
+        assert most <= FULL
+        assert broker.acknowledged == list(range(1, 301))
+        assert {payload for topic, payload in broker.published if topic == f"dead-letter/{TOPIC}"} == {b"poison"}
+        assert set(broker.disconnects) == {0x93}
+    assert set(echo.ids) == ids(300) - {str(number) for number in poison}
+    assert not consumer.said("ERROR")
+    assert not consumer.said("another client")
