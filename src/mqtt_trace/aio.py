@@ -142,7 +142,7 @@ class Connection:
         """Leave what the broker sends in the socket, until `resume_reading` or the end of this connection.
 
         It bounds memory where a broker sends more than Receive Maximum (MQTT 5, section 3.3.4). PINGREQs still go out,
-        and a broker that closes the connection is noticed within a second or two; its other packets wait unread.
+        and a broker that closes the connection is noticed within Keep Alive and two seconds, without what it sent last.
 
         To be called on the event loop, as in `on_message`. The packets of the same read are still handled: one, or as
         many as the client has publishes that are not acknowledged.

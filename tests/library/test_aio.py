@@ -10,12 +10,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha1
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from local.certificates import make_certificates
+from local.flooding_broker import FloodingBroker
 from local.mosquitto import Mosquitto
 from local.ports import free_port
 from mqtt_trace.aio import Backoff, Connection
@@ -323,5 +326,112 @@ def test_closing_does_not_wait_for_a_delayed_start(broker: Mosquitto) -> None:
         await asyncio.sleep(0)
         await connection.close()
         await task
+
+    bounded(main)
+
+
+def server_context(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """TLS for a server of the test's own, and for who connects to it."""
+    made = make_certificates(folder)
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(made.certificate, made.key)
+    return server, ssl.create_default_context(cafile=made.ca)
+
+
+@dataclass
+class Pausing:
+    """Receives from a broker, acknowledges nothing, and pauses reading with the message of a given number.
+
+    Attributes:
+        received: The payloads.
+        link: The connection.
+    """
+
+    link: Running
+    pause_at: int
+    received: list[bytes | bytearray] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.link.connection.client.manual_ack_set(on=True)
+        self.link.connection.client.on_message = self._receive
+
+    def _receive(self, _client: Client, _userdata: Any, message: Any) -> None:
+        self.received.append(message.payload)
+        if len(self.received) == self.pause_at:
+            self.link.connection.pause_reading()
+
+
+PAYLOADS = [str(number).encode() for number in range(300)]
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_pause_leaves_the_rest_unread_and_the_connection_alive(tmp_path: Path, *, tls: bool) -> None:
+    """Beyond Keep Alive nothing more is read and nothing is lost, and afterwards paho keeps the connection itself."""
+    server, client = server_context(tmp_path) if tls else (None, None)
+
+    async def main() -> None:
+        with FloodingBroker("aio/pause", PAYLOADS, context=server) as broker:
+            async with running(broker.host, broker.port, "pausing", context=client, keepalive=1) as link:
+                pausing = Pausing(link, pause_at=5)
+                await until(lambda: broker.pings >= 4)  # one a second
+                assert pausing.received == PAYLOADS[:5]
+                link.connection.resume_reading()
+                await until(lambda: pausing.received == PAYLOADS)
+                resumed = broker.pings
+                await until(lambda: broker.pings >= resumed + 3)
+                assert (link.downs, broker.connections, broker.expired) == ([], 1, 0)
+
+    bounded(main)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_connection_that_ends_during_a_pause_is_made_again(tmp_path: Path, *, tls: bool) -> None:
+    """Its end is noticed, what lay unread is not handled, and the next connection is read."""
+    server, client = server_context(tmp_path) if tls else (None, None)
+
+    async def main() -> None:
+        with FloodingBroker("aio/pause", PAYLOADS, context=server) as broker:
+            async with running(broker.host, broker.port, "pausing", context=client) as link:
+                pausing = Pausing(link, pause_at=5)
+                await until(lambda: len(pausing.received) == 5)
+                broker.break_connections()
+                await until(lambda: len(link.downs) == 1)
+                unread = len(pausing.received) - 5
+                await until(lambda: pausing.received[5 + unread :] == PAYLOADS)
+                assert unread == 0 or tls  # one TLS record at most, which was decrypted already
+                assert link.downs == ["the connection was closed while reading from it was paused"]
+
+    bounded(main)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_closing_during_a_pause_sends_what_was_begun(tmp_path: Path, *, tls: bool) -> None:
+    """Acknowledgements and DISCONNECT reach the broker although what it sent lies unread."""
+    server, client = server_context(tmp_path) if tls else (None, None)
+
+    async def main() -> None:
+        with FloodingBroker("aio/pause", [b"x" * 1_000] * 5_000, context=server) as broker:
+            async with running(broker.host, broker.port, "pausing", context=client) as link:
+                pausing = Pausing(link, pause_at=5)
+                await until(lambda: len(pausing.received) == 5)
+                for packet_id in range(1, 6):
+                    link.connection.client.ack(packet_id, 1)
+            assert broker.acknowledged == [1, 2, 3, 4, 5]
+            assert broker.disconnects == [0]
+
+    bounded(main)
+
+
+def test_a_connection_is_renewed_with_a_reason() -> None:
+    """The broker hears why, the program hears the cause, and it is connected again."""
+
+    async def main() -> None:
+        with FloodingBroker("aio/renew", PAYLOADS) as broker:
+            async with running(broker.host, broker.port, "renewing") as link:
+                await link.connection.wait_up()
+                link.connection.renew(0x93, "too much")
+                await until(partial(has, link.ups, 2))
+                assert broker.disconnects == [0x93]
+                assert link.downs == ["too much"]
 
     bounded(main)

@@ -45,15 +45,15 @@ def stopped(consumer: Consumer) -> Iterator[None]:
 def test_a_broker_that_sends_everything_at_once(make_consumer: MakeConsumer, echo: Echo) -> None:
     """The window is held, the connection lives, the consumer is ready without SUBACK, and the fault is told once."""
     hold = echo.answer = Hold()
-    with FloodingBroker(TOPIC, numbered(2_000)) as broker:
+    with FloodingBroker(TOPIC, numbered(800)) as broker:
         consumer = flooded(make_consumer(broker, **WINDOW))
         while broker.pings < ANSWER_TIMEOUT_S + 2:  # one a second
             assert consumer.status.items() >= {"ready": True, "subscribed": False, "in_flight": FULL}.items()
         hold.released.set()
-        wait_for(lambda: consumer.status["in_flight"] <= FULL and consumer.status["processed"] == 2_000)
+        wait_for(lambda: consumer.status["in_flight"] <= FULL and consumer.status["processed"] == 800)
         consumer.wait_status(ready=True, subscribed=True, in_flight=0)
         consumer.wait_said("ready: a probe")
-        assert broker.acknowledged == list(range(1, 2_001))
+        assert broker.acknowledged == list(range(1, 801))
         assert (broker.connections, broker.expired) == (1, 0)
     assert len(consumer.said(FAULT)) == 1
     assert "more than Receive Maximum 8 (MQTT 5, section 3.3.4)" in consumer.said(FAULT)[0]
@@ -66,7 +66,7 @@ def test_mosquitto_with_a_backlog(make_broker: MakeBroker, make_consumer: MakeCo
     broker = make_broker()
     consumer = make_consumer(broker, RECEIVE_MAXIMUM="64").start_ready()
     consumer.stop()
-    publish(broker, TOPIC, *numbered(3_000))
+    publish(broker, TOPIC, *numbered(1_500))
     hold = Hold()
 
     def thirty(payload: bytes) -> Answer:
@@ -80,7 +80,7 @@ def test_mosquitto_with_a_backlog(make_broker: MakeBroker, make_consumer: MakeCo
     assert all(status["ready"] for status in held)
     assert max(status["in_flight"] for status in held) <= 64 + 1
     hold.released.set()
-    wait_for(lambda: set(echo.ids) == ids(3_000))
+    wait_for(lambda: set(echo.ids) == ids(1_500))
     consumer.wait_status(ready=True, in_flight=0)
     assert len(consumer.said(FAULT)) == (Mosquitto.version() < (2, 0, 13))
 
@@ -88,7 +88,7 @@ def test_mosquitto_with_a_backlog(make_broker: MakeBroker, make_consumer: MakeCo
 def test_a_broker_that_leaves_while_nothing_is_read(make_consumer: MakeConsumer, echo: Echo) -> None:
     """A restart is noticed while echo hangs, and the new connection is read."""
     hold = echo.answer = Hold()
-    with FloodingBroker(TOPIC, numbered(500)) as broker:
+    with FloodingBroker(TOPIC, numbered(300)) as broker:
         consumer = flooded(make_consumer(broker, **WINDOW))
         broker.break_connections()
         wait_for(lambda: broker.connections == 2)
@@ -96,7 +96,7 @@ def test_a_broker_that_leaves_while_nothing_is_read(make_consumer: MakeConsumer,
         assert broker.acknowledged == []
         hold.released.set()
         consumer.wait_status(in_flight=0, ready=True, subscribed=True)
-        assert broker.acknowledged == list(range(1, 501))
+        assert broker.acknowledged == list(range(1, 301))
     assert len(consumer.said(FAULT)) == 2
     assert len(consumer.said("closed while reading from it was paused")) == 1
 
@@ -117,14 +117,14 @@ def test_a_stop_acknowledges_what_was_begun(make_consumer: MakeConsumer, echo: E
 def test_a_replica_that_leaves_works_off_what_was_sent(make_consumer: MakeConsumer, echo: Echo) -> None:
     """UNSUBACK comes behind the readings, however long they take, and the session ends when they are finished."""
     hold = echo.answer = Hold()
-    with FloodingBroker(TOPIC, numbered(500)) as broker:
+    with FloodingBroker(TOPIC, numbered(300)) as broker:
         consumer = flooded(make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S="60", **WINDOW))
         with stopped(consumer):
             begun = broker.pings
             wait_for(lambda: broker.pings > begun + ANSWER_TIMEOUT_S + 1)
             hold.released.set()
         assert broker.disconnects == [0]
-        assert broker.acknowledged == list(range(1, 501))
+        assert broker.acknowledged == list(range(1, 301))
     assert not consumer.said("stopped with")
 
 
