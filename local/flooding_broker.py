@@ -107,7 +107,8 @@ class FloodingBroker:
         match kind >> 4:
             case 1:  # CONNECT
                 writer.write(_packet(0x20, b"\1\0\0"))
-                writer.writelines(_packet(0x32, message) for message in self._session.values())
+                # In one piece, so that a TLS record holds many packets.
+                writer.write(b"".join(_packet(0x32, message) for message in self._session.values()))
             case 3:  # PUBLISH
                 self._published(writer, kind, body)
             case 4:  # PUBACK

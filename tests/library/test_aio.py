@@ -422,16 +422,34 @@ def test_closing_during_a_pause_sends_what_was_begun(tmp_path: Path, *, tls: boo
     bounded(main)
 
 
+def test_tls_leaves_no_packet_unread_after_a_pause(tmp_path: Path) -> None:
+    """What was decrypted before the pause is handled after it, although the descriptor is silent."""
+    server, client = server_context(tmp_path)
+
+    async def main() -> None:
+        with FloodingBroker("aio/pause", PAYLOADS[:20], context=server) as broker:
+            async with running(broker.host, broker.port, "pausing", context=client) as link:
+                pausing = Pausing(link, pause_at=5)
+                await until(lambda: len(pausing.received) == 5)
+                link.connection.resume_reading()
+                await until(lambda: pausing.received == PAYLOADS[:20])
+
+    bounded(main)
+
+
 def test_a_connection_is_renewed_with_a_reason() -> None:
-    """The broker hears why, the program hears the cause, and it is connected again."""
+    """The broker hears why, the program hears the cause, and a new connection is read although the old one was not."""
 
     async def main() -> None:
         with FloodingBroker("aio/renew", PAYLOADS) as broker:
             async with running(broker.host, broker.port, "renewing") as link:
-                await link.connection.wait_up()
+                pausing = Pausing(link, pause_at=5)
+                await until(lambda: len(pausing.received) == 5)
                 link.connection.renew(0x93, "too much")
-                await until(partial(has, link.ups, 2))
+                await until(lambda: pausing.received[5:] == PAYLOADS)
                 assert broker.disconnects == [0x93]
-                assert link.downs == ["too much"]
+                assert (link.downs, link.ups) == (["too much"], [True, True])
+
+    bounded(main)
 
     bounded(main)

@@ -33,6 +33,14 @@ def test_several_short_connections_are_suspicious() -> None:
     assert "another client may have our client id 'twin'" in losses.explain("connection lost", 0)
 
 
+def test_short_connections_that_a_reason_code_explains_are_not() -> None:
+    """A broker that shuts down, or a Receive Maximum that was exceeded, is no sign of a twin."""
+    losses = Losses("twin", Clock())
+    for reason_code in (0x8B, 0x93, 0x8B):
+        losses.up()
+        assert losses.explain("ended", reason_code) == "ended"
+
+
 def test_failed_attempts_and_long_connections_are_not() -> None:
     """A broker that is away refuses many attempts; a connection that lasted is no sign of a twin."""
     clock = Clock()

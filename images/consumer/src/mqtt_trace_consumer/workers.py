@@ -9,7 +9,7 @@ from typing import Self
 from mqtt_trace_consumer.acknowledger import Delivery
 
 _MAX_QOS_0 = 1_000
-"""The broker bounds what it sends with QoS 1 by our Receive Maximum; with QoS 0 nobody else does."""
+"""`Window` bounds what is held with QoS 1; with QoS 0 nothing else does."""
 
 
 class Workers:
