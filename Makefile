@@ -24,7 +24,8 @@ setup:
 demo: setup
 	@.venv/bin/python -m local demo
 
-test: setup
+test:
+	@local/setup tests
 	@.venv/bin/pytest $(TESTS)
 
 check: setup

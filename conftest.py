@@ -1,6 +1,7 @@
 """Fixtures for every test of the repository: real brokers, and the whole stack."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -12,6 +13,19 @@ from local.stack import Stack
 # A busy machine is no reason to fail, and what passes once passes again.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.load_profile("steady")
+# For `--hypothesis-profile=explore`: other examples each time and many more, and how to have the failing one again.
+settings.register_profile(
+    "explore", settings.get_profile("steady"), derandomize=False, max_examples=2000, print_blob=True
+)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
+    """End with what was skipped, why and how often: a line for each reason."""
+    yield
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped"))
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"skipped {count}: {reason}")
 
 
 @pytest.fixture(scope="session")

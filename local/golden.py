@@ -38,15 +38,16 @@ def as_expected(spans: Iterable[Mapping[str, Any]], expected: Iterable[Json]) ->
     ]
 
 
-# Of the publish span; `telemetry.*` and `service.instance.id` come on top.
+# What the Collector adds to every resource.
+ENVIRONMENT = {"deployment.environment.name": "iot-demo", "environment": "iot-demo"}
+
+# Of the publish span; `telemetry.*`, `service.instance.id` and the Collector's `ENVIRONMENT` come on top.
 RESOURCE_OF_A_SENSOR = {
-    "deployment.environment.name": "iot-demo",
     "device.battery.level": 100,
     "device.firmware.channel": "stable",
     "device.firmware.version": "1.4.2",
     "device.id": "sensor-001",
     "device.kind": "sensor",
-    "environment": "iot-demo",
     "fleet.id": "fleet-demo",
     "fleet.priority": "normal",
     "fleet.tenant": "acme",

@@ -43,7 +43,8 @@ class Process:
         self.name = name
         self.command = list(command)
         self.log = log
-        self.env = dict(os.environ if env is None else env)
+        # Python holds back standard output, so that what was said first would come after the error or be lost with it.
+        self.env = {"PYTHONUNBUFFERED": "1", **(os.environ if env is None else env)}
         self._popen: subprocess.Popen[bytes] | None = None
 
     @property

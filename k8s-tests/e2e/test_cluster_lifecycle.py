@@ -1,7 +1,6 @@
 """From the previous chart to uninstall, with each version of Helm."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from e2e.fleets import SensorFleet
 from e2e.readings import complete
 from e2e.release import VERSION, Release, now, spans_of, until
 from local.commands import Helm, Kubectl
+from local.needed import skip_without
 from local.scout import Scout
 
 NAMESPACE = "mqtt-trace-e2e-lifecycle"
@@ -31,8 +31,7 @@ def release(
     request: pytest.FixtureRequest, make_namespace: Callable[[str], Kubectl], options: tuple[str, ...]
 ) -> Release:
     """A release of the test's own, not installed yet."""
-    if shutil.which(request.param) is None:
-        pytest.skip(f"{request.param} is not on PATH")
+    skip_without(request.param)
     kubectl = make_namespace(NAMESPACE)
     return Release("other", Helm(kubectl.kubeconfig, NAMESPACE, request.param), kubectl, options)
 

@@ -1,7 +1,6 @@
 """`collector.yaml` is the production pipeline: it keeps what it accepted."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from local.needed import needs
 from local.ports import free_port
 from local.processes import Process, answers_http
 from tests.service import without_ipv6
@@ -26,7 +26,7 @@ SCOUT = {
     "SCOUT_OTLP_ENDPOINT": "http://127.0.0.1:1/otlp",
 }
 
-needs_collector = pytest.mark.skipif(not shutil.which("otelcol-contrib"), reason="otelcol-contrib is not on PATH")
+needs_collector = needs("otelcol-contrib")
 
 
 @pytest.fixture

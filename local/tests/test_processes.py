@@ -1,12 +1,13 @@
 """Processes are waited for by a condition and never outlive their parent."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -23,12 +24,12 @@ IGNORES_SIGTERM = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @pytest.fixture
-def make_process(tmp_path: Path) -> Iterator[Callable[[str], Process]]:
+def make_process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     """Make processes that run a piece of Python, killed at the end."""
     made: list[Process] = []
 
-    def make(code: str) -> Process:
-        process = Process("sample", [sys.executable, "-c", code], log=tmp_path / f"{len(made)}.log")
+    def make(code: str, env: Mapping[str, str] | None = None) -> Process:
+        process = Process("sample", [sys.executable, "-c", code], log=tmp_path / f"{len(made)}.log", env=env)
         made.append(process)
         return process
 
@@ -73,6 +74,25 @@ def test_an_early_end_is_reported_at_once_with_its_cause(make_process: Callable[
         process.wait_until(lambda: False, timeout_s=3600)
     assert str(error.value) == (f"sample ended with 1 before it was ready: PORT must be a number (log: {process.log})")
     assert error.value.__notes__ == ["first\nPORT must be a number"]
+
+
+@pytest.mark.parametrize(
+    ("end", "cause"),
+    [
+        ("sys.exit('PORT must be a number')", "1 before it was ready: PORT must be a number"),
+        ("raise ValueError('PORT')", "1 before it was ready: ValueError: PORT"),
+        ("os.write(2, b'cannot bind'); os.kill(os.getpid(), 15)", "-15 before it was ready: cannot bind"),
+        ("os._exit(3)", "3 before it was ready: first"),
+        ("os.abort()", "-6 before it was ready: first"),
+    ],
+)
+def test_the_cause_is_what_was_said_last(make_process: Callable[..., Process], end: str, cause: str) -> None:
+    """Lines count in the order in which the program said them, in an environment that asks Python for nothing."""
+    process = make_process(f"import os, sys; print('first'); {end}", env={"PATH": os.environ["PATH"]})
+    process.start()
+    with pytest.raises(ProcessError) as error:
+        process.wait_until(lambda: False, timeout_s=3600)
+    assert str(error.value) == f"sample ended with {cause} (log: {process.log})"
 
 
 def test_a_deadline_is_reported(make_process: Callable[[str], Process]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 import yaml
 
 from charts.generate import CHART
+from local.needed import skip_without
 
 Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]
@@ -23,8 +23,7 @@ HELMS = ["helm", "helm4"]
 @pytest.fixture(params=HELMS)
 def helm(request: pytest.FixtureRequest) -> str:
     """Each version of Helm that is on PATH."""
-    if shutil.which(request.param) is None:
-        pytest.skip(f"{request.param} is not on PATH")
+    skip_without(request.param)
     return str(request.param)
 
 
@@ -44,8 +43,7 @@ def template(
 @pytest.fixture
 def render() -> Render:
     """Render the chart, or another, with values such as `consumer.replicas=3`; returns its manifests."""
-    if shutil.which("helm") is None:
-        pytest.skip("helm is not on PATH")
+    skip_without("helm")
 
     def rendered(
         *values: str, options: tuple[str, ...] = (), release: str = "demo", chart: Path = CHART

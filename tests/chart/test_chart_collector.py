@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from typing import Any
 
@@ -11,13 +10,13 @@ import pytest
 import yaml
 
 from charts.generate import CHART
+from local.needed import skip_without
 from tests.chart.conftest import Refuse, Render
 
 
 def read_by_the_collector(**variables: str) -> Any:
     """The chart's pipeline as the Collector reads it with these variables."""
-    if shutil.which("otelcol-contrib") is None:
-        pytest.skip("otelcol-contrib is not on PATH")
+    skip_without("otelcol-contrib")
     names = ("SCOUT_CLIENT_ID", "SCOUT_CLIENT_SECRET", "SCOUT_TOKEN_URL", "SCOUT_OTLP_ENDPOINT")
     done = subprocess.run(
         ["otelcol-contrib", "print-config", "--mode=unredacted", "--config", str(CHART / "files" / "collector.yaml")],

@@ -8,6 +8,7 @@ import sysconfig
 import pytest
 
 from local.documents import blocks
+from local.needed import needs
 from local.stack import Stack
 
 PAGE = "troubleshooting.md"
@@ -22,6 +23,7 @@ def test_the_check_follows_a_reading_through_every_hop(stack: Stack) -> None:
     assert "PUBACK" in done.stdout
 
 
+@needs("curl")
 def test_queries_are_understood(stack: Stack) -> None:
     """Each query of the page is one that scout-sim has, with an answer in JSON."""
     queries = [

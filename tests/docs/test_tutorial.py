@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from local.documents import ROOT, Block, blocks
+from local.needed import needs
 from local.ports import free_port
 from local.processes import Process, accepts_tcp, answers_http
 from local.scout import Scout, Span
@@ -70,6 +71,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         yield at_work
 
 
+@needs("curl")
 def test_each_reading_becomes_one_trace(reader: Reader) -> None:
     """Block by block: untouched programs are traced, the explicit ones once each, and a foreign message is found."""
     broker, backend, display, thermometer, query, own_display, own_thermometer, stranger, search = blocks(PAGE, "sh")

@@ -1,7 +1,6 @@
 """What the Collector has accepted reaches scout-sim, whatever happens in between."""
 
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,9 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from local.stack import Stack
+from local.needed import needs
+from local.stack import COLLECTOR, Stack
 
-pytestmark = pytest.mark.skipif(not shutil.which("otelcol-contrib"), reason="otelcol-contrib is not on PATH")
+pytestmark = needs(COLLECTOR)
 
 
 @pytest.fixture

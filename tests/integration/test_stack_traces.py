@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from local.connected import missing_step
-from local.golden import METRICS, RESOURCE_OF_A_SENSOR, Json, as_expected, expected_spans
+from local.golden import ENVIRONMENT, METRICS, RESOURCE_OF_A_SENSOR, Json, as_expected, expected_spans
 from local.scout import Scout, span_from_json
 from local.stack import Stack
 
@@ -60,12 +60,12 @@ def test_both_ends_name_the_same_message(reading: Json) -> None:
     assert publish["attributes"]["messaging.message.body.size"] == process["attributes"]["messaging.message.body.size"]
 
 
-def test_the_resource_says_which_sensor_it_was(reading: Json) -> None:
+def test_the_resource_says_which_sensor_it_was(stack: Stack, reading: Json) -> None:
     """The publish span's resource has the IoT attributes of its device."""
     publish = next(span for span in reading["spans"] if span["kind"] == "PRODUCER")
     resource = {key: value for key, value in publish["resource"].items() if not key.startswith("telemetry.")}
     resource.pop("service.instance.id")
-    assert resource == RESOURCE_OF_A_SENSOR
+    assert resource == {**RESOURCE_OF_A_SENSOR, **(ENVIRONMENT if stack.has_collector else {})}
 
 
 def test_the_resource_says_that_the_consumer_is_a_gateway(reading: Json) -> None:

@@ -71,7 +71,7 @@ def test_probes_that_the_acl_forbids_are_named(make_broker: MakeBroker, make_con
     assert consumer.status["ready"] is False
 
 
-@pytest.mark.skipif(DYNAMIC_SECURITY is None, reason="Mosquitto's dynamic security plugin is not installed")
+@pytest.mark.skipif(DYNAMIC_SECURITY is None, reason="no dynamic security plugin: install a Mosquitto with it")
 def test_a_refused_suback_is_told_and_tried_again(
     make_broker: MakeBroker, make_consumer: MakeConsumer, tmp_path: Path
 ) -> None:

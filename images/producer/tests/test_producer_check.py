@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import socket
 import socketserver
@@ -18,12 +17,13 @@ from mqtt_trace_producer.check_evidence import Culprit, SpanCounts, first_gap, s
 
 from images.producer.tests.producer_harness import command, environment
 from local.mosquitto import Mosquitto
+from local.needed import needs
 from local.ports import HOST, free_port
 from local.stack import COLLECTOR, Stack
 
 TOPIC = "sensors/check-1/reading"
 
-needs_collector = pytest.mark.skipif(shutil.which(COLLECTOR) is None, reason=f"{COLLECTOR} is not on PATH")
+needs_collector = needs(COLLECTOR)
 
 
 def check(**settings: object) -> tuple[int, str]:

@@ -1,15 +1,14 @@
 """The pages in a real browser, headless Chromium."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
 from scout_harness import ScoutSim, attributes, span, trace_id
 
-CHROMIUM = shutil.which("chromium")
+from local.needed import found, needs
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on PATH")
+pytestmark = needs("chromium")
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +16,7 @@ def browser_page() -> Iterator[Page]:
     """A page of 1280x800 without scripts, as the trace pages promise to need none."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
+            executable_path=found("chromium"), args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
         )
         context = browser.new_context(viewport={"width": 1280, "height": 800}, java_script_enabled=False)
         yield context.new_page()

@@ -1,0 +1,33 @@
+"""What some tests need and a machine may lack, and in which words a run says so in its last lines."""
+
+import shutil
+from collections.abc import Sequence
+
+import pytest
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+_REASONS = {
+    "otelcol-contrib": "no Collector: put otelcol-contrib on PATH",
+    "helm": "no Helm 3: put it on PATH as helm",
+    "helm4": "no Helm 4: put it on PATH as helm4",
+    "curl": "no curl: install it",
+    CHROMIUM[0]: "no browser: install chromium",
+}
+
+
+def needs(program: str) -> pytest.MarkDecorator:
+    """Return a mark: the test is skipped where the program is not on PATH."""
+    return pytest.mark.skipif(found(program) is None, reason=_REASONS[program])
+
+
+def skip_without(program: str) -> None:
+    """Skip the test that runs where the program is not on PATH; for fixtures."""
+    if found(program) is None:
+        pytest.skip(_REASONS[program])
+
+
+def found(program: str) -> str | None:
+    """Return the path of the program, under whichever of its names it is on PATH; None without it."""
+    names: Sequence[str] = CHROMIUM if program == CHROMIUM[0] else (program,)
+    return next(filter(None, map(shutil.which, names)), None)
