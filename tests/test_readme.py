@@ -34,7 +34,7 @@ def test_the_two_programs_make_one_trace(
     consuming = run(
         consumer_source.replace("client.connect(", "client.on_subscribe = subscribed\nclient.connect("), subscribed
     )
-    assert subscribed.wait(10)
+    assert subscribed.wait(30)
     publishing = run(publisher_source)
     try:
         wait_until(lambda: len(exporter.get_finished_spans()) == 2)

@@ -27,7 +27,7 @@ def test_a_reading_that_the_consumer_could_not_hold_is_not_taken(
     client.connect(broker.host, broker.port)
     client.loop_start()
     try:
-        assert getattr(told.get(timeout=10), "MaximumPacketSize", None) == 2 * 1024 * 1024
+        assert getattr(told.get(timeout=30), "MaximumPacketSize", None) == 2 * 1024 * 1024
     finally:
         client.disconnect()
         client.loop_stop()

@@ -23,7 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from local.mosquitto import Mosquitto
 from mqtt_trace.instrumentation import PahoMqttInstrumentor
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 """How long a condition is waited for before the test fails."""
 
 

@@ -10,7 +10,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from local.mosquitto import Mosquitto
 
-_DEADLINE_S = 10.0
+_DEADLINE_S = 30.0
 
 
 def connect_without_a_thread(broker: Mosquitto) -> Client:

@@ -19,7 +19,7 @@ from local.mosquitto import Mosquitto
 from mqtt_trace import Conventions, Options, TracedConsumer, TracedPublisher
 
 Connect = Callable[..., Client]
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 
 
 def consumer_of(recorded: Any, client: Client, **arguments: Any) -> TracedConsumer:

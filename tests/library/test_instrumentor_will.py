@@ -32,7 +32,7 @@ def subscribe(client: Client, *filters: str) -> None:
         subscribed = threading.Event()
         client.on_subscribe = lambda *_, subscribed=subscribed: subscribed.set()
         client.subscribe(topic_filter, 1)
-        assert subscribed.wait(10), "no SUBACK"
+        assert subscribed.wait(30), "no SUBACK"
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def test_a_trace_from_mosquitto_pub_is_continued(
     received = inbox(receiver, "interop/in")
     context = ["-D", "PUBLISH", "user-property", "traceparent", TRACEPARENT]
     broker_options = ["-V", "5", "-h", broker.host, "-p", str(broker.port), "-q", "1"]
-    subprocess.run(["mosquitto_pub", *broker_options, "-t", "interop/in", "-m", "{}", *context], check=True, timeout=10)
+    subprocess.run(["mosquitto_pub", *broker_options, "-t", "interop/in", "-m", "{}", *context], check=True, timeout=30)
     (message,) = received.wait()
     with TracedConsumer(receiver, tracer_provider=recorded.tracer_provider).process(message):
         pass

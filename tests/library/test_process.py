@@ -277,7 +277,7 @@ def test_a_handler_that_fails_does_not_end_the_network_thread(
     subscribed = threading.Event()
     receiver.on_subscribe = lambda *_: subscribed.set()
     receiver.subscribe("poison/#", 1)
-    assert subscribed.wait(10)
+    assert subscribed.wait(30)
     for one in ('{"reading": 1}', payload, '{"reading": 2}'):
         sender.publish("poison/x", one, 1)
     until(lambda: handled == [1, 2], "both readings were handled")

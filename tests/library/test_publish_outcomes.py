@@ -189,7 +189,7 @@ def blocked(recorded: Any) -> Iterator[TracedPublisher]:
         go_on.wait(60)
 
     publisher.publish("blocked/x", "x", 1, on_outcome=on_outcome)
-    assert called.wait(10)
+    assert called.wait(30)
     yield publisher
     go_on.set()
 

@@ -216,7 +216,7 @@ def test_the_programs_own_on_publish_is_still_called(broker: Mosquitto, connect:
     client.on_publish = on_publish
     publisher = publisher_of(client, recorded)
     mids = [publisher.publish("own/x", "x", 1).mid, client.publish("own/y", "x", 1).mid]
-    assert two.wait(10)
+    assert two.wait(30)
     assert acknowledged == mids
     assert [span.name for span in recorded.spans] == ["publish own/x"]
 

@@ -13,7 +13,7 @@ from mqtt_trace_producer.episode import Episode
 
 from mqtt_trace.aio import REFUSED
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 LOST = "connection lost: Unspecified error"
 REFUSED_CONNECTION = "ConnectionRefusedError: [Errno 111] Connection refused"
 

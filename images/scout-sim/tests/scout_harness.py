@@ -45,7 +45,7 @@ class ScoutSim:
         env = environment(host=HOST, port=port, **settings)
         self.url = f"http://{HOST}:{port}"
         self.process = Process("scout-sim", [COMMAND], log=log, env=env)
-        self.client = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        self.client = httpx.Client(base_url=self.url, timeout=120, trust_env=False)
 
     def __enter__(self) -> Self:
         self.process.start()

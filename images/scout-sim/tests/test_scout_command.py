@@ -127,7 +127,7 @@ def test_sigterm_ends_it_with_exit_0(make_scout: Callable[..., ScoutSim]) -> Non
     """SIGTERM ends it, a client that keeps its connection open notwithstanding, and nothing is logged on the way."""
     running = make_scout()
     assert running.client.get("/health").json() == {"status": "ready"}
-    assert running.process.stop(timeout_s=10) == 0
+    assert running.process.stop() == 0
     assert running.process.output().splitlines() == [f"scout-sim: serving tenant demo on {running.url[7:]}"]
 
 
@@ -136,7 +136,7 @@ def test_sigterm_does_not_wait_for_ever(make_scout: Callable[..., ScoutSim]) -> 
     running = make_scout(require_token=False)
     with running.send_half("/v1/logs", b"{"):
         assert running.client.get("/health").status_code == 200
-        assert running.process.stop(timeout_s=10) == 0
+        assert running.process.stop() == 0
     _, *logged = running.process.output().splitlines()
     assert logged == ["ERROR:    Cancel 1 running task(s), timeout graceful shutdown exceeded"]
 
