@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from mqtt_trace_producer.check_evidence import Culprit, SpanCounts, first_gap, span_counts
+from mqtt_trace_producer.check_diagnosis import Culprit, SpanCounts, first_gap, span_counts
 
 from images.producer.tests.producer_harness import command, environment
 from local.mosquitto import Mosquitto

@@ -12,10 +12,10 @@ from functools import partial
 import pytest
 from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.device import Device, Shared
+from mqtt_trace_producer.device_spec import DeviceSpec
 from mqtt_trace_producer.faults import FaultyClient
-from mqtt_trace_producer.spec import DeviceSpec
-from mqtt_trace_producer.tally import Tally
-from mqtt_trace_producer.turns import Turns
+from mqtt_trace_producer.metrics import Tally
+from mqtt_trace_producer.round_robin import Turns
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter

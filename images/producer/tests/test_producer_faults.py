@@ -14,7 +14,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from images.producer.tests.conftest import StartProducer
-from images.producer.tests.fleet_mount import FleetMount
+from images.producer.tests.mounted_fleet_file import FleetMount
 from images.producer.tests.producer_harness import Backend, Listener, wait_for
 from local.mosquitto import Mosquitto
 from mqtt_trace import MissingReason, extract

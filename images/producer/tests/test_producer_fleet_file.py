@@ -9,7 +9,7 @@ import pytest
 from mqtt_trace_producer.fleet_file import parse
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from images.producer.tests.fleet_mount import FLEET
+from images.producer.tests.mounted_fleet_file import FLEET
 from mqtt_trace import ConfigurationError
 
 

@@ -10,7 +10,7 @@ import pytest
 from mqtt_trace_producer.command import main
 from mqtt_trace_producer.settings import ProducerSettings
 
-from images.producer.tests.fleet_mount import FleetMount
+from images.producer.tests.mounted_fleet_file import FleetMount
 from images.producer.tests.producer_harness import command, environment
 from local.mosquitto import Mosquitto
 from local.ports import HOST

@@ -17,10 +17,10 @@ from mqtt_trace import ConfigurationError, Options, PublishOutcome, TracedPublis
 from mqtt_trace.aio import Connection
 from mqtt_trace.reasons import NO_MATCHING_SUBSCRIBERS
 from mqtt_trace.service import cause_in_words, host_and_port, load
-from mqtt_trace_producer.check_evidence import Culprit, SpanCounts, first_gap, kept_back, span_counts
+from mqtt_trace_producer.check_diagnosis import Culprit, SpanCounts, first_gap, kept_back, span_counts
 from mqtt_trace_producer.check_settings import CheckSettings
+from mqtt_trace_producer.device_spec import TOPIC_TEMPLATE
 from mqtt_trace_producer.sensor import Sensor
-from mqtt_trace_producer.spec import TOPIC_TEMPLATE
 
 PROGRAM = "mqtt-trace-check"
 

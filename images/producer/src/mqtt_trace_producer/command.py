@@ -7,11 +7,11 @@ from opentelemetry.util.types import AttributeValue
 
 from mqtt_trace import Options, telemetry
 from mqtt_trace.service import HealthServer, load, run
-from mqtt_trace_producer.descriptors import make_room_for
+from mqtt_trace_producer.device_spec import specs_of
+from mqtt_trace_producer.file_descriptors import make_room_for
 from mqtt_trace_producer.fleet import Fleet
-from mqtt_trace_producer.live_fleet import LiveFleet
+from mqtt_trace_producer.fleet_file_watcher import LiveFleet
 from mqtt_trace_producer.settings import ProducerSettings
-from mqtt_trace_producer.spec import specs_of
 
 PROGRAM = "mqtt-trace-producer"
 

@@ -21,13 +21,13 @@ from mqtt_trace import PublishOutcome, TracedPublisher
 from mqtt_trace.aio import Connection
 from mqtt_trace.reasons import NO_MATCHING_SUBSCRIBERS
 from mqtt_trace_producer.connectivity import Connectivity
+from mqtt_trace_producer.device_spec import DeviceSpec
 from mqtt_trace_producer.faults import FaultyClient
-from mqtt_trace_producer.pace import Pace
+from mqtt_trace_producer.metrics import Tally
 from mqtt_trace_producer.retries import Outgoing, Retries
+from mqtt_trace_producer.round_robin import Turns
+from mqtt_trace_producer.schedule import Pace
 from mqtt_trace_producer.sensor import Sensor
-from mqtt_trace_producer.spec import DeviceSpec
-from mqtt_trace_producer.tally import Tally
-from mqtt_trace_producer.turns import Turns
 
 _logger = logging.getLogger(__name__)
 

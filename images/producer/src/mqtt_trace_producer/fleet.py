@@ -10,11 +10,11 @@ from functools import partial
 from mqtt_trace import Options, TracedPublisher, telemetry
 from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.device import Device, Shared
+from mqtt_trace_producer.device_spec import DeviceSpec
 from mqtt_trace_producer.faults import FaultyClient
+from mqtt_trace_producer.metrics import Tally
+from mqtt_trace_producer.round_robin import Turns
 from mqtt_trace_producer.settings import ProducerSettings
-from mqtt_trace_producer.spec import DeviceSpec
-from mqtt_trace_producer.tally import Tally
-from mqtt_trace_producer.turns import Turns
 
 _CONNECTING_THREADS = 32
 _CONNECTS_PER_S = 1000.0

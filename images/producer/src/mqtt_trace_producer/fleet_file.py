@@ -6,9 +6,9 @@ from pydantic_core import ErrorDetails
 
 from mqtt_trace import ConfigurationError, telemetry
 from mqtt_trace.telemetry import FleetPriority
+from mqtt_trace_producer.device_spec import DEVICE_ID, DeviceSpec
 from mqtt_trace_producer.faults import Faults
 from mqtt_trace_producer.settings import Name
-from mqtt_trace_producer.spec import DEVICE_ID, DeviceSpec
 
 _NOT_IN_A_TOPIC = "+#\0"
 _ALL = 100

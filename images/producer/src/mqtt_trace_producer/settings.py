@@ -7,7 +7,7 @@ from pydantic import Field, FilePath, model_validator
 from mqtt_trace import ConfigurationError
 from mqtt_trace.service import BrokerSettings
 from mqtt_trace.telemetry import FleetPriority
-from mqtt_trace_producer.ids import can_count_on
+from mqtt_trace_producer.device_ids import can_count_on
 
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mqtt_trace_producer.ids import can_count_on, device_ids
+from mqtt_trace_producer.device_ids import can_count_on, device_ids
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from images.producer.tests.conftest import StartProducer
-from images.producer.tests.fleet_mount import FleetMount
+from images.producer.tests.mounted_fleet_file import FleetMount
 from images.producer.tests.producer_harness import Backend, Listener, Producer, command, environment, wait_for
 from local.mosquitto import Mosquitto
 

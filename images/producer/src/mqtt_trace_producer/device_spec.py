@@ -7,8 +7,8 @@ from opentelemetry.util.types import AttributeValue
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from mqtt_trace import telemetry
+from mqtt_trace_producer.device_ids import device_ids
 from mqtt_trace_producer.faults import Fault, Faults
-from mqtt_trace_producer.ids import device_ids
 from mqtt_trace_producer.settings import ProducerSettings
 
 TOPIC_TEMPLATE = "sensors/{device_id}/reading"

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from mqtt_trace import ConfigurationError
-from mqtt_trace_producer.descriptors import make_room_for
+from mqtt_trace_producer.file_descriptors import make_room_for
 from mqtt_trace_producer.fleet import Fleet
 from mqtt_trace_producer.fleet_file import FleetFile, parse
 

@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from mqtt_trace_producer.pace import Pace
+from mqtt_trace_producer.schedule import Pace
 
 
 def test_lateness_does_not_add_up() -> None:

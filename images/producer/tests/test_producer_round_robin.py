@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from functools import partial
 
-from mqtt_trace_producer.turns import Turns
+from mqtt_trace_producer.round_robin import Turns
 
 DEADLINE_S = 30.0
 

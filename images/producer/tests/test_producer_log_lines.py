@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from mqtt_trace_producer import connectivity
 from mqtt_trace_producer.connectivity import Connectivity
-from mqtt_trace_producer.episode import Episode
+from mqtt_trace_producer.incident import Episode
 
 from mqtt_trace.aio import REFUSED
 

@@ -8,7 +8,7 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, g
 from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_trace import __version__
-from mqtt_trace_producer.episode import Episode
+from mqtt_trace_producer.incident import Episode
 
 _logger = logging.getLogger(__name__)
 
