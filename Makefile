@@ -56,7 +56,7 @@ bench-library: setup
 	@.venv/bin/python -m bench.library
 
 bench-operator: setup
-	@.venv/bin/python -m bench.fleets
+	@.venv/bin/python -m bench.operator
 
 docs: setup
 	@.venv/bin/mkdocs build --strict --quiet

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from bench import comparisons, footprint, page
-from bench.bed import Bed, bed
+from bench.testbed import Bed, bed
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 LATENCY_MESSAGES = 1_000

@@ -12,9 +12,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from bench.bed import Bed, children_cpu_seconds, cpu_seconds, get_json
 from bench.figures import Figures
 from bench.reading import TOPIC_FILTER
+from bench.testbed import Bed, children_cpu_seconds, cpu_seconds, get_json
 from local.ports import HOST, free_port
 from local.processes import answers_http
 
@@ -56,8 +56,8 @@ def publishing(bed: Bed) -> Results:
 
     return in_turn(
         {
-            "untraced": lambda: bed.run("straightforward.producer", *arguments, "untraced"),
-            "straightforward": lambda: traced("straightforward.producer", "straightforward-producer"),
+            "untraced": lambda: bed.run("baseline.producer", *arguments, "untraced"),
+            "straightforward": lambda: traced("baseline.producer", "straightforward-producer"),
             "ours": lambda: traced("producer", "bench-producer"),
         }
     )
@@ -92,7 +92,7 @@ def echoing(bed: Bed) -> Results:
             "straightforward": lambda: _echo(
                 bed,
                 "straightforward-echo",
-                [sys.executable, "-m", "bench.straightforward.echo", str(straightforward)],
+                [sys.executable, "-m", "bench.baseline.echo", str(straightforward)],
                 straightforward,
                 {},
             ),
@@ -117,7 +117,7 @@ def _echo(bed: Bed, service: str, command: list[str], port: int, env: Mapping[st
 def _straightforward_consumer(bed: Bed, echo_url: str) -> Figures:
     _fill_session(bed, "bench-straightforward")
     arguments = (bed.broker.host, bed.broker.port, TOPIC_FILTER, "bench-straightforward", echo_url, READINGS)
-    figures = bed.run("straightforward.consumer", *arguments)
+    figures = bed.run("baseline.consumer", *arguments)
     return replace(figures, dropped=_SPANS * READINGS - bed.spans_received().get("straightforward-consumer", 0))
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from bench.bed import Bed, cpu_seconds, get_json
 from bench.comparisons import script
+from bench.testbed import Bed, cpu_seconds, get_json
 from local.ports import HOST, free_port
 from local.processes import answers_http
 from local.stack import Service, Stack

@@ -15,7 +15,7 @@ def page(sections: Iterable[str]) -> str:
     head = (
         "# Performance\n\n"
         "`make bench` measures the straightforward way, which is the guide's code put together as it stands "
-        "(`bench/straightforward/`), and this project against the same Mosquitto in one run, in turn, and keeps the "
+        "(`bench/baseline/`), and this project against the same Mosquitto in one run, in turn, and keeps the "
         "median of three. On another machine the figures differ; on one that is shared with others the ratios move, "
         "too.\n\n"
         f"This run: {os.cpu_count()} cores, Python {platform.python_version()}, broker, clients and OTLP receiver on "

@@ -17,8 +17,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
-from bench.bed import bed
 from bench.library import comparisons, page
+from bench.testbed import bed
 
 PAGE = Path(__file__).parents[2] / "docs" / "library-performance.md"
 

@@ -11,9 +11,9 @@ from statistics import median
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
 
-from bench.bed import Bed
 from bench.figures import Figures
-from bench.library.tracing import ALL, EXPLICIT, INSTRUMENTED, NOT, SPANS, UNTRACED, WAYS
+from bench.library.modes import ALL, EXPLICIT, INSTRUMENTED, NOT, SPANS, UNTRACED, WAYS
+from bench.testbed import Bed
 
 Results = dict[tuple[str, str], Figures]
 """By way to trace, and by what is exported."""

@@ -13,7 +13,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from bench.figures import WINDOW
-from bench.library import tracing
+from bench.library import modes
 from bench.reading import TOPIC_FILTER
 
 STEPS = 4
@@ -23,10 +23,10 @@ _FIRST = 1_000
 
 def pending(count: int, way: str) -> list[float]:
     """Bytes per publish that waits, with the message itself, which paho keeps."""
-    tracing.set_up(way, tracing.NOT, "memory")
+    modes.set_up(way, modes.NOT, "memory")
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     client.on_publish = lambda *_: None
-    publish = tracing.publishing(way, client)
+    publish = modes.publishing(way, client)
     publish("first")
     before = _held()
     for number in range(count):
@@ -36,16 +36,16 @@ def pending(count: int, way: str) -> list[float]:
 
 def growth(host: str, port: int, count: int, way: str) -> list[float]:
     """Bytes held after each quarter of the messages, which are published, acknowledged and received."""
-    tracing.set_up(way, tracing.NOT, "memory")
+    modes.set_up(way, modes.NOT, "memory")
     window = threading.Semaphore(WINDOW)
     subscribed = threading.Event()
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    process = tracing.processing(way, client, lambda _message, _message_id: window.release())
+    process = modes.processing(way, client, lambda _message, _message_id: window.release())
     client.on_message = lambda _client, _userdata, message: process(message, "id")
     client.on_publish = lambda *_: None
     client.on_subscribe = lambda *_: subscribed.set()
     client.on_connect = lambda client, *_: client.subscribe(TOPIC_FILTER, 1)
-    publish = tracing.publishing(way, client)
+    publish = modes.publishing(way, client)
     client.connect(host, port)
     client.loop_start()
     subscribed.wait()

@@ -5,7 +5,7 @@ import platform
 from collections.abc import Mapping, Sequence
 
 from bench.library.comparisons import Results, overhead_us
-from bench.library.tracing import EXPLICIT, INSTRUMENTED, NAIVE, NOT, UNTRACED
+from bench.library.modes import EXPLICIT, INSTRUMENTED, NAIVE, NOT, UNTRACED
 from bench.page import table
 
 

@@ -11,19 +11,19 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from bench.figures import WINDOW, Stopwatch
-from bench.library import tracing
+from bench.library import modes
 
 
 def main(host: str, port: int, count: int, way: str, exported: str, service: str) -> None:
     """Publish, and report."""
-    flush = tracing.set_up(way, exported, service)
+    flush = modes.set_up(way, exported, service)
     window = threading.Semaphore(WINDOW)
     connected = threading.Event()
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     client.max_inflight_messages_set(0)  # the window is ours
     client.on_publish = lambda *_: window.release()
     client.on_connect = lambda *_: connected.set()
-    publish = tracing.publishing(way, client)
+    publish = modes.publishing(way, client)
     client.connect(host, port)
     client.loop_start()
     connected.wait()

@@ -15,7 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bench.figures import Stopwatch
-from bench.library import tracing
+from bench.library import modes
 from bench.reading import TOPIC_FILTER
 
 SESSION_S = 600
@@ -23,7 +23,7 @@ SESSION_S = 600
 
 def main(host: str, port: int, count: int, way: str, exported: str, service: str, client_id: str) -> None:
     """Receive that many messages, and report."""
-    flush = tracing.set_up(way, exported, service)
+    flush = modes.set_up(way, exported, service)
     subscribed, done = threading.Event(), threading.Event()
     stopwatch: Stopwatch | None = None
     received = 0
@@ -37,7 +37,7 @@ def main(host: str, port: int, count: int, way: str, exported: str, service: str
             done.set()
 
     client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
-    process = tracing.processing(way, client, handle)
+    process = modes.processing(way, client, handle)
 
     def on_message(_client: Client, _userdata: Any, message: MQTTMessage) -> None:
         process(message, json.loads(message.payload)["message_id"])

@@ -1,6 +1,6 @@
 """A consumer that calls echo in `on_message`, on paho's network thread.
 
-Usage: python -m bench.straightforward.consumer HOST PORT TOPIC_FILTER CLIENT_ID ECHO_URL COUNT
+Usage: python -m bench.baseline.consumer HOST PORT TOPIC_FILTER CLIENT_ID ECHO_URL COUNT
 """
 
 import json
@@ -18,8 +18,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from bench.baseline.telemetry import set_up
 from bench.figures import Stopwatch
-from bench.straightforward.telemetry import set_up
 
 
 def main(host: str, port: int, topic_filter: str, client_id: str, echo_url: str, count: int) -> None:

@@ -1,6 +1,6 @@
 """An echo service with FastAPI's default instrumentation.
 
-Usage: python -m bench.straightforward.echo PORT
+Usage: python -m bench.baseline.echo PORT
 """
 
 import sys
@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 
-from bench.straightforward.telemetry import set_up
+from bench.baseline.telemetry import set_up
 
 app = FastAPI()
 

@@ -1,6 +1,6 @@
 """Measure fleets and their operator in the cluster of `make up`, and write docs/operator-performance.md.
 
-Usage: python -m bench.fleets [--help]
+Usage: python -m bench.operator [--help]
 """
 
 import sys
@@ -23,13 +23,13 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
-from bench.fleets_page import Calls, Rescale, page_of
+from bench.operator.page import Calls, Rescale, page_of
 from local.cluster import CHART, KUBECONFIG, prepare
 from local.commands import CommandError, Helm, Kubectl
 from local.forward import PortForward
 from local.scout import Scout
 
-PAGE = Path(__file__).parents[1] / "docs" / "operator-performance.md"
+PAGE = Path(__file__).parents[2] / "docs" / "operator-performance.md"
 NAMESPACE = "mqtt-trace-bench"
 RELEASE = "bench"
 RESCALES = ((10, 2), (100, 2), (1000, 10))

@@ -14,9 +14,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span, SpanKind
 from paho.mqtt.client import Client, MQTTMessage
 
+from bench.baseline import telemetry
+from bench.baseline.producer import publish_traced
 from bench.reading import TOPIC, TOPIC_FILTER, payload_of
-from bench.straightforward import telemetry
-from bench.straightforward.producer import publish_traced
 from mqtt_trace import TracedConsumer, TracedPublisher, read_properties_tolerantly
 from mqtt_trace.instrumentation import PahoMqttInstrumentor
 

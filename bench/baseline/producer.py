@@ -1,6 +1,6 @@
 """A producer with paho's own network thread, and a map from packet id to span.
 
-Usage: python -m bench.straightforward.producer HOST PORT COUNT [untraced]
+Usage: python -m bench.baseline.producer HOST PORT COUNT [untraced]
 """
 
 import sys
@@ -16,9 +16,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from bench.baseline.telemetry import set_up
 from bench.figures import WINDOW, Stopwatch
 from bench.reading import TOPIC, payload_of
-from bench.straightforward.telemetry import set_up
 
 
 def main(host: str, port: int, count: int, *, traced: bool) -> None:

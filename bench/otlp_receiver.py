@@ -1,6 +1,7 @@
 """An OTLP/HTTP receiver that takes everything and counts spans: a backend that costs next to nothing.
 
-Usage: python -m bench.sink PORT; then `GET /spans` answers with the number of spans since the last time, by service.
+Usage: python -m bench.otlp_receiver PORT
+`GET /spans` answers with the number of spans since the last time, by service.
 """
 
 import gzip

@@ -75,7 +75,7 @@ def bed() -> Iterator[Bed]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, Mosquitto() as broker:
         made = Bed(broker, free_port(), Path(folder))
         ready = answers_http(f"http://{HOST}:{made.sink_port}/spans")
-        with made.service("sink", [sys.executable, "-m", "bench.sink", str(made.sink_port)], ready):
+        with made.service("sink", [sys.executable, "-m", "bench.otlp_receiver", str(made.sink_port)], ready):
             yield made
 
 

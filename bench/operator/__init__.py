@@ -1,0 +1,1 @@
+"""Measurements of fleets and of their operator, in the cluster of `make up`."""
