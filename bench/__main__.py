@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from bench import comparisons, footprint, page
-from bench.testbed import Bed, bed
+from bench.testbed import Testbed, start_testbed
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 LATENCY_MESSAGES = 1_000
@@ -30,15 +30,13 @@ def main() -> None:
     argparse.ArgumentParser(prog="make bench", description=main.__doc__).parse_args()
     console = Console()
     sections: list[str] = []
-    with bed() as test_bed:
+    with start_testbed() as testbed:
         measurements: dict[str, Callable[[], str]] = {
-            "publishing": lambda: page.publishing(comparisons.publishing(test_bed)),
-            "consuming": lambda: page.consuming(comparisons.consuming(test_bed)),
-            "echo": lambda: page.echoing(comparisons.echoing(test_bed)),
-            "latency": lambda: page.latency(latencies(test_bed)),
-            "memory": lambda: page.memory(
-                footprint.memory_by_devices(test_bed), footprint.memory_by_readings(test_bed)
-            ),
+            "publishing": lambda: page.publishing(comparisons.publishing(testbed)),
+            "consuming": lambda: page.consuming(comparisons.consuming(testbed)),
+            "echo": lambda: page.echoing(comparisons.echoing(testbed)),
+            "latency": lambda: page.latency(latencies(testbed)),
+            "memory": lambda: page.memory(footprint.memory_by_devices(testbed), footprint.memory_by_readings(testbed)),
             "services": lambda: page.services(footprint.cpu_by_service()),
         }
         for name, measure in measurements.items():
@@ -49,13 +47,13 @@ def main() -> None:
     console.print(f"written: {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}")
 
 
-def latencies(test_bed: Bed) -> dict[str, list[float]]:
+def latencies(testbed: Testbed) -> dict[str, list[float]]:
     """Seconds from publish to receive, by whether they were traced."""
-    return {name: _latency(test_bed, name) for name in ("untraced", "traced")}
+    return {name: _latency(testbed, name) for name in ("untraced", "traced")}
 
 
-def _latency(test_bed: Bed, name: str) -> list[float]:
-    arguments = [test_bed.broker.host, str(test_bed.broker.port), str(LATENCY_MESSAGES), name]
+def _latency(testbed: Testbed, name: str) -> list[float]:
+    arguments = [testbed.broker.host, str(testbed.broker.port), str(LATENCY_MESSAGES), name]
     command = [sys.executable, "-m", "bench.latency", *arguments]
-    done = subprocess.run(command, env=test_bed.env, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, env=testbed.env, check=True, capture_output=True, text=True)
     return [float(value) for value in done.stdout.strip().splitlines()[-1].strip("[]").split(",")]

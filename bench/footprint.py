@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psutil
 
 from bench.comparisons import script
-from bench.testbed import Bed, cpu_seconds, get_json
+from bench.testbed import Testbed, cpu_seconds, get_json
 from local.ports import HOST, free_port
 from local.processes import answers_http
 from local.stack import Service, Stack
@@ -26,14 +26,14 @@ class Memory:
     mib: float
 
 
-def memory_by_devices(bed: Bed) -> list[Memory]:
+def memory_by_devices(testbed: Testbed) -> list[Memory]:
     """Each producer is measured when every device has had at least two readings acknowledged."""
-    return [_memory(bed, devices, interval_s=2, readings=[devices * 2])[0] for devices in DEVICES]
+    return [_memory(testbed, devices, interval_s=2, readings=[devices * 2])[0] for devices in DEVICES]
 
 
-def memory_by_readings(bed: Bed) -> list[Memory]:
+def memory_by_readings(testbed: Testbed) -> list[Memory]:
     """One producer, measured again and again: what grows with readings would show here."""
-    return _memory(bed, 20, interval_s=0.02, readings=[5_000, 10_000, 15_000, 20_000])
+    return _memory(testbed, 20, interval_s=0.02, readings=[5_000, 10_000, 15_000, 20_000])
 
 
 def cpu_by_service() -> dict[str, float]:
@@ -48,11 +48,11 @@ def cpu_by_service() -> dict[str, float]:
         return {name: (cpu_seconds(p) - before[name]) / readings * 1e6 for name, p in processes.items()}
 
 
-def _memory(bed: Bed, devices: int, *, interval_s: float, readings: list[int]) -> list[Memory]:
+def _memory(testbed: Testbed, devices: int, *, interval_s: float, readings: list[int]) -> list[Memory]:
     port = free_port()
     env = {
-        "MQTT_BROKER_HOST": bed.broker.host,
-        "MQTT_BROKER_PORT": str(bed.broker.port),
+        "MQTT_BROKER_HOST": testbed.broker.host,
+        "MQTT_BROKER_PORT": str(testbed.broker.port),
         "HEALTH_HOST": HOST,
         "HEALTH_PORT": str(port),
         "DEVICE_COUNT": str(devices),
@@ -60,7 +60,7 @@ def _memory(bed: Bed, devices: int, *, interval_s: float, readings: list[int]) -
         "PUBLISH_RETRY_S": "0",  # nobody is subscribed
     }
     ready = f"http://{HOST}:{port}/ready"
-    with bed.service("producer", [script("mqtt-trace-producer")], answers_http(ready), env) as process:
+    with testbed.service("producer", [script("mqtt-trace-producer")], answers_http(ready), env) as process:
         return [_at(process, ready, devices, wanted) for wanted in readings]
 
 

@@ -10,7 +10,7 @@ import time
 import aiohttp
 
 from bench.figures import Stopwatch
-from bench.reading import payload_of
+from bench.reading import make_payload
 
 CONCURRENCY = 16
 _HEADERS = {
@@ -21,7 +21,7 @@ _HEADERS = {
 
 async def load(url: str, seconds: float) -> None:
     """Post readings until the time is over, and report how many were answered."""
-    body = payload_of("0")
+    body = make_payload("0")
     answered = 0
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONCURRENCY)) as session:
         stopwatch = Stopwatch()

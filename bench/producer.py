@@ -11,7 +11,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from bench.figures import WINDOW, Stopwatch
-from bench.reading import TOPIC, TOPIC_FILTER, payload_of
+from bench.reading import TOPIC, TOPIC_FILTER, make_payload
 from mqtt_trace import PublishOutcome, TracedPublisher
 from mqtt_trace.aio import Connection
 from mqtt_trace.service import run
@@ -37,7 +37,7 @@ async def publish_all(host: str, port: int, count: int) -> Stopwatch:
         await window.acquire()
         message_id = str(uuid.uuid4())
         publisher.publish(
-            TOPIC, payload_of(message_id), 1, message_id=message_id, template=TOPIC_FILTER, on_outcome=acknowledged
+            TOPIC, make_payload(message_id), 1, message_id=message_id, template=TOPIC_FILTER, on_outcome=acknowledged
         )
     for _ in range(WINDOW):
         await window.acquire()

@@ -7,7 +7,7 @@ TOPIC = "bench/sensor-001/reading"
 TOPIC_FILTER = "bench/+/reading"
 
 
-def payload_of(message_id: str) -> bytes:
+def make_payload(message_id: str) -> bytes:
     """A reading's payload."""
     document = {"device_id": "sensor-001", "reading": 21.5, "message_id": message_id, "ts": time.time()}
     return json.dumps(document).encode()

@@ -25,24 +25,24 @@ READY_S = 60
 
 
 @dataclass(frozen=True)
-class Bed:
+class Testbed:
     """Where the measured processes connect to.
 
     Attributes:
         broker: The broker they share.
-        sink_port: Port of the OTLP receiver.
+        otlp_port: Port of the OTLP receiver.
         folder: For logs.
     """
 
     broker: Mosquitto
-    sink_port: int
+    otlp_port: int
     folder: Path
 
     @property
     def env(self) -> dict[str, str]:
         """The environment of a measured process: ours, with telemetry to the receiver."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "MQTT_"))}
-        return {**kept, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{HOST}:{self.sink_port}"}
+        return {**kept, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{HOST}:{self.otlp_port}"}
 
     def run(self, module: str, *arguments: object) -> Figures:
         """Run a measured program to its end."""
@@ -65,17 +65,17 @@ class Bed:
 
     def spans_received(self) -> dict[str, int]:
         """Spans that arrived since the last time, by service."""
-        counts: dict[str, int] = get_json(f"http://{HOST}:{self.sink_port}/spans")
+        counts: dict[str, int] = get_json(f"http://{HOST}:{self.otlp_port}/spans")
         return counts
 
 
 @contextmanager
-def bed() -> Iterator[Bed]:
+def start_testbed() -> Iterator[Testbed]:
     """Start broker and receiver; both end with the block."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, Mosquitto() as broker:
-        made = Bed(broker, free_port(), Path(folder))
-        ready = answers_http(f"http://{HOST}:{made.sink_port}/spans")
-        with made.service("sink", [sys.executable, "-m", "bench.otlp_receiver", str(made.sink_port)], ready):
+        made = Testbed(broker, free_port(), Path(folder))
+        ready = answers_http(f"http://{HOST}:{made.otlp_port}/spans")
+        with made.service("otlp-receiver", [sys.executable, "-m", "bench.otlp_receiver", str(made.otlp_port)], ready):
             yield made
 
 

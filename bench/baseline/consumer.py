@@ -24,7 +24,7 @@ from bench.figures import Stopwatch
 
 def main(host: str, port: int, topic_filter: str, client_id: str, echo_url: str, count: int) -> None:
     """Consume `count` readings that wait in the session, and report."""
-    provider = set_up("straightforward-consumer")
+    provider = set_up("baseline-consumer")
     tracer = trace.get_tracer("consumer")
     HTTPXClientInstrumentor().instrument()
     http = httpx.Client()

@@ -28,6 +28,6 @@ async def echo(body: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    set_up("straightforward-echo")
+    set_up("baseline-echo")
     FastAPIInstrumentor.instrument_app(app)
     uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")

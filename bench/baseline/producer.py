@@ -18,12 +18,12 @@ from paho.mqtt.properties import Properties
 
 from bench.baseline.telemetry import set_up
 from bench.figures import WINDOW, Stopwatch
-from bench.reading import TOPIC, payload_of
+from bench.reading import TOPIC, make_payload
 
 
 def main(host: str, port: int, count: int, *, traced: bool) -> None:
     """Publish `count` readings as fast as they are acknowledged, and report."""
-    provider = set_up("straightforward-producer") if traced else None
+    provider = set_up("baseline-producer") if traced else None
     tracer = trace.get_tracer("producer")
     window = threading.Semaphore(WINDOW)
     pending: dict[int, Span] = {}
@@ -48,7 +48,7 @@ def main(host: str, port: int, count: int, *, traced: bool) -> None:
         if traced:
             publish_traced(client, tracer, message_id, pending)
         else:
-            client.publish(TOPIC, payload_of(message_id), qos=1)
+            client.publish(TOPIC, make_payload(message_id), qos=1)
     for _ in range(WINDOW):
         window.acquire()
     stopwatch.stop()
@@ -72,7 +72,7 @@ def publish_traced(client: Client, tracer: trace.Tracer, message_id: str, pendin
     inject(carrier, context=trace.set_span_in_context(span))
     properties = Properties(PacketTypes.PUBLISH)
     properties.UserProperty = list(carrier.items())
-    info = client.publish(TOPIC, payload_of(message_id), qos=1, properties=properties)
+    info = client.publish(TOPIC, make_payload(message_id), qos=1, properties=properties)
     pending[info.mid] = span
 
 

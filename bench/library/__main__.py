@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from bench.library import comparisons, page
-from bench.testbed import bed
+from bench.testbed import start_testbed
 
 PAGE = Path(__file__).parents[2] / "docs" / "library-performance.md"
 
@@ -32,14 +32,14 @@ def main() -> None:
     messages, rounds = chosen.messages, chosen.rounds
     console = Console()
     sections = [page.head(messages, rounds)]
-    with bed() as test_bed:
+    with start_testbed() as testbed:
         measurements: dict[str, Callable[[], str]] = {
             "publishing": lambda: page.publishing(
-                comparisons.publishing(test_bed, messages, rounds), comparisons.sdk_span_us(attributes=11)
+                comparisons.publishing(testbed, messages, rounds), comparisons.sdk_span_us(attributes=11)
             ),
-            "receiving": lambda: page.receiving(comparisons.receiving(test_bed, messages, rounds)),
-            "pending spans": lambda: page.pending(comparisons.pending(test_bed)),
-            "memory over time": lambda: page.growth(comparisons.growth(test_bed, messages), messages),
+            "receiving": lambda: page.receiving(comparisons.receiving(testbed, messages, rounds)),
+            "pending spans": lambda: page.pending(comparisons.pending(testbed)),
+            "memory over time": lambda: page.growth(comparisons.growth(testbed, messages), messages),
         }
         for name, measure in measurements.items():
             with console.status(f"measuring: {name}"):

@@ -12,37 +12,41 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
 
 from bench.figures import Figures
-from bench.library.modes import ALL, EXPLICIT, INSTRUMENTED, NOT, SPANS, UNTRACED, WAYS
-from bench.testbed import Bed
+from bench.library.modes import ALL, EXPLICIT, INSTRUMENTED, MODES, NOTHING, SPANS, UNTRACED
+from bench.testbed import Testbed
 
 Results = dict[tuple[str, str], Figures]
 """By way to trace, and by what is exported."""
 
-COMPARED = [(way, exported) for exported in (NOT, SPANS) for way in WAYS if (way, exported) != (UNTRACED, SPANS)]
-COMPARED += [(way, ALL) for way in (EXPLICIT, INSTRUMENTED)]
+COMPARED = [
+    *((mode, NOTHING) for mode in MODES),
+    *((mode, SPANS) for mode in MODES if mode != UNTRACED),
+    (EXPLICIT, ALL),
+    (INSTRUMENTED, ALL),
+]
 _PENDING = 10_000
 """The library's own bound on spans that wait."""
 
 
-def publishing(bed: Bed, messages: int, rounds: int) -> Results:
+def publishing(testbed: Testbed, messages: int, rounds: int) -> Results:
     """Publishes per second and processor time of each, until the last PUBACK and the last export."""
-    return _in_turn(lambda way, exported: _publish(bed, messages, way, exported), rounds)
+    return _run_alternately(lambda mode, exported: _publish(testbed, messages, mode, exported), rounds)
 
 
-def receiving(bed: Bed, messages: int, rounds: int) -> Results:
+def receiving(testbed: Testbed, messages: int, rounds: int) -> Results:
     """Messages per second and processor time of each; untraced there is no context in them to be read."""
-    return _in_turn(lambda way, exported: _receive(bed, messages, way, exported), rounds)
+    return _run_alternately(lambda mode, exported: _receive(testbed, messages, mode, exported), rounds)
 
 
-def pending(bed: Bed) -> dict[str, float]:
+def pending(testbed: Testbed) -> dict[str, float]:
     """Bytes per publish that waits, by way to trace."""
-    return {way: _memory(bed, "pending", _PENDING, way)[0] for way in WAYS}
+    return {mode: _memory(testbed, "pending", _PENDING, mode)[0] for mode in MODES}
 
 
-def growth(bed: Bed, messages: int) -> dict[str, list[float]]:
+def growth(testbed: Testbed, messages: int) -> dict[str, list[float]]:
     """Bytes held after each quarter of the messages, by way to trace."""
-    broker = (bed.broker.host, bed.broker.port)
-    return {way: _memory(bed, "growth", *broker, messages, way) for way in (UNTRACED, EXPLICIT, INSTRUMENTED)}
+    broker = (testbed.broker.host, testbed.broker.port)
+    return {mode: _memory(testbed, "growth", *broker, messages, mode) for mode in (UNTRACED, EXPLICIT, INSTRUMENTED)}
 
 
 def sdk_span_us(attributes: int) -> float:
@@ -56,16 +60,16 @@ def sdk_span_us(attributes: int) -> float:
     return min(timed) / spans * 1e6
 
 
-def overhead_us(results: Results, way: str, exported: str) -> float:
+def overhead_us(results: Results, mode: str, exported: str) -> float:
     """Processor time of a message beyond that without tracing, in microseconds."""
-    return results[way, exported].cpu_us - results[UNTRACED, NOT].cpu_us
+    return results[mode, exported].cpu_us - results[UNTRACED, NOTHING].cpu_us
 
 
-def _in_turn(measure: Callable[[str, str], Figures], rounds: int) -> Results:
+def _run_alternately(measure: Callable[[str, str], Figures], rounds: int) -> Results:
     found: Mapping[tuple[str, str], list[Figures]] = {key: [] for key in COMPARED}
     for _ in range(rounds):
-        for way, exported in COMPARED:
-            found[way, exported].append(measure(way, exported))
+        for mode, exported in COMPARED:
+            found[mode, exported].append(measure(mode, exported))
     return {key: _median(figures) for key, figures in found.items()}
 
 
@@ -78,34 +82,35 @@ def _median(figures: Sequence[Figures]) -> Figures:
     )
 
 
-def _publish(bed: Bed, messages: int, way: str, exported: str) -> Figures:
-    service = f"publish-{way}"
-    bed.spans_received()
-    figures = bed.run("library.publish", bed.broker.host, bed.broker.port, messages, way, exported, service)
-    return _with_lost_spans(bed, figures, service, exported)
+def _publish(testbed: Testbed, messages: int, mode: str, exported: str) -> Figures:
+    service = f"publish-{mode}"
+    testbed.spans_received()
+    broker = (testbed.broker.host, testbed.broker.port)
+    figures = testbed.run("library.publish", *broker, messages, mode, exported, service)
+    return _with_lost_spans(testbed, figures, service, exported)
 
 
-def _receive(bed: Bed, messages: int, way: str, exported: str) -> Figures:
-    service, client_id = f"receive-{way}", "bench-library"
-    broker = (bed.broker.host, bed.broker.port)
-    _run(bed, "receive", *broker, 0, UNTRACED, NOT, service, client_id)
-    _run(bed, "publish", *broker, messages, UNTRACED if way == UNTRACED else EXPLICIT, NOT, service)
-    bed.spans_received()
-    figures = bed.run("library.receive", *broker, messages, way, exported, service, client_id)
-    return _with_lost_spans(bed, figures, service, exported)
+def _receive(testbed: Testbed, messages: int, mode: str, exported: str) -> Figures:
+    service, client_id = f"receive-{mode}", "bench-library"
+    broker = (testbed.broker.host, testbed.broker.port)
+    _run(testbed, "receive", *broker, 0, UNTRACED, NOTHING, service, client_id)
+    _run(testbed, "publish", *broker, messages, UNTRACED if mode == UNTRACED else EXPLICIT, NOTHING, service)
+    testbed.spans_received()
+    figures = testbed.run("library.receive", *broker, messages, mode, exported, service, client_id)
+    return _with_lost_spans(testbed, figures, service, exported)
 
 
-def _with_lost_spans(bed: Bed, figures: Figures, service: str, exported: str) -> Figures:
-    if exported == NOT:
+def _with_lost_spans(testbed: Testbed, figures: Figures, service: str, exported: str) -> Figures:
+    if exported == NOTHING:
         return figures
-    return replace(figures, dropped=figures.count - bed.spans_received().get(service, 0))
+    return replace(figures, dropped=figures.count - testbed.spans_received().get(service, 0))
 
 
-def _memory(bed: Bed, *arguments: object) -> list[float]:
-    numbers: list[float] = json.loads(_run(bed, "memory", *arguments))
+def _memory(testbed: Testbed, *arguments: object) -> list[float]:
+    numbers: list[float] = json.loads(_run(testbed, "memory", *arguments))
     return numbers
 
 
-def _run(bed: Bed, program: str, *arguments: object) -> str:
+def _run(testbed: Testbed, program: str, *arguments: object) -> str:
     command = [sys.executable, "-m", f"bench.library.{program}", *map(str, arguments)]
-    return subprocess.run(command, env=bed.env, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, env=testbed.env, check=True, capture_output=True, text=True).stdout

@@ -1,6 +1,6 @@
 """What a program holds: per publish that waits for its acknowledgement, and as the number of messages grows.
 
-Usage: python -m bench.library.memory pending COUNT WAY, or: python -m bench.library.memory growth HOST PORT COUNT WAY
+Usage: python -m bench.library.memory pending COUNT MODE, or: python -m bench.library.memory growth HOST PORT COUNT MODE
 """
 
 import gc
@@ -21,12 +21,12 @@ _FIRST = 1_000
 """Messages before anything is measured: what is made once is there by then."""
 
 
-def pending(count: int, way: str) -> list[float]:
+def pending(count: int, mode: str) -> list[float]:
     """Bytes per publish that waits, with the message itself, which paho keeps."""
-    modes.set_up(way, modes.NOT, "memory")
+    modes.set_up(mode, modes.NOTHING, "memory")
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     client.on_publish = lambda *_: None
-    publish = modes.publishing(way, client)
+    publish = modes.make_publish(mode, client)
     publish("first")
     before = _held()
     for number in range(count):
@@ -34,18 +34,18 @@ def pending(count: int, way: str) -> list[float]:
     return [(_held() - before) / count]
 
 
-def growth(host: str, port: int, count: int, way: str) -> list[float]:
+def growth(host: str, port: int, count: int, mode: str) -> list[float]:
     """Bytes held after each quarter of the messages, which are published, acknowledged and received."""
-    modes.set_up(way, modes.NOT, "memory")
+    modes.set_up(mode, modes.NOTHING, "memory")
     window = threading.Semaphore(WINDOW)
     subscribed = threading.Event()
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    process = modes.processing(way, client, lambda _message, _message_id: window.release())
+    process = modes.make_process(mode, client, lambda _message, _message_id: window.release())
     client.on_message = lambda _client, _userdata, message: process(message, "id")
     client.on_publish = lambda *_: None
     client.on_subscribe = lambda *_: subscribed.set()
     client.on_connect = lambda client, *_: client.subscribe(TOPIC_FILTER, 1)
-    publish = modes.publishing(way, client)
+    publish = modes.make_publish(mode, client)
     client.connect(host, port)
     client.loop_start()
     subscribed.wait()

@@ -16,22 +16,22 @@ from paho.mqtt.client import Client, MQTTMessage
 
 from bench.baseline import telemetry
 from bench.baseline.producer import publish_traced
-from bench.reading import TOPIC, TOPIC_FILTER, payload_of
+from bench.reading import TOPIC, TOPIC_FILTER, make_payload
 from mqtt_trace import TracedConsumer, TracedPublisher, read_properties_tolerantly
 from mqtt_trace.instrumentation import PahoMqttInstrumentor
 
-UNTRACED, NAIVE, EXPLICIT, INSTRUMENTED = WAYS = ("untraced", "naive", "explicit", "instrumented")
-NOT, SPANS, ALL = "nothing", "spans", "spans and metrics"
+UNTRACED, BASELINE, EXPLICIT, INSTRUMENTED = MODES = ("untraced", "baseline", "explicit", "instrumented")
+NOTHING, SPANS, ALL = "nothing", "spans", "spans and metrics"
 """What is exported; whatever it is, spans are made."""
 
 Handle = Callable[[MQTTMessage, str], None]
 
 
-def set_up(way: str, exported: str, service: str) -> Callable[[], None]:
+def set_up(mode: str, exported: str, service: str) -> Callable[[], None]:
     """Set telemetry up before the client is made; the result flushes it."""
-    if way == UNTRACED:
+    if mode == UNTRACED:
         return _nothing
-    if exported == NOT:
+    if exported == NOTHING:
         provider = TracerProvider()
         trace.set_tracer_provider(provider)
     else:
@@ -39,9 +39,9 @@ def set_up(way: str, exported: str, service: str) -> Callable[[], None]:
     meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())] if exported == ALL else [])
     if exported == ALL:
         metrics.set_meter_provider(meters)
-    if way == INSTRUMENTED:
+    if mode == INSTRUMENTED:
         PahoMqttInstrumentor().instrument()
-    elif way == EXPLICIT:
+    elif mode == EXPLICIT:
         read_properties_tolerantly()
 
     def flush() -> None:
@@ -51,24 +51,24 @@ def set_up(way: str, exported: str, service: str) -> Callable[[], None]:
     return flush
 
 
-def publishing(way: str, client: Client) -> Callable[[str], None]:
+def make_publish(mode: str, client: Client) -> Callable[[str], None]:
     """How a program publishes a reading with a message id; to be called when its own `on_publish` is set."""
-    if way == NAIVE:
-        return _publishing_naively(client)
-    if way == EXPLICIT:
+    if mode == BASELINE:
+        return _publish_baseline(client)
+    if mode == EXPLICIT:
         publisher = TracedPublisher(client)
         return lambda message_id: _discard(
-            publisher.publish(TOPIC, payload_of(message_id), 1, message_id=message_id, template=TOPIC_FILTER)
+            publisher.publish(TOPIC, make_payload(message_id), 1, message_id=message_id, template=TOPIC_FILTER)
         )
-    return lambda message_id: _discard(client.publish(TOPIC, payload_of(message_id), 1))
+    return lambda message_id: _discard(client.publish(TOPIC, make_payload(message_id), 1))
 
 
-def processing(way: str, client: Client, handle: Handle) -> Callable[[MQTTMessage, str], None]:
+def make_process(mode: str, client: Client, handle: Handle) -> Callable[[MQTTMessage, str], None]:
     """How a program handles a message whose id it has read."""
-    if way == NAIVE:
+    if mode == BASELINE:
         tracer = trace.get_tracer("consumer")
-        return lambda message, message_id: _process_naively(tracer, message, message_id, handle)
-    if way == EXPLICIT:
+        return lambda message, message_id: _process_baseline(tracer, message, message_id, handle)
+    if mode == EXPLICIT:
         consumer = TracedConsumer(client, [TOPIC_FILTER])
 
         def process(message: MQTTMessage, message_id: str) -> None:
@@ -79,7 +79,7 @@ def processing(way: str, client: Client, handle: Handle) -> Callable[[MQTTMessag
     return handle
 
 
-def _publishing_naively(client: Client) -> Callable[[str], None]:
+def _publish_baseline(client: Client) -> Callable[[str], None]:
     tracer = trace.get_tracer("producer")
     pending: dict[int, Span] = {}
     own: Any = client.on_publish
@@ -94,7 +94,7 @@ def _publishing_naively(client: Client) -> Callable[[str], None]:
     return lambda message_id: publish_traced(client, tracer, message_id, pending)
 
 
-def _process_naively(tracer: trace.Tracer, message: MQTTMessage, message_id: str, handle: Handle) -> None:
+def _process_baseline(tracer: trace.Tracer, message: MQTTMessage, message_id: str, handle: Handle) -> None:
     """One message with a span, as the guide has it."""
     carrier = dict(message.properties.UserProperty)  # type: ignore[union-attr]  # as the guide has it
     attributes = {

@@ -5,7 +5,7 @@ import platform
 from collections.abc import Mapping, Sequence
 
 from bench.library.comparisons import Results, overhead_us
-from bench.library.modes import EXPLICIT, INSTRUMENTED, NAIVE, NOT, UNTRACED
+from bench.library.modes import BASELINE, EXPLICIT, INSTRUMENTED, NOTHING, UNTRACED
 from bench.page import table
 
 
@@ -46,7 +46,7 @@ def receiving(results: Results) -> str:
 
 def pending(byte_counts: Mapping[str, float]) -> str:
     """The section on publishes that wait."""
-    rows = [[way, f"{count:,.0f} B", f"{count - byte_counts[UNTRACED]:,.0f} B"] for way, count in byte_counts.items()]
+    rows = [[mode, f"{count:,.0f} B", f"{count - byte_counts[UNTRACED]:,.0f} B"] for mode, count in byte_counts.items()]
     return (
         "## Memory of a publish that waits for its acknowledgement\n\nWith the message, which paho keeps; no more than "
         f"10,000 spans of a client wait at once.\n\n{table(['', 'held', 'more than untraced'], rows)}"
@@ -56,7 +56,7 @@ def pending(byte_counts: Mapping[str, float]) -> str:
 def growth(held: Mapping[str, Sequence[float]], messages: int) -> str:
     """The section on memory over time."""
     header = ["", *(f"{messages * (step + 1) // 4:,} messages" for step in range(4))]
-    rows = [[way, *(f"{count / 1024:,.0f} KiB" for count in counts)] for way, counts in held.items()]
+    rows = [[mode, *(f"{count / 1024:,.0f} KiB" for count in counts)] for mode, counts in held.items()]
     text = "Held by Python's allocator after so many messages were published, acknowledged and received."
     return f"## Memory over time\n\n{text}\n\n{table(header, rows)}"
 
@@ -64,21 +64,21 @@ def growth(held: Mapping[str, Sequence[float]], messages: int) -> str:
 def _section(title: str, doing: str, results: Results, richer: str) -> str:
     rows = [
         [
-            way,
-            "" if way == UNTRACED else exported,
+            mode,
+            "" if mode == UNTRACED else exported,
             f"{one.per_second:,.0f}",
             f"{one.cpu_us:,.0f} µs",
-            "" if way == UNTRACED else f"{overhead_us(results, way, exported):,.0f} µs",
+            "" if mode == UNTRACED else f"{overhead_us(results, mode, exported):,.0f} µs",
             f"{one.dropped:,}",
         ]
-        for (way, exported), one in results.items()
+        for (mode, exported), one in results.items()
     ]
-    ways = table(["", "exported", "messages/s", "processor time each", "overhead", "spans lost"], rows)
+    rates = table(["", "exported", "messages/s", "processor time each", "overhead", "spans lost"], rows)
     return (
-        f"## {title}\n\n{ways}\nWithout export {doing} costs {_ratio(results, EXPLICIT)} times the naive overhead when "
-        f"it is explicit, {_ratio(results, INSTRUMENTED)} times when it is instrumented. {richer}\n"
+        f"## {title}\n\n{rates}\nWithout export {doing} costs {_ratio(results, EXPLICIT)} times the naive overhead "
+        f"when it is explicit, {_ratio(results, INSTRUMENTED)} times when it is instrumented. {richer}\n"
     )
 
 
-def _ratio(results: Results, way: str) -> str:
-    return f"{overhead_us(results, way, NOT) / overhead_us(results, NAIVE, NOT):.2f}"
+def _ratio(results: Results, mode: str) -> str:
+    return f"{overhead_us(results, mode, NOTHING) / overhead_us(results, BASELINE, NOTHING):.2f}"

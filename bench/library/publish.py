@@ -1,6 +1,6 @@
 """A program that publishes with QoS 1 as fast as it is acknowledged, on paho's own network thread.
 
-Usage: python -m bench.library.publish HOST PORT COUNT WAY EXPORTED SERVICE
+Usage: python -m bench.library.publish HOST PORT COUNT MODE EXPORTED SERVICE
 """
 
 import sys
@@ -14,16 +14,16 @@ from bench.figures import WINDOW, Stopwatch
 from bench.library import modes
 
 
-def main(host: str, port: int, count: int, way: str, exported: str, service: str) -> None:
+def main(host: str, port: int, count: int, mode: str, exported: str, service: str) -> None:
     """Publish, and report."""
-    flush = modes.set_up(way, exported, service)
+    flush = modes.set_up(mode, exported, service)
     window = threading.Semaphore(WINDOW)
     connected = threading.Event()
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     client.max_inflight_messages_set(0)  # the window is ours
     client.on_publish = lambda *_: window.release()
     client.on_connect = lambda *_: connected.set()
-    publish = modes.publishing(way, client)
+    publish = modes.make_publish(mode, client)
     client.connect(host, port)
     client.loop_start()
     connected.wait()

@@ -1,6 +1,6 @@
 """A program that receives what waits in its session, on paho's own network thread.
 
-Usage: python -m bench.library.receive HOST PORT COUNT WAY EXPORTED SERVICE CLIENT_ID
+Usage: python -m bench.library.receive HOST PORT COUNT MODE EXPORTED SERVICE CLIENT_ID
 With 0 messages it only leaves a session.
 """
 
@@ -21,9 +21,9 @@ from bench.reading import TOPIC_FILTER
 SESSION_S = 600
 
 
-def main(host: str, port: int, count: int, way: str, exported: str, service: str, client_id: str) -> None:
+def main(host: str, port: int, count: int, mode: str, exported: str, service: str, client_id: str) -> None:
     """Receive that many messages, and report."""
-    flush = modes.set_up(way, exported, service)
+    flush = modes.set_up(mode, exported, service)
     subscribed, done = threading.Event(), threading.Event()
     stopwatch: Stopwatch | None = None
     received = 0
@@ -37,7 +37,7 @@ def main(host: str, port: int, count: int, way: str, exported: str, service: str
             done.set()
 
     client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
-    process = modes.processing(way, client, handle)
+    process = modes.make_process(mode, client, handle)
 
     def on_message(_client: Client, _userdata: Any, message: MQTTMessage) -> None:
         process(message, json.loads(message.payload)["message_id"])

@@ -23,7 +23,7 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
-from bench.operator.page import Calls, Rescale, page_of
+from bench.operator.page import Calls, Rescale, make_page
 from local.cluster import CHART, KUBECONFIG, prepare
 from local.commands import CommandError, Helm, Kubectl
 from local.forward import PortForward
@@ -50,7 +50,7 @@ def main() -> int:
     try:
         prepare(console.print)
         with installed(console.print) as bench:
-            page = page_of(
+            page = make_page(
                 {fleets: bench.memory_mib(fleets) for fleets in FLEETS},
                 bench.calls(),
                 [bench.rescale(*wanted) for wanted in RESCALES],

@@ -58,7 +58,7 @@ class Calls:
     writes: int
 
 
-def page_of(memory: Mapping[int, float], calls: Iterable[Calls], rescales: Iterable[Rescale], kubernetes: str) -> str:
+def make_page(memory: Mapping[int, float], calls: Iterable[Calls], rescales: Iterable[Rescale], kubernetes: str) -> str:
     """The whole page.
 
     Args:
