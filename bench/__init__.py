@@ -1,1 +1,1 @@
-"""Side-by-side measurements: the straightforward way of the guide, and ours, against the same Mosquitto in one run."""
+"""Measurements of mqtt-trace against a baseline, the code of the guide, with the same Mosquitto in one run."""

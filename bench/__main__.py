@@ -1,4 +1,4 @@
-"""Run every measurement, show the tables, and write them to docs/performance.md.
+"""Measure the services, show the tables, and write them to docs/performance.md.
 
 Usage: python -m bench [--help]
 """
@@ -26,7 +26,7 @@ LATENCY_MESSAGES = 1_000
 
 
 def main() -> None:
-    """Measure everything; some minutes."""
+    """Measure the services and write docs/performance.md; takes minutes."""
     argparse.ArgumentParser(prog="make bench", description=main.__doc__).parse_args()
     console = Console()
     sections: list[str] = []
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def latencies(testbed: Testbed) -> dict[str, list[float]]:
-    """Seconds from publish to receive, by whether they were traced."""
+    """Seconds from publish to receive of each message, untraced and traced."""
     return {name: _latency(testbed, name) for name in ("untraced", "traced")}
 
 

@@ -1,4 +1,4 @@
-"""The straightforward way and ours, in turn, so that a noisy moment meets both."""
+"""The baseline and mqtt-trace, measured alternately so that a busy moment of the machine affects both."""
 
 import sys
 import sysconfig
@@ -23,8 +23,8 @@ PUBLISHES = 20_000
 READINGS = 3_000
 LOAD_S = 5
 _SPANS = 2
-"""Of each consumed reading: one to process it, one for the call to echo."""
-_LONGEST_S = 300
+"""Spans of each consumed reading: process, and the call to echo."""
+_DEADLINE_S = 300
 _POLL_S = 0.05
 
 Results = dict[str, Figures]
@@ -32,12 +32,12 @@ Measurement = Callable[[], Figures]
 
 
 def script(name: str) -> str:
-    """The path of a command of this environment."""
+    """The path of a command that is installed in this environment."""
     return str(Path(sysconfig.get_path("scripts")) / name)
 
 
 def run_alternately(measurements: Mapping[str, Measurement]) -> Results:
-    """The median of each, by messages per second, over some rounds."""
+    """Run all measurements in each round, and return the median of each by messages per second."""
     found: dict[str, list[Figures]] = {name: [] for name in measurements}
     for _ in range(ROUNDS):
         for name, measure in measurements.items():
@@ -46,7 +46,7 @@ def run_alternately(measurements: Mapping[str, Measurement]) -> Results:
 
 
 def publishing(testbed: Testbed) -> Results:
-    """QoS 1 publishes per second, until the last PUBACK; dropped is counted at the receiver."""
+    """QoS 1 publishes per second until the last PUBACK; the receiver counts dropped spans."""
     arguments = (testbed.broker.host, testbed.broker.port, PUBLISHES)
 
     def traced(module: str, service: str) -> Figures:
@@ -64,7 +64,7 @@ def publishing(testbed: Testbed) -> Results:
 
 
 def consuming(testbed: Testbed) -> Results:
-    """Readings that wait in a session, consumed through the same echo service."""
+    """Readings per second from a session in which they wait, each posted to the same echo service."""
     port = free_port()
     url = f"http://{HOST}:{port}"
     env = {"ECHO_HOST": HOST, "ECHO_PORT": str(port)}
@@ -84,7 +84,7 @@ def consuming(testbed: Testbed) -> Results:
 
 
 def echoing(testbed: Testbed) -> Results:
-    """Requests per second of the echo service, with its own processor time."""
+    """Requests per second of the echo service, and its processor time."""
     baseline_port, port = free_port(), free_port()
     env = {"ECHO_HOST": HOST, "ECHO_PORT": str(port)}
     return run_alternately(
@@ -108,10 +108,9 @@ def _echo(testbed: Testbed, service: str, command: list[str], port: int, env: Ma
         before = cpu_seconds(process)
         figures = testbed.run("load", f"{url}/echo", LOAD_S)
         used = cpu_seconds(process) - before
-    # The straightforward way makes three spans of a request: one of it, and two of its ASGI messages.
+    # The baseline makes three spans per request: one of the request, and two of its ASGI messages.
     spans = testbed.spans_received().get(service, 0)
-    lost = max(0, figures.count - spans)
-    return replace(figures, cpu_seconds=used, dropped=lost)
+    return replace(figures, cpu_seconds=used, dropped=max(0, figures.count - spans))
 
 
 def _consume_baseline(testbed: Testbed, echo_url: str) -> Figures:
@@ -141,23 +140,23 @@ def _consume_mqtt_trace(testbed: Testbed, echo_url: str) -> Figures:
         started, before = time.perf_counter(), cpu_seconds(process)
         last = _wait_for_readings(ready, READINGS)
         seconds = time.perf_counter() - started
-    used = children_cpu_seconds() - ended - before  # with what it exports at its end
+    used = children_cpu_seconds() - ended - before  # with the last export
     dropped = _SPANS * READINGS - testbed.spans_received().get("mqtt-trace-consumer", 0)
     return Figures(last - first, seconds, used, dropped)
 
 
 def _wait_for_readings(ready: str, wanted: int) -> int:
-    end = time.monotonic() + _LONGEST_S
+    end = time.monotonic() + _DEADLINE_S
     while time.monotonic() < end:
         processed = int(get_json(ready)["processed"])
         if processed >= wanted:
             return processed
         time.sleep(_POLL_S)
-    raise TimeoutError(f"the consumer has not processed {wanted} readings within {_LONGEST_S} s")
+    raise TimeoutError(f"the consumer has not processed {wanted} readings within {_DEADLINE_S} s")
 
 
 def _fill_session(testbed: Testbed, client_id: str) -> None:
-    """Leave readings with context in the session of a client that is away."""
+    """Publish readings with context into the session of a client that is not connected."""
     client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
     properties = Properties(PacketTypes.CONNECT)
     properties.SessionExpiryInterval = 600
@@ -172,5 +171,5 @@ def _fill_session(testbed: Testbed, client_id: str) -> None:
 
 
 def ratio(results: Results, one: str, other: str) -> float:
-    """How many times as many messages per second one is of the other."""
+    """The messages per second of `one`, divided by those of `other`."""
     return results[one].per_second / results[other].per_second

@@ -1,23 +1,23 @@
-"""What a measured process says about itself, in one line of JSON."""
+"""The figures that a measured process reports, as one line of JSON."""
 
 import json
 import time
 from dataclasses import dataclass
 
 WINDOW = 100
-"""Unacknowledged publishes of every producer that is compared."""
+"""Publishes that each compared producer may have unacknowledged."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """A measured process.
+    """The figures of one measured process.
 
     Attributes:
         count: Messages or requests.
         seconds: Wall time of the measured part.
         cpu_seconds: Processor time from the start of the measured part to the last export.
-        dropped: Spans that were ended and never arrived.
-        echo_cpu_seconds: Processor time of the echo service that it called, None if it called none.
+        dropped: Spans that ended and did not arrive at the receiver.
+        echo_cpu_seconds: Processor time of the echo service that the process called; None if it called none.
     """
 
     count: int
@@ -38,7 +38,7 @@ class Figures:
 
     @property
     def cores(self) -> float:
-        """Processor time per wall time, with that of the echo service."""
+        """Cores that the process and the echo service kept busy: processor time per wall time."""
         return (self.cpu_seconds + (self.echo_cpu_seconds or 0.0)) / self.seconds
 
     @property
@@ -48,18 +48,18 @@ class Figures:
 
 
 class Stopwatch:
-    """Starts when it is made: wall time until `stop`, processor time until `report`."""
+    """Measures wall time until `stop` and processor time until `report`, both from its creation."""
 
     def __init__(self) -> None:
         self._started, self._cpu_started = time.perf_counter(), time.process_time()
         self._seconds = 0.0
 
     def stop(self) -> None:
-        """The measured part is over; what follows is export."""
+        """End the measured part; the rest of the process exports."""
         self._seconds = time.perf_counter() - self._started
 
     def report(self, count: int) -> None:
-        """Print the figures of this process."""
+        """Print the figures of this process, which handled `count` messages or requests."""
         cpu_seconds = time.process_time() - self._cpu_started
         print(json.dumps({"count": count, "seconds": self._seconds, "cpu_seconds": cpu_seconds}))
 

@@ -1,4 +1,4 @@
-"""What the services cost while they run: memory by devices and by readings, processor time by reading."""
+"""The footprint of running services: memory by devices and by readings, processor time per reading."""
 
 import time
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _MIB = 2**20
 
 @dataclass(frozen=True)
 class Memory:
-    """Resident memory of a producer, in MiB, when it has published so many readings."""
+    """Resident memory of a producer, in MiB, after a number of published readings."""
 
     devices: int
     readings: int
@@ -27,17 +27,17 @@ class Memory:
 
 
 def memory_by_devices(testbed: Testbed) -> list[Memory]:
-    """Each producer is measured when every device has had at least two readings acknowledged."""
+    """Measure a producer per number of devices, after two acknowledged readings per device on average."""
     return [_memory(testbed, devices, interval_s=2, readings=[devices * 2])[0] for devices in DEVICES]
 
 
 def memory_by_readings(testbed: Testbed) -> list[Memory]:
-    """One producer, measured again and again: what grows with readings would show here."""
+    """Measure one producer after more and more readings, which would show a leak."""
     return _memory(testbed, 20, interval_s=0.02, readings=[5_000, 10_000, 15_000, 20_000])
 
 
 def cpu_by_service() -> dict[str, float]:
-    """Microseconds of processor time per reading in each service of the running stack."""
+    """Microseconds of processor time per reading, by service of the running stack."""
     with Stack(devices=STACK_DEVICES, interval_s=1) as stack:
         services = {name: stack.parts[name] for name in ("producer", "consumer", "echo")}
         processes = {name: psutil.Process(part.pid) for name, part in services.items() if isinstance(part, Service)}
@@ -61,10 +61,10 @@ def _memory(testbed: Testbed, devices: int, *, interval_s: float, readings: list
     }
     ready = f"http://{HOST}:{port}/ready"
     with testbed.service("producer", [script("mqtt-trace-producer")], answers_http(ready), env) as process:
-        return [_at(process, ready, devices, wanted) for wanted in readings]
+        return [_measure_at(process, ready, devices, wanted) for wanted in readings]
 
 
-def _at(process: psutil.Process, ready: str, devices: int, wanted: int) -> Memory:
+def _measure_at(process: psutil.Process, ready: str, devices: int, wanted: int) -> Memory:
     while (published := _published(ready)) < wanted:
         time.sleep(0.1)
     return Memory(devices, published, process.memory_info().rss / _MIB)

@@ -1,4 +1,4 @@
-"""Time from publish to receive over the broker, with and without tracing.
+"""The time from publish to receive over the broker, with or without tracing.
 
 Usage: python -m bench.latency HOST PORT COUNT traced|untraced
 """
@@ -29,19 +29,19 @@ async def measure(host: str, port: int, count: int, *, traced: bool) -> list[flo
     await connection.wait_up()
     publish = TracedPublisher(client).publish if traced else client.publish
     consumer = TracedConsumer(client, ["latency/+/reading"])
-    took: list[float] = []
+    latencies: list[float] = []
     arrived, subscribed = asyncio.Event(), asyncio.Event()
 
-    def note(message: MQTTMessage) -> None:
-        took.append(time.perf_counter() - float(message.payload))
+    def record(message: MQTTMessage) -> None:
+        latencies.append(time.perf_counter() - float(message.payload))
         arrived.set()
 
     def on_message(_client: Client, _userdata: Any, message: MQTTMessage) -> None:
         if traced:
             with consumer.process(message):
-                note(message)
+                record(message)
         else:
-            note(message)
+            record(message)
 
     client.on_message = on_message
     client.on_subscribe = lambda *_: subscribed.set()
@@ -54,16 +54,16 @@ async def measure(host: str, port: int, count: int, *, traced: bool) -> list[flo
         await asyncio.sleep(_INTERVAL_S)
     await connection.close()
     await running
-    return took
+    return latencies
 
 
 def main(host: str, port: int, count: int, *, traced: bool) -> None:
-    """Measure, and print the seconds of each message."""
+    """Measure, and print the latency of each message in seconds."""
     telemetry = setup("bench-latency") if traced else None
-    took = asyncio.run(measure(host, port, count, traced=traced))
+    latencies = asyncio.run(measure(host, port, count, traced=traced))
     if telemetry is not None:
         telemetry.shutdown(timeout=60)
-    print(json.dumps(took))
+    print(json.dumps(latencies))
 
 
 if __name__ == "__main__":

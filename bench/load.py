@@ -1,4 +1,4 @@
-"""Requests to an echo service from many connections at once.
+"""Load on an echo service, from many connections at once.
 
 Usage: python -m bench.load URL SECONDS
 """
@@ -20,7 +20,7 @@ _HEADERS = {
 
 
 async def load(url: str, seconds: float) -> None:
-    """Post readings until the time is over, and report how many were answered."""
+    """Post readings for the given seconds, and report the number of answers."""
     body = make_payload("0")
     answered = 0
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONCURRENCY)) as session:

@@ -1,7 +1,7 @@
-"""An OTLP/HTTP receiver that takes everything and counts spans: a backend that costs next to nothing.
+"""An OTLP/HTTP receiver that accepts every request and only counts spans, at next to no cost.
 
 Usage: python -m bench.otlp_receiver PORT
-`GET /spans` answers with the number of spans since the last time, by service.
+`GET /spans` answers with the number of spans since the last such request, by service.
 """
 
 import gzip
@@ -14,8 +14,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 BODIES: web.AppKey[list[bytes]] = web.AppKey("bodies", list)
 
 
-async def take(request: web.Request) -> web.Response:
-    """Accept any signal; only traces are kept, and decoded no sooner than somebody asks."""
+async def accept(request: web.Request) -> web.Response:
+    """Accept any signal. Keep traces, which `GET /spans` decodes later."""
     body = await request.read()
     if request.path.endswith("/traces"):
         request.app[BODIES].append(body)
@@ -23,7 +23,7 @@ async def take(request: web.Request) -> web.Response:
 
 
 async def spans(request: web.Request) -> web.Response:
-    """Count the spans taken since the last time."""
+    """Count the spans that arrived since the last request."""
     bodies = request.app[BODIES]
     counts: Counter[str] = Counter()
     for body in bodies:
@@ -45,7 +45,7 @@ def main(port: int) -> None:
     """Serve until SIGTERM."""
     app = web.Application(client_max_size=256 * 2**20)
     app[BODIES] = []
-    app.add_routes([web.post("/v1/{signal}", take), web.get("/spans", spans)])
+    app.add_routes([web.post("/v1/{signal}", accept), web.get("/spans", spans)])
     web.run_app(app, host="127.0.0.1", port=port, print=lambda _: None, access_log=None)
 
 

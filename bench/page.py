@@ -1,4 +1,4 @@
-"""docs/performance.md: the tables of the last run."""
+"""docs/performance.md: the text and the tables of one run."""
 
 import os
 import platform
@@ -14,51 +14,57 @@ def page(sections: Iterable[str]) -> str:
     """The whole page."""
     head = (
         "# Performance\n\n"
-        "`make bench` measures the straightforward way, which is the guide's code put together as it stands "
-        "(`bench/baseline/`), and this project against the same Mosquitto in one run, in turn, and keeps the "
-        "median of three. On another machine the figures differ; on one that is shared with others the ratios move, "
-        "too.\n\n"
+        "`make bench` measures mqtt-trace and a baseline, the unchanged code of the guide (`bench/baseline/`), "
+        "alternately in one run, with the same Mosquitto. Each figure is the median of three rounds. Figures differ "
+        "from machine to machine; on a machine that other programs use, ratios differ from run to run, too.\n\n"
         f"This run: {os.cpu_count()} cores, Python {platform.python_version()}, broker, clients and OTLP receiver on "
-        "the same cores, every span exported by OTLP/HTTP.\n"
+        "the same cores, every span exported over OTLP/HTTP.\n"
     )
     return "\n".join([head, *sections])
 
 
 def publishing(results: Results) -> str:
-    """The section on publishing."""
+    """The section about publishing."""
     text = (
-        f"Ours is {ratio(results, 'mqtt-trace', 'baseline'):.2f} times the straightforward way and "
-        f"{ratio(results, 'mqtt-trace', 'untraced'):.2f} times paho without any tracing. It has thirteen attributes on "
-        "a span and two metrics, where the straightforward way has four attributes and no metric. Its process is run "
-        "as our services are, which set the garbage collector."
+        f"mqtt-trace publishes {ratio(results, 'mqtt-trace', 'baseline'):.2f} times as fast as the baseline, and "
+        f"{ratio(results, 'mqtt-trace', 'untraced'):.2f} times as fast as paho without tracing. It sets thirteen "
+        "attributes on each span and records two metrics; the baseline sets four attributes and records none. The "
+        "process of mqtt-trace runs as the services do, with their settings of the garbage collector."
     )
     return _section("Publishing, QoS 1, until PUBACK", "publishes", results, text)
 
 
 def consuming(results: Results) -> str:
-    """The section on consuming."""
+    """The section about consuming."""
     text = (
-        f"Ours is {ratio(results, 'mqtt-trace', 'baseline'):.2f} times the straightforward way, which waits for echo "
-        f"before it takes the next reading: it and echo kept {results['baseline'].cores:.1f} cores busy, ours "
-        f"and echo {results['mqtt-trace'].cores:.1f} of {os.cpu_count()}, beside broker and receiver."
+        f"mqtt-trace consumes {ratio(results, 'mqtt-trace', 'baseline'):.2f} times as fast as the baseline, which "
+        "waits for the answer of echo before it takes the next reading. With echo, the baseline kept "
+        f"{results['baseline'].cores:.1f} of {os.cpu_count()} cores busy and mqtt-trace "
+        f"{results['mqtt-trace'].cores:.1f}, in addition to broker and receiver."
     )
     return _section("Consuming through echo", "readings", results, text)
 
 
 def echoing(results: Results) -> str:
-    """The section on the echo service."""
-    text = f"Ours is {ratio(results, 'mqtt-trace', 'baseline'):.2f} times FastAPI's default instrumentation."
+    """The section about the echo service."""
+    text = (
+        f"The echo service of mqtt-trace answers {ratio(results, 'mqtt-trace', 'baseline'):.2f} times as fast as the "
+        "baseline, which is FastAPI with its default instrumentation."
+    )
     return _section("Echo", "requests", results, text)
 
 
 def latency(seconds: Mapping[str, Sequence[float]]) -> str:
-    """The section on latency."""
-    rows = [[name, *(f"{_percentile(took, p) * 1e3:.2f} ms" for p in PERCENTILES)] for name, took in seconds.items()]
+    """The section about latency."""
+    rows = [
+        [name, *(f"{_percentile(latencies, p) * 1e3:.2f} ms" for p in PERCENTILES)]
+        for name, latencies in seconds.items()
+    ]
     return f"## Publish to receive\n\n{table(['', *(f'p{p}' for p in PERCENTILES)], rows)}"
 
 
 def memory(by_devices: Iterable[Memory], by_readings: Iterable[Memory]) -> str:
-    """The section on the producer's memory."""
+    """The section about the producer's memory."""
     header = ["devices", "readings published", "resident memory"]
     devices, readings = (
         [[f"{m.devices:,}", f"{m.readings:,}", f"{m.mib:.0f} MiB"] for m in rows] for rows in (by_devices, by_readings)
@@ -70,9 +76,9 @@ def memory(by_devices: Iterable[Memory], by_readings: Iterable[Memory]) -> str:
 
 
 def services(cpu_us: Mapping[str, float]) -> str:
-    """The section on the running stack."""
+    """The section about the running stack."""
     rows = [[name, f"{value:,.0f} µs"] for name, value in cpu_us.items()]
-    text = "200 devices with a reading a second each: metrics, logs and traces of every reading, all included."
+    text = "200 devices, each with one reading per second. Metrics, logs and traces of every reading are included."
     return f"## Processor time per reading\n\n{text}\n\n{table(['service', 'per reading'], rows)}"
 
 
@@ -89,7 +95,7 @@ def _section(title: str, unit: str, results: Results, text: str) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown, numbers to the right."""
+    """A Markdown table with right-aligned figures."""
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 

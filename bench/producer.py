@@ -1,4 +1,4 @@
-"""A producer on our library: one asyncio loop that is run as the services are, `TracedPublisher`, their telemetry.
+"""A producer with mqtt-trace: `TracedPublisher`, and the event loop and the telemetry of the services.
 
 Usage: python -m bench.producer HOST PORT COUNT
 """
@@ -19,9 +19,9 @@ from mqtt_trace.telemetry import setup
 
 
 async def publish_all(host: str, port: int, count: int) -> Stopwatch:
-    """Publish `count` readings as fast as they are acknowledged."""
+    """Publish `count` readings, as fast as the broker acknowledges them."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    client.max_inflight_messages_set(0)  # the window is ours
+    client.max_inflight_messages_set(0)  # the semaphore below is the window
     client.connect_async(host, port)
     connection = Connection(client)
     running = asyncio.create_task(connection.run())
@@ -48,7 +48,7 @@ async def publish_all(host: str, port: int, count: int) -> Stopwatch:
 
 
 def main(host: str, port: int, count: int) -> None:
-    """Publish, flush and report."""
+    """Publish `count` readings, export their spans, and report."""
 
     async def measure(_stop: asyncio.Event) -> None:
         telemetry = setup("bench-producer")

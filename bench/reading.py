@@ -1,4 +1,4 @@
-"""The reading that is published over and over."""
+"""The reading that every measurement publishes."""
 
 import json
 import time
@@ -8,6 +8,6 @@ TOPIC_FILTER = "bench/+/reading"
 
 
 def make_payload(message_id: str) -> bytes:
-    """A reading's payload."""
+    """Return the payload of a reading."""
     document = {"device_id": "sensor-001", "reading": 21.5, "message_id": message_id, "ts": time.time()}
     return json.dumps(document).encode()

@@ -1,4 +1,4 @@
-"""The test bed: one Mosquitto and one OTLP receiver for everything that is compared."""
+"""The testbed: one Mosquitto and one OTLP receiver for all programs that are compared."""
 
 import json
 import os
@@ -26,12 +26,12 @@ READY_S = 60
 
 @dataclass(frozen=True)
 class Testbed:
-    """Where the measured processes connect to.
+    """The servers that the measured processes connect to.
 
     Attributes:
         broker: The broker they share.
         otlp_port: Port of the OTLP receiver.
-        folder: For logs.
+        folder: Where logs are written.
     """
 
     broker: Mosquitto
@@ -40,12 +40,12 @@ class Testbed:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of a measured process: ours, with telemetry to the receiver."""
+        """The environment of a measured process: this process's own, with telemetry sent to the receiver."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "MQTT_"))}
         return {**kept, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{HOST}:{self.otlp_port}"}
 
     def run(self, module: str, *arguments: object) -> Figures:
-        """Run a measured program to its end."""
+        """Run a program of this package to its end, and return its figures."""
         command = [sys.executable, "-m", f"bench.{module}", *map(str, arguments)]
         done = subprocess.run(command, env=self.env, check=True, capture_output=True, text=True)
         return read_report(done.stdout)
@@ -54,7 +54,7 @@ class Testbed:
     def service(
         self, name: str, command: list[str], ready: Callable[[], bool], env: Mapping[str, str] | None = None
     ) -> Iterator[psutil.Process]:
-        """A process that runs during the block."""
+        """Run a process during the block."""
         process = Process(name, command, log=self.folder / f"{name}.log", env={**self.env, **(env or {})})
         process.start()
         try:
@@ -64,14 +64,14 @@ class Testbed:
             process.stop()
 
     def spans_received(self) -> dict[str, int]:
-        """Spans that arrived since the last time, by service."""
+        """Spans that arrived since the last call, by service."""
         counts: dict[str, int] = get_json(f"http://{HOST}:{self.otlp_port}/spans")
         return counts
 
 
 @contextmanager
 def start_testbed() -> Iterator[Testbed]:
-    """Start broker and receiver; both end with the block."""
+    """Start the broker and the receiver; both stop at the end of the block."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, Mosquitto() as broker:
         made = Testbed(broker, free_port(), Path(folder))
         ready = answers_http(f"http://{HOST}:{made.otlp_port}/spans")
@@ -80,21 +80,21 @@ def start_testbed() -> Iterator[Testbed]:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """Processor time that a process has used so far."""
+    """Processor time of a process so far."""
     times = process.cpu_times()
     return float(times.user + times.system)
 
 
 def children_cpu_seconds() -> float:
-    """Processor time that processes used from their start to their end, of those that have ended."""
+    """Processor time of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def get_json(url: str) -> Any:
-    """The JSON document behind an address, whatever the status: an unready service still says what it knows.
+    """The JSON document at an address, with any status code: a service that is not ready has figures, too.
 
-    Not with httpx, which builds a client each time: whoever asks often would take a core from what is measured.
+    httpx would build a client for each call, and frequent polling would take a core from the measured process.
     """
     parts = urlsplit(url)
     with closing(HTTPConnection(parts.netloc, timeout=10)) as connection:

@@ -1,1 +1,1 @@
-"""The guide's code put together as it stands: what somebody writes in an afternoon."""
+"""The baseline: the guide's code, unchanged, as three small services."""

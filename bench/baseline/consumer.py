@@ -35,7 +35,7 @@ def main(host: str, port: int, topic_filter: str, client_id: str, echo_url: str,
     def on_message(_client: Client, _userdata: Any, message: MQTTMessage) -> None:
         nonlocal stopwatch, consumed
         stopwatch = stopwatch or Stopwatch()
-        carrier = dict(message.properties.UserProperty)  # type: ignore[union-attr]  # as the guide has it
+        carrier = dict(message.properties.UserProperty)  # type: ignore[union-attr]  # as in the guide
         payload = json.loads(message.payload)
         attributes = {
             "messaging.system": "mqtt",

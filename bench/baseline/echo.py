@@ -17,13 +17,13 @@ app = FastAPI()
 
 @app.get("/health")
 async def health() -> dict[str, str]:
-    """Say that the service is there."""
+    """Answer probes."""
     return {"status": "ok"}
 
 
 @app.post("/echo")
 async def echo(body: dict[str, Any]) -> dict[str, Any]:
-    """Answer with what was sent."""
+    """Answer with the body of the request."""
     return {"echoed": body}
 
 

@@ -22,7 +22,7 @@ from bench.reading import TOPIC, make_payload
 
 
 def main(host: str, port: int, count: int, *, traced: bool) -> None:
-    """Publish `count` readings as fast as they are acknowledged, and report."""
+    """Publish `count` readings, as fast as the broker acknowledges them, and report."""
     provider = set_up("baseline-producer") if traced else None
     tracer = trace.get_tracer("producer")
     window = threading.Semaphore(WINDOW)
@@ -60,7 +60,7 @@ def main(host: str, port: int, count: int, *, traced: bool) -> None:
 
 
 def publish_traced(client: Client, tracer: trace.Tracer, message_id: str, pending: dict[int, Span]) -> None:
-    """One publish with a span until its PUBACK, as the guide has it."""
+    """Publish with a span that lasts until the PUBACK, as the guide does."""
     attributes = {
         "messaging.system": "mqtt",
         "messaging.destination.name": TOPIC,

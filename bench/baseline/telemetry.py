@@ -1,4 +1,4 @@
-"""Tracing as the OpenTelemetry documentation sets it up."""
+"""Tracing, set up as in the OpenTelemetry documentation."""
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 
 def set_up(service_name: str) -> TracerProvider:
-    """Trace to where `OTEL_EXPORTER_OTLP_ENDPOINT` points."""
+    """Export spans to `OTEL_EXPORTER_OTLP_ENDPOINT`."""
     provider = TracerProvider(resource=Resource.create({"service.name": service_name}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)

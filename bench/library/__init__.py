@@ -1,1 +1,1 @@
-"""What tracing with the library costs a paho program, beside no tracing and tracing as the guide has it."""
+"""The cost of tracing a paho program with the library, compared with no tracing and with the baseline."""

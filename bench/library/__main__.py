@@ -1,4 +1,4 @@
-"""Run every measurement of the library, show the tables, and write them to docs/library-performance.md.
+"""Measure the library, show the tables, and write them to docs/library-performance.md.
 
 Usage: python -m bench.library [--messages N] [--rounds N]
 """
@@ -24,10 +24,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "library-performance.md"
 
 
 def main() -> None:
-    """Measure everything; some minutes."""
+    """Measure the library and write docs/library-performance.md; takes minutes."""
     parser = argparse.ArgumentParser(prog="make bench-library", description=main.__doc__)
-    parser.add_argument("--messages", type=int, default=20_000, help="of each measurement (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="of which the median is kept (default: %(default)s)")
+    parser.add_argument("--messages", type=int, default=20_000, help="messages per measurement (default: %(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="rounds; the page has their median (default: %(default)s)"
+    )
     chosen = parser.parse_args()
     messages, rounds = chosen.messages, chosen.rounds
     console = Console()
@@ -45,5 +47,5 @@ def main() -> None:
             with console.status(f"measuring: {name}"):
                 sections.append(measure())
             console.print(Markdown(sections[-1]))
-    PAGE.write_text("\n".join(sections), encoding="utf-8")
+    PAGE.write_text(page.page(sections), encoding="utf-8")
     console.print(f"written: {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}")

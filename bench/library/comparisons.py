@@ -1,4 +1,4 @@
-"""Each way to trace in turn, so that a noisy moment meets all of them, and the median of some rounds."""
+"""All modes, measured alternately so that a busy moment of the machine affects each, and their medians."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from bench.library.modes import ALL, EXPLICIT, INSTRUMENTED, MODES, NOTHING, SPA
 from bench.testbed import Testbed
 
 Results = dict[tuple[str, str], Figures]
-"""By way to trace, and by what is exported."""
+"""By mode, and by exported signals."""
 
 COMPARED = [
     *((mode, NOTHING) for mode in MODES),
@@ -25,32 +25,32 @@ COMPARED = [
     (INSTRUMENTED, ALL),
 ]
 _PENDING = 10_000
-"""The library's own bound on spans that wait."""
+"""The library's bound on the pending spans of a client."""
 
 
 def publishing(testbed: Testbed, messages: int, rounds: int) -> Results:
-    """Publishes per second and processor time of each, until the last PUBACK and the last export."""
+    """Publishes per second until the last PUBACK, and processor time until the last export."""
     return _run_alternately(lambda mode, exported: _publish(testbed, messages, mode, exported), rounds)
 
 
 def receiving(testbed: Testbed, messages: int, rounds: int) -> Results:
-    """Messages per second and processor time of each; untraced there is no context in them to be read."""
+    """Received messages per second, and processor time; the untraced program gets messages without context."""
     return _run_alternately(lambda mode, exported: _receive(testbed, messages, mode, exported), rounds)
 
 
 def pending(testbed: Testbed) -> dict[str, float]:
-    """Bytes per publish that waits, by way to trace."""
+    """Bytes per unacknowledged publish, by mode."""
     return {mode: _memory(testbed, "pending", _PENDING, mode)[0] for mode in MODES}
 
 
 def growth(testbed: Testbed, messages: int) -> dict[str, list[float]]:
-    """Bytes held after each quarter of the messages, by way to trace."""
+    """Bytes allocated after each quarter of the messages, by mode."""
     broker = (testbed.broker.host, testbed.broker.port)
     return {mode: _memory(testbed, "growth", *broker, messages, mode) for mode in (UNTRACED, EXPLICIT, INSTRUMENTED)}
 
 
 def sdk_span_us(attributes: int) -> float:
-    """Microseconds that the SDK takes to start and end a span which nobody exports: below it no way to trace can go."""
+    """Microseconds that the SDK takes to start and end a span without export: the least that any mode can cost."""
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("bench")
     values = {f"messaging.attribute.{number}": "value" for number in range(attributes)}
     spans = 10_000
@@ -61,7 +61,7 @@ def sdk_span_us(attributes: int) -> float:
 
 
 def overhead_us(results: Results, mode: str, exported: str) -> float:
-    """Processor time of a message beyond that without tracing, in microseconds."""
+    """Processor time per message that tracing adds, in microseconds."""
     return results[mode, exported].cpu_us - results[UNTRACED, NOTHING].cpu_us
 
 

@@ -1,4 +1,4 @@
-"""What a program holds: per publish that waits for its acknowledgement, and as the number of messages grows.
+"""Memory of a program: per unacknowledged publish, and as the number of messages grows.
 
 Usage: python -m bench.library.memory pending COUNT MODE, or: python -m bench.library.memory growth HOST PORT COUNT MODE
 """
@@ -17,25 +17,25 @@ from bench.library import modes
 from bench.reading import TOPIC_FILTER
 
 STEPS = 4
-_FIRST = 1_000
-"""Messages before anything is measured: what is made once is there by then."""
+_WARM_UP = 1_000
+"""Messages before the first measurement: by then, all one-time allocations are made."""
 
 
 def pending(count: int, mode: str) -> list[float]:
-    """Bytes per publish that waits, with the message itself, which paho keeps."""
+    """Bytes per unacknowledged publish, with the message, which paho keeps."""
     modes.set_up(mode, modes.NOTHING, "memory")
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     client.on_publish = lambda *_: None
     publish = modes.make_publish(mode, client)
     publish("first")
-    before = _held()
+    before = _allocated()
     for number in range(count):
         publish(f"{number:036d}")
-    return [(_held() - before) / count]
+    return [(_allocated() - before) / count]
 
 
 def growth(host: str, port: int, count: int, mode: str) -> list[float]:
-    """Bytes held after each quarter of the messages, which are published, acknowledged and received."""
+    """Bytes allocated after each quarter of the messages, which are published, acknowledged and received."""
     modes.set_up(mode, modes.NOTHING, "memory")
     window = threading.Semaphore(WINDOW)
     subscribed = threading.Event()
@@ -50,24 +50,24 @@ def growth(host: str, port: int, count: int, mode: str) -> list[float]:
     client.loop_start()
     subscribed.wait()
 
-    def messages(number: int) -> float:
+    def exchange(number: int) -> float:
         for _ in range(number):
             window.acquire()
             publish("id")
         for _ in range(WINDOW):
             window.acquire()
-        held = _held()
+        allocated = _allocated()
         window.release(WINDOW)
-        return held
+        return allocated
 
-    messages(_FIRST)
-    held = [messages(count // STEPS) for _ in range(STEPS)]
+    exchange(_WARM_UP)
+    allocated = [exchange(count // STEPS) for _ in range(STEPS)]
     client.disconnect()
     client.loop_stop()
-    return held
+    return allocated
 
 
-def _held() -> float:
+def _allocated() -> float:
     gc.collect()
     return float(tracemalloc.get_traced_memory()[0])
 

@@ -1,4 +1,4 @@
-"""The ways to trace that are compared, and where their telemetry goes."""
+"""The compared modes of tracing a paho program, and their telemetry."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from mqtt_trace.instrumentation import PahoMqttInstrumentor
 
 UNTRACED, BASELINE, EXPLICIT, INSTRUMENTED = MODES = ("untraced", "baseline", "explicit", "instrumented")
 NOTHING, SPANS, ALL = "nothing", "spans", "spans and metrics"
-"""What is exported; whatever it is, spans are made."""
+"""Exported signals; spans are made and ended in each case."""
 
 Handle = Callable[[MQTTMessage, str], None]
 
 
 def set_up(mode: str, exported: str, service: str) -> Callable[[], None]:
-    """Set telemetry up before the client is made; the result flushes it."""
+    """Set telemetry up, before the client is made; returns a function that flushes it."""
     if mode == UNTRACED:
         return _nothing
     if exported == NOTHING:
@@ -52,9 +52,9 @@ def set_up(mode: str, exported: str, service: str) -> Callable[[], None]:
 
 
 def make_publish(mode: str, client: Client) -> Callable[[str], None]:
-    """How a program publishes a reading with a message id; to be called when its own `on_publish` is set."""
+    """Return a function that publishes a reading with a message id. Set the client's `on_publish` first."""
     if mode == BASELINE:
-        return _publish_baseline(client)
+        return _make_baseline_publish(client)
     if mode == EXPLICIT:
         publisher = TracedPublisher(client)
         return lambda message_id: _discard(
@@ -64,7 +64,7 @@ def make_publish(mode: str, client: Client) -> Callable[[str], None]:
 
 
 def make_process(mode: str, client: Client, handle: Handle) -> Callable[[MQTTMessage, str], None]:
-    """How a program handles a message whose id it has read."""
+    """Return a function that handles a message whose id is known."""
     if mode == BASELINE:
         tracer = trace.get_tracer("consumer")
         return lambda message, message_id: _process_baseline(tracer, message, message_id, handle)
@@ -79,7 +79,7 @@ def make_process(mode: str, client: Client, handle: Handle) -> Callable[[MQTTMes
     return handle
 
 
-def _publish_baseline(client: Client) -> Callable[[str], None]:
+def _make_baseline_publish(client: Client) -> Callable[[str], None]:
     tracer = trace.get_tracer("producer")
     pending: dict[int, Span] = {}
     own: Any = client.on_publish
@@ -95,8 +95,8 @@ def _publish_baseline(client: Client) -> Callable[[str], None]:
 
 
 def _process_baseline(tracer: trace.Tracer, message: MQTTMessage, message_id: str, handle: Handle) -> None:
-    """One message with a span, as the guide has it."""
-    carrier = dict(message.properties.UserProperty)  # type: ignore[union-attr]  # as the guide has it
+    """Handle one message within a span, as the guide does."""
+    carrier = dict(message.properties.UserProperty)  # type: ignore[union-attr]  # as in the guide
     attributes = {
         "messaging.system": "mqtt",
         "messaging.destination.name": message.topic,
@@ -111,8 +111,8 @@ def _process_baseline(tracer: trace.Tracer, message: MQTTMessage, message_id: st
 
 
 def _discard(_: object) -> None:
-    """Nobody waits for it."""
+    """Ignore the result of a publish."""
 
 
 def _nothing() -> None:
-    """There is nothing to flush."""
+    """Flush nothing."""

@@ -1,4 +1,4 @@
-"""A program that publishes with QoS 1 as fast as it is acknowledged, on paho's own network thread.
+"""A program that publishes with QoS 1, as fast as the broker acknowledges, on paho's network thread.
 
 Usage: python -m bench.library.publish HOST PORT COUNT MODE EXPORTED SERVICE
 """
@@ -15,12 +15,12 @@ from bench.library import modes
 
 
 def main(host: str, port: int, count: int, mode: str, exported: str, service: str) -> None:
-    """Publish, and report."""
+    """Publish `count` messages, and report."""
     flush = modes.set_up(mode, exported, service)
     window = threading.Semaphore(WINDOW)
     connected = threading.Event()
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    client.max_inflight_messages_set(0)  # the window is ours
+    client.max_inflight_messages_set(0)  # the semaphore is the window
     client.on_publish = lambda *_: window.release()
     client.on_connect = lambda *_: connected.set()
     publish = modes.make_publish(mode, client)

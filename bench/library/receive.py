@@ -1,7 +1,7 @@
-"""A program that receives what waits in its session, on paho's own network thread.
+"""A program that receives the messages of its session, on paho's network thread.
 
 Usage: python -m bench.library.receive HOST PORT COUNT MODE EXPORTED SERVICE CLIENT_ID
-With 0 messages it only leaves a session.
+With COUNT 0 it only creates the session.
 """
 
 import json
@@ -22,7 +22,7 @@ SESSION_S = 600
 
 
 def main(host: str, port: int, count: int, mode: str, exported: str, service: str, client_id: str) -> None:
-    """Receive that many messages, and report."""
+    """Receive `count` messages, and report."""
     flush = modes.set_up(mode, exported, service)
     subscribed, done = threading.Event(), threading.Event()
     stopwatch: Stopwatch | None = None

@@ -15,7 +15,7 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
-from bench.operator.page import Calls, Rescale, make_page
+from bench.operator.page import Requests, Rescale, make_page
 from local.cluster import CHART, KUBECONFIG, prepare
 from local.commands import CommandError, Helm, Kubectl
 from local.forward import PortForward
@@ -33,27 +33,34 @@ PAGE = Path(__file__).parents[2] / "docs" / "operator-performance.md"
 NAMESPACE = "mqtt-trace-bench"
 RELEASE = "bench"
 RESCALES = ((10, 2), (100, 2), (1000, 10))
-"""Sensors, and the seconds between two readings of each: one consumer has to keep up with all of them."""
+"""Numbers of sensors, and seconds between two readings of a sensor, such that one consumer keeps up."""
 FLEETS = (1, 10)
+_COUNTED = "counted"
+CHANGES = {
+    "none, only an annotation": ("annotate", f"fleet/{_COUNTED}", "example.com/note=changed"),
+    "10 more sensors on a running pod": ("scale", f"fleet/{_COUNTED}", "--replicas=11"),
+    "a new interval": ("patch", f"fleet/{_COUNTED}", "--type=merge", '--patch={"spec": {"interval": "3s"}}'),
+}
+"""Changes of a fleet, and the arguments of kubectl that make them."""
 
-_PATIENCE_S = 600
+_DEADLINE_S = 600
 _SETTLED_S = 15.0
-"""Longer than the longest pause between two looks at a fleet whose pods are on their way."""
+"""Longer than the operator's longest pause between two reconciles of a fleet whose pods are not ready."""
 _SENSOR = re.compile(r"publish sensors/(?P<sensor>[^/]+)/reading")
 _ROOT = "/api/v1/namespaces/{namespace}/pods/{pod}:8080/proxy/ready"
 
 
 def main() -> int:
-    """Measure everything in a release of its own, which goes at the end; returns the exit code."""
+    """Measure fleets in a release of its own and write docs/operator-performance.md; takes minutes."""
     argparse.ArgumentParser(prog="make bench-operator", description=main.__doc__).parse_args()
     console = Console()
     try:
         prepare(console.print)
-        with installed(console.print) as bench:
+        with install_release(console.print) as bench:
             page = make_page(
-                {fleets: bench.memory_mib(fleets) for fleets in FLEETS},
-                bench.calls(),
-                [bench.rescale(*wanted) for wanted in RESCALES],
+                {fleets: bench.measure_memory(fleets) for fleets in FLEETS},
+                bench.count_requests(),
+                [bench.measure_rescale(*rescale) for rescale in RESCALES],
                 bench.kubectl.json("version")["serverVersion"]["gitVersion"],
             )
     except (CommandError, TimeoutError) as error:
@@ -65,22 +72,22 @@ def main() -> int:
 
 
 class Bench:
-    """A release of the chart that is measured.
+    """A release of the chart whose fleets are measured.
 
     Args:
         kubectl: kubectl in its namespace.
         scout: The query API of its scout-sim.
-        say: Told what is measured.
+        report: Called with a line before each measurement.
     """
 
-    def __init__(self, kubectl: Kubectl, scout: Scout, say: Callable[[str], object]) -> None:
+    def __init__(self, kubectl: Kubectl, scout: Scout, report: Callable[[str], object]) -> None:
         self.kubectl = kubectl
         self._scout = scout
-        self._say = say
+        self._report = report
 
-    def rescale(self, sensors: int, interval_s: int) -> Rescale:
-        """Scale a fleet of one sensor."""
-        self._say(f"measuring: from one sensor to {sensors}")
+    def measure_rescale(self, sensors: int, interval_s: int) -> Rescale:
+        """Measure the scaling of a fleet of one sensor to `sensors`."""
+        self._report(f"measuring: from one sensor to {sensors}")
         name = f"scaled-{sensors}"
         with self.fleet(name, interval=f"{interval_s}s", sensorsPerPod=1000):
             began = time.time()
@@ -98,30 +105,22 @@ class Bench:
             processed = max(first[sensor] for sensor in new)
             return Rescale(sensors, interval_s, connected - began, processed - began)
 
-    def calls(self) -> list[Calls]:
-        """Count requests for what happens to a fleet in its life."""
-        self._say("measuring: requests to the API server")
-        name = "counted"
-        changes: dict[str, Callable[[], object]] = {
-            "nothing (an annotation of somebody else's)": lambda: self.kubectl(
-                "annotate", f"fleet/{name}", "--overwrite", f"example.com/looked-at={time.time()}"
-            ),
-            "10 more sensors on a running pod": lambda: self.kubectl("scale", f"fleet/{name}", "--replicas=11"),
-            "another interval": lambda: self._patch(name, {"interval": "3s"}),
-        }
+    def count_requests(self) -> list[Requests]:
+        """Count the requests that each change of a fleet causes."""
+        self._report("measuring: requests to the API server")
         counted = []
-        with self.fleet(name, sensorsPerPod=1000):
-            for change, make in changes.items():
+        with self.fleet(_COUNTED, sensorsPerPod=1000):
+            for change, arguments in CHANGES.items():
                 before = self._settled_counts()
                 changed = time.monotonic()
-                make()
+                self.kubectl(*arguments)
                 after = self._settled_counts(since=changed)
-                counted.append(Calls(change, after["reads"] - before["reads"], after["writes"] - before["writes"]))
+                counted.append(Requests(change, after["reads"] - before["reads"], after["writes"] - before["writes"]))
         return counted
 
-    def memory_mib(self, fleets: int) -> float:
-        """Resident memory of the operator with so many fleets of ten sensors, in MiB."""
-        self._say(f"measuring: memory at {fleets} fleets")
+    def measure_memory(self, fleets: int) -> float:
+        """Resident memory of the operator with a number of fleets of ten sensors, in MiB."""
+        self._report(f"measuring: memory at {fleets} fleets")
         names = [f"memory-{number}" for number in range(fleets)]
         for name in names:
             self._apply(name, 10)
@@ -137,14 +136,14 @@ class Bench:
 
     @contextmanager
     def fleet(self, name: str, **spec: object) -> Iterator[None]:
-        """A fleet of one sensor that is connected."""
+        """Run a fleet of one connected sensor during the block."""
         self._apply(name, 1, **spec)
         self.wait_ready(name, 1)
         yield
         self.kubectl("delete", f"fleet/{name}", "--wait")
 
     def wait_ready(self, name: str, sensors: int) -> None:
-        """Wait until a fleet says that so many sensors are connected."""
+        """Wait until the fleet's status has the given number of connected sensors."""
 
         def ready() -> bool:
             fleet = self.kubectl.json("get", "fleet", name)
@@ -157,7 +156,7 @@ class Bench:
         wait(ready, f"{sensors} sensors of {name} are connected", every_s=0.2)
 
     def _apply(self, name: str, replicas: int, **spec: object) -> None:
-        # Ten pods have to fit into a small node.
+        # Ten pods must fit on a small node.
         resources = {"requests": {"cpu": "10m", "memory": "64Mi"}}
         manifest = {
             "apiVersion": "mqtt-trace.io/v1alpha1",
@@ -167,11 +166,8 @@ class Bench:
         }
         self.kubectl("apply", "--filename", "-", stdin=json.dumps(manifest))
 
-    def _patch(self, name: str, spec: Mapping[str, object]) -> None:
-        self.kubectl("patch", "fleet", name, "--type=merge", "--patch", json.dumps({"spec": spec}))
-
     def _first_processed(self, fleet: str, since: float) -> dict[str, float]:
-        """When the first reading of each sensor had gone through echo, by sensor, in epoch seconds."""
+        """The time at which echo answered the first reading of each sensor, in epoch seconds, by sensor."""
         found = self._scout.get(
             "/api/traces",
             attribute=f"fleet.id={fleet}",
@@ -187,7 +183,7 @@ class Bench:
         return first
 
     def _settled_counts(self, since: float = 0.0) -> dict[str, Any]:
-        """The operator's counts once it has reconciled after that moment and has nothing to do any more."""
+        """The operator's counts, once it is idle after a reconcile that is later than `since`."""
 
         def settled() -> bool:
             counts.update(self._counts())
@@ -195,7 +191,7 @@ class Bench:
             return _SETTLED_S < idle < time.monotonic() - since
 
         counts: dict[str, Any] = {}
-        wait(settled, "the operator has nothing to do")
+        wait(settled, "the operator is idle")
         return counts
 
     def _counts(self) -> dict[str, Any]:
@@ -209,11 +205,11 @@ class Bench:
 
 
 @contextmanager
-def installed(say: Callable[[str], object]) -> Iterator[Bench]:
-    """A release with scout-sim, without a sensor of its own."""
+def install_release(report: Callable[[str], object]) -> Iterator[Bench]:
+    """Install a release with scout-sim and without a sensor; it is removed at the end of the block."""
     kubectl = Kubectl(KUBECONFIG, NAMESPACE)
     helm = Helm(KUBECONFIG, NAMESPACE)
-    say(f"installing the chart as {RELEASE} in namespace {NAMESPACE}")
+    report(f"installing the chart as {RELEASE} in namespace {NAMESPACE}")
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait")
     values = ["--set", "producer.enabled=false"]
     helm("install", RELEASE, str(CHART), "--create-namespace", *values, "--wait", "--timeout", "10m")
@@ -223,20 +219,20 @@ def installed(say: Callable[[str], object]) -> Iterator[Bench]:
             PortForward(kubectl, f"{RELEASE}-mqtt-trace-scout-sim", 4320, Path(folder) / "port-forward.log") as forward,
             Scout(forward.url, forward) as scout,
         ):
-            yield Bench(kubectl, scout, say)
+            yield Bench(kubectl, scout, report)
     finally:
         kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
 def wait(condition: Callable[[], Any], what: str, every_s: float = 1.0) -> Any:
-    """Return what the condition returns, once that is true.
+    """Return the result of the condition, once it is true.
 
     Raises:
-        TimeoutError: It does not come true.
+        TimeoutError: It is not true before the deadline.
     """
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _DEADLINE_S
     while not (result := condition()):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {_PATIENCE_S} s: {what}")
+            raise TimeoutError(f"not within {_DEADLINE_S} s: {what}")
         time.sleep(every_s)
     return result

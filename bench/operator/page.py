@@ -1,4 +1,4 @@
-"""docs/operator-performance.md: what was measured of fleets and their operator."""
+"""docs/operator-performance.md: the text and the tables of one run."""
 
 import os
 import platform
@@ -10,23 +10,24 @@ from bench.page import table
 _PAGE = """\
 # Performance of fleets
 
-`make bench-operator` installs the chart with its defaults, but for the single sensor, beside whatever else is in the
-cluster of `make up`, and measures fleets in it. On another machine, or one that is
-busy, the figures differ.
+`make bench-operator` installs the chart in the cluster of `make up`, with its defaults except for the single sensor,
+and measures fleets in that release. Figures differ from machine to machine, and on a machine that other programs use.
 
-This run: one kind node with {cores} cores for everything, Kubernetes {kubernetes}, Python {python} here.
+This run: a kind cluster of one node with {cores} cores, Kubernetes {kubernetes}; the measuring process runs on the same
+cores with Python {python}.
 
 ## More sensors on a running pod
 
-A fleet of one sensor is scaled: from `kubectl scale` until the fleet says that all sensors are connected, and until the
-first reading of the last new sensor has been processed. For that reading the sensor waits up to an interval.
+A fleet of one sensor is scaled. The times are those from `kubectl scale` until the fleet's status has all sensors
+connected, and until the first reading of the last new sensor is processed. A sensor takes its first reading within one
+interval.
 
 {rescales}
 ## Requests to the API server
 
-Those of all reconciles that follow a change of a fleet with one pod, until nothing is left to do, without watches.
+The requests of all reconciles that a change of a fleet with one pod causes, without watches.
 
-{calls}
+{requests}
 ## Memory of the operator
 
 {memory}"""
@@ -34,13 +35,13 @@ Those of all reconciles that follow a change of a fleet with one pod, until noth
 
 @dataclass(frozen=True)
 class Rescale:
-    """What scaling a fleet of one sensor on a running pod took.
+    """The times that scaling a fleet of one sensor on a running pod takes.
 
     Attributes:
-        sensors: How many there were then.
-        interval_s: Seconds between two readings of each.
-        connected_s: From `kubectl scale` until the fleet says that all are connected.
-        processed_s: From `kubectl scale` until the first reading of the last of them had been processed.
+        sensors: The number of sensors after it.
+        interval_s: Seconds between two readings of a sensor.
+        connected_s: From `kubectl scale` until the fleet's status has all sensors connected.
+        processed_s: From `kubectl scale` until the first reading of the last new sensor is processed.
     """
 
     sensors: int
@@ -50,22 +51,24 @@ class Rescale:
 
 
 @dataclass(frozen=True)
-class Calls:
-    """Requests of the operator to the API server for one change, all its reconciles together."""
+class Requests:
+    """Requests of the operator to the API server, in all reconciles that one change causes."""
 
     change: str
     reads: int
     writes: int
 
 
-def make_page(memory: Mapping[int, float], calls: Iterable[Calls], rescales: Iterable[Rescale], kubernetes: str) -> str:
+def make_page(
+    memory: Mapping[int, float], requests: Iterable[Requests], rescales: Iterable[Rescale], kubernetes: str
+) -> str:
     """The whole page.
 
     Args:
         memory: Resident memory of the operator in MiB, by the number of fleets.
-        calls: Requests, by change.
-        rescales: Times.
-        kubernetes: Version of the cluster.
+        requests: Requests to the API server, by change.
+        rescales: Times of scaling, by number of sensors.
+        kubernetes: The cluster's version.
     """
     return _PAGE.format(
         cores=os.cpu_count(),
@@ -78,7 +81,9 @@ def make_page(memory: Mapping[int, float], calls: Iterable[Calls], rescales: Ite
                 for one in rescales
             ],
         ),
-        calls=table(["change", "reads", "writes"], [[one.change, str(one.reads), str(one.writes)] for one in calls]),
+        requests=table(
+            ["change", "reads", "writes"], [[one.change, str(one.reads), str(one.writes)] for one in requests]
+        ),
         memory=table(
             ["fleets of ten sensors", "resident memory"],
             [[str(fleets), f"{mib:.0f} MiB"] for fleets, mib in memory.items()],
