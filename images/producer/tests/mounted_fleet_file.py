@@ -25,7 +25,7 @@ FLEET: dict[str, Any] = {
 }
 
 
-class FleetMount:
+class MountedFleetFile:
     """A folder with `fleet.json`, which is a link through another link that is turned when the content changes.
 
     Attributes:

@@ -50,7 +50,7 @@ def environment(settings: Mapping[str, object]) -> dict[str, str]:
     return {**kept, **_NO_EXPORT, **{name: str(value) for name, value in settings.items()}}
 
 
-class Stopped(NamedTuple):
+class FinalCounts(NamedTuple):
     """The counts that a producer ends with."""
 
     published: int
@@ -122,14 +122,14 @@ class Producer(Process):
         found = (_PUBLISHED.match(record["message"]) for record in self.records())
         return {match["message"]: match["trace"] for match in found if match}
 
-    def stopped(self) -> Stopped:
+    def final_counts(self) -> FinalCounts:
         """What its last line says."""
         (line,) = self.lines("stopped: ")
         match = re.fullmatch(
             r"stopped: (\d+) readings published, (\d+) dropped, of which (\d+) were not acknowledged at the end", line
         )
         assert match is not None, line
-        return Stopped(*map(int, match.groups()))
+        return FinalCounts(*map(int, match.groups()))
 
 
 class Listener:
@@ -149,7 +149,7 @@ class Listener:
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
         self._client.connect(
-            broker.host, broker.port, clean_start=False, properties=_session_of(3600, PacketTypes.CONNECT)
+            broker.host, broker.port, clean_start=False, properties=_expire_session_after(3600, PacketTypes.CONNECT)
         )
 
     def __enter__(self) -> Self:
@@ -160,7 +160,7 @@ class Listener:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._client.disconnect(properties=_session_of(0))
+        self._client.disconnect(properties=_expire_session_after(0))
         self._client.loop_stop()
 
     @contextmanager
@@ -195,7 +195,7 @@ class Listener:
         self.message_ids.add(json.loads(message.payload)["message_id"])
 
 
-def _session_of(seconds: int, packet: int = PacketTypes.DISCONNECT) -> Properties:
+def _expire_session_after(seconds: int, packet: int = PacketTypes.DISCONNECT) -> Properties:
     properties = Properties(packet)
     properties.SessionExpiryInterval = seconds
     return properties

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from mqtt_trace_producer.check_diagnosis import Culprit, SpanCounts, first_gap, span_counts
+from mqtt_trace_producer.check_diagnosis import NextStep, SpanCounts, find_missing_span, parse_span_counts
 
 from images.producer.tests.producer_harness import command, environment
 from local.mosquitto import Mosquitto
@@ -39,7 +39,7 @@ def check(**settings: object) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def of(stack: Stack) -> dict[str, object]:
+def stack_settings(stack: Stack) -> dict[str, object]:
     """Settings for the broker and the telemetry of a stack."""
     return {
         "MQTT_BROKER_PORT": stack.mosquitto.port,
@@ -49,14 +49,14 @@ def of(stack: Stack) -> dict[str, object]:
     }
 
 
-def scout_of(stack: Stack, **other: str) -> dict[str, object]:
+def scout_settings(stack: Stack, **other: str) -> dict[str, object]:
     """The four values of the Collector of a stack, some of them changed."""
     return {"SCOUT_SECRET_NAME": "demo-scout", **stack.scout_credentials, **other}
 
 
 def test_a_reading_that_passes_every_hop_passes(stack: Stack) -> None:
     """It exits with 0 after naming a trace of which scout-sim has the four spans."""
-    code, printed = check(**of(stack), SCOUT_SIM_URL=stack.scout_url)
+    code, printed = check(**stack_settings(stack), SCOUT_SIM_URL=stack.scout_url)
     assert (code, printed.splitlines()[-1]) == (0, "mqtt-trace-check: passed"), printed
     trace_id = printed.split("trace: ok, ")[1].split()[0]
     spans = httpx.get(f"{stack.scout_url}/api/traces/{trace_id}", trust_env=False).json()["spans"]
@@ -65,14 +65,14 @@ def test_a_reading_that_passes_every_hop_passes(stack: Stack) -> None:
 
 def test_an_address_may_end_in_a_slash(stack: Stack) -> None:
     """scout-sim is found by its page's address as a browser shows it."""
-    code, printed = check(**of(stack), SCOUT_SIM_URL=f"{stack.scout_url}/")
+    code, printed = check(**stack_settings(stack), SCOUT_SIM_URL=f"{stack.scout_url}/")
     assert code == 0, printed
 
 
 def test_an_address_that_nobody_answers_at_is_told(stack: Stack) -> None:
     """It is named before a reading is published, not the Collector after the whole time-out."""
     nowhere = f"http://{HOST}:{free_port()}"
-    code, printed = check(**of(stack), SCOUT_SIM_URL=nowhere)
+    code, printed = check(**stack_settings(stack), SCOUT_SIM_URL=nowhere)
     assert code == 1
     first, last = printed.splitlines()
     assert first.startswith(f"mqtt-trace-check: trace: FAILED: {nowhere} cannot be reached: ")
@@ -83,7 +83,7 @@ def test_an_address_that_nobody_answers_at_is_told(stack: Stack) -> None:
 def test_an_address_of_something_else_is_told(stack: Stack, other: str) -> None:
     """What answers with other JSON, or with none, is not taken for scout-sim."""
     url = f"{getattr(stack, other)}/elsewhere"
-    code, printed = check(**of(stack), SCOUT_SIM_URL=url)
+    code, printed = check(**stack_settings(stack), SCOUT_SIM_URL=url)
     assert code == 1
     assert printed.splitlines()[0] == f"mqtt-trace-check: trace: FAILED: {url} is not scout-sim"
 
@@ -92,7 +92,12 @@ def test_a_backend_that_goes_away_is_told(make_stack: Callable[..., Stack]) -> N
     """What scout-sim did not answer when the time was up is not laid at the Collector's door."""
     stack = make_stack(producer=False)
     stack.stop("echo")  # so that the trace stays incomplete
-    settings = {"MQTT_BROKER_HOST": HOST, **of(stack), "SCOUT_SIM_URL": stack.scout_url, "CHECK_TIMEOUT_S": 15}
+    settings = {
+        "MQTT_BROKER_HOST": HOST,
+        **stack_settings(stack),
+        "SCOUT_SIM_URL": stack.scout_url,
+        "CHECK_TIMEOUT_S": 15,
+    }
     with subprocess.Popen(
         [command("mqtt-trace-check")], env=environment(settings), stdout=subprocess.PIPE, text=True
     ) as checking:
@@ -231,7 +236,9 @@ def test_a_refused_publish_is_told(make_broker: Callable[..., Mosquitto]) -> Non
 def test_a_collector_that_is_away_fails_the_export(stack: Stack) -> None:
     """The publish span has nowhere to go."""
     nowhere = f"http://{HOST}:{free_port()}"
-    code, printed = check(**{**of(stack), "OTEL_EXPORTER_OTLP_ENDPOINT": nowhere}, SCOUT_SIM_URL=stack.scout_url)
+    code, printed = check(
+        **{**stack_settings(stack), "OTEL_EXPORTER_OTLP_ENDPOINT": nowhere}, SCOUT_SIM_URL=stack.scout_url
+    )
     assert code == 1
     assert "export: FAILED: the publish span did not reach the Collector" in printed
 
@@ -253,7 +260,7 @@ def test_a_collector_that_is_away_fails_the_export(stack: Stack) -> None:
 )
 def test_a_span_that_is_kept_back_fails_the_export(stack: Stack, changed: dict[str, object], said: str) -> None:
     """The variable that keeps it back is named, and that it has to go."""
-    code, printed = check(**{**of(stack), **changed})
+    code, printed = check(**{**stack_settings(stack), **changed})
     assert code == 1, printed
     assert printed.splitlines()[-2:] == [
         f"mqtt-trace-check: export: FAILED: {said}",
@@ -264,7 +271,9 @@ def test_a_span_that_is_kept_back_fails_the_export(stack: Stack, changed: dict[s
 @needs_collector
 def test_the_collectors_counters_stand_for_the_real_scout(stack: Stack) -> None:
     """Without scout-sim's queries, spans sent and none failed is what passes."""
-    code, printed = check(**of(stack), **scout_of(stack), COLLECTOR_METRICS_URL=stack.collector_metrics_url)
+    code, printed = check(
+        **stack_settings(stack), **scout_settings(stack), COLLECTOR_METRICS_URL=stack.collector_metrics_url
+    )
     assert code == 0, printed
     assert "credentials: ok" in printed
     assert "delivery: ok" in printed
@@ -273,7 +282,7 @@ def test_the_collectors_counters_stand_for_the_real_scout(stack: Stack) -> None:
 @needs_collector
 def test_a_wrong_client_secret_is_told(stack: Stack) -> None:
     """The answer of the token endpoint is shown."""
-    code, printed = check(**of(stack), **scout_of(stack, SCOUT_CLIENT_SECRET="wrong"))  # noqa: S106 - wrong on purpose
+    code, printed = check(**stack_settings(stack), **scout_settings(stack, SCOUT_CLIENT_SECRET="wrong"))  # noqa: S106 - wrong on purpose
     assert code == 1
     assert "credentials: FAILED: " in printed
     assert "answered 401" in printed
@@ -282,7 +291,11 @@ def test_a_wrong_client_secret_is_told(stack: Stack) -> None:
 @needs_collector
 def test_a_missing_key_of_the_secret_is_named(stack: Stack) -> None:
     """The Secret and the key are named, and where to look."""
-    settings = {**of(stack), **scout_of(stack, SCOUT_TOKEN_URL=""), "NEXT_SECRET": "kubectl describe secret demo-scout"}
+    settings = {
+        **stack_settings(stack),
+        **scout_settings(stack, SCOUT_TOKEN_URL=""),
+        "NEXT_SECRET": "kubectl describe secret demo-scout",
+    }
     code, printed = check(**settings)
     assert code == 1
     assert "credentials: FAILED: Secret demo-scout has no token-url" in printed
@@ -294,12 +307,12 @@ def test_a_collector_that_sends_nothing_is_told(make_stack: Callable[..., Stack]
     """Spans that stay in the Collector's queue fail the delivery."""
     stack = make_stack(producer=False)
     stack.stop("scout-sim")
-    code, printed = check(**of(stack), COLLECTOR_METRICS_URL=stack.collector_metrics_url, CHECK_TIMEOUT_S=2)
+    code, printed = check(**stack_settings(stack), COLLECTOR_METRICS_URL=stack.collector_metrics_url, CHECK_TIMEOUT_S=2)
     assert code == 1
     assert "delivery: FAILED: the Collector has the spans and sends none to Scout" in printed
 
 
-def spans_of(*names_and_kinds: tuple[str, str]) -> list[dict[str, Any]]:
+def make_spans(*names_and_kinds: tuple[str, str]) -> list[dict[str, Any]]:
     """A chain of spans, each the parent of the next."""
     return [
         {
@@ -318,7 +331,7 @@ ALL = [(f"publish {TOPIC}", "PRODUCER"), (f"process {TOPIC}", "CONSUMER"), ("POS
 
 def test_four_spans_in_a_chain_have_no_gap() -> None:
     """Publish, process, POST and POST /echo, each the child of the one before."""
-    assert first_gap(spans_of(*ALL), TOPIC) is None
+    assert find_missing_span(make_spans(*ALL), TOPIC) is None
 
 
 def test_spans_that_are_named_by_a_template_are_known_by_their_topic() -> None:
@@ -332,23 +345,23 @@ def test_spans_that_are_named_by_a_template_are_known_by_their_topic() -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "culprit"),
-    [(0, Culprit.COLLECTOR), (1, Culprit.CONSUMER), (2, Culprit.CONSUMER), (3, Culprit.ECHO)],
+    ("missing", "next_step"),
+    [(0, NextStep.COLLECTOR), (1, NextStep.CONSUMER), (2, NextStep.CONSUMER), (3, NextStep.ECHO)],
 )
-def test_a_missing_span_points_at_who_should_have_sent_it(missing: int, culprit: Culprit) -> None:
+def test_a_missing_span_points_at_who_should_have_sent_it(missing: int, next_step: NextStep) -> None:
     """Each of the four spans has somebody to look at."""
-    gap = first_gap([span for number, span in enumerate(spans_of(*ALL)) if number != missing], TOPIC)
-    assert gap is not None
-    assert (gap.name, gap.culprit) == (ALL[missing][0], culprit)
+    missing_span = find_missing_span([span for number, span in enumerate(make_spans(*ALL)) if number != missing], TOPIC)
+    assert missing_span is not None
+    assert (missing_span.name, missing_span.next_step) == (ALL[missing][0], next_step)
 
 
 def test_a_span_with_another_parent_is_a_gap() -> None:
     """A process span that is a root of its own is not connected."""
-    spans = spans_of(*ALL)
+    spans = make_spans(*ALL)
     spans[1]["parent_span_id"] = None
-    gap = first_gap(spans, TOPIC)
-    assert gap is not None
-    assert gap.name == f"process {TOPIC}"
+    missing_span = find_missing_span(spans, TOPIC)
+    assert missing_span is not None
+    assert missing_span.name == f"process {TOPIC}"
 
 
 def test_only_the_exporter_to_scout_is_counted() -> None:
@@ -360,4 +373,4 @@ otelcol_exporter_sent_spans_total{exporter="otlp_http/b14",url_path="/b"} 1.5e+0
 otelcol_exporter_sent_log_records{exporter="otlp_http/b14"} 9
 otelcol_exporter_send_failed_spans{exporter="otlp_http/b14"} 2
 """
-    assert span_counts(text) == SpanCounts(sent=315, failed=2)
+    assert parse_span_counts(text) == SpanCounts(sent=315, failed=2)

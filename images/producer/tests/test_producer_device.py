@@ -14,8 +14,8 @@ from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.device import Device, Shared
 from mqtt_trace_producer.device_spec import DeviceSpec
 from mqtt_trace_producer.faults import FaultyClient
-from mqtt_trace_producer.metrics import Tally
-from mqtt_trace_producer.round_robin import Turns
+from mqtt_trace_producer.metrics import Metrics
+from mqtt_trace_producer.round_robin import RoundRobin
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -36,14 +36,14 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-def shared_of(tally: Tally, executor: Executor) -> Shared:
+def make_shared(metrics: Metrics, executor: Executor) -> Shared:
     """What a single device shares with nobody."""
     return Shared(
         buffer_readings=100,
         retry_s=0,
-        tally=tally,
+        metrics=metrics,
         connectivity=Connectivity("broker"),
-        turns=Turns(),
+        round_robin=RoundRobin(),
         executor=executor,
     )
 
@@ -57,20 +57,20 @@ def test_what_is_left_does_not_wait_for_the_next_attempt_to_connect(
 
     async def stop_after_an_outage() -> None:
         with ThreadPoolExecutor(1) as executor:
-            tally = Tally()
+            metrics = Metrics()
             spec = DeviceSpec(number=0, interval=0.05, qos=1, attributes={})
             client = FaultyClient(CallbackAPIVersion.VERSION2, "away-1", protocol=MQTTv5)
             client.connect_async(broker.host, broker.port)
-            device = Device("away-1", spec, client, TracedPublisher, shared_of(tally, executor))
+            device = Device("away-1", spec, client, TracedPublisher, make_shared(metrics, executor))
             running = asyncio.create_task(device.run(0))
-            await until(lambda: tally.published)
+            await until(lambda: metrics.published)
             await asyncio.to_thread(broker.stop)
             await until(lambda: device.unacknowledged >= 5)
             await asyncio.to_thread(broker.start)
-            device.stop_reading()
+            device.start_draining()
             async with asyncio.timeout(DEADLINE_S):
-                await device.wait_idle()
-            assert tally.dropped == 0
+                await device.wait_drained()
+            assert metrics.dropped == 0
             await device.close()
             await running
 
@@ -88,31 +88,31 @@ def test_a_reading_whose_span_has_timed_out_still_counts_when_its_puback_comes(
 
     async def late() -> None:
         with ThreadPoolExecutor(1) as executor:
-            tally = Tally()
-            shared = shared_of(tally, executor)
+            metrics = Metrics()
+            shared = make_shared(metrics, executor)
             spec = DeviceSpec(number=0, interval=0.05, qos=1, attributes={})
             client = FaultyClient(CallbackAPIVersion.VERSION2, "late-1", protocol=MQTTv5)
             client.connect_async(broker.host, broker.port)
             publisher = partial(TracedPublisher, tracer_provider=tracer_provider, timeout=0.1)
             device = Device("late-1", spec, client, publisher, shared)
             running = asyncio.create_task(device.run(0))
-            await until(lambda: tally.published)
+            await until(lambda: metrics.published)
             os.kill(broker.pid, signal.SIGSTOP)
             try:
                 await until(lambda: [span for span in spans.get_finished_spans() if not span.status.is_ok])
-                device.stop_reading()
-                before = tally.published
+                device.start_draining()
+                before = metrics.published
                 waiting = device.unacknowledged
             finally:
                 os.kill(broker.pid, signal.SIGCONT)
             async with asyncio.timeout(DEADLINE_S):
-                await device.wait_idle()
+                await device.wait_drained()
             assert waiting > 0
-            assert tally.published == before + waiting
-            assert tally.dropped == 0
+            assert metrics.published == before + waiting
+            assert metrics.dropped == 0
             await device.close()
             await running
-            assert device.give_up() == 0
+            assert device.drop_unacknowledged() == 0
 
     asyncio.run(late())
     tracer_provider.shutdown()

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mqtt_trace_producer.device_ids import can_count_on, device_ids
+from mqtt_trace_producer.device_ids import ends_in_number, make_device_ids
 
 
 @pytest.mark.parametrize(
@@ -19,24 +19,24 @@ from mqtt_trace_producer.device_ids import can_count_on, device_ids
 )
 def test_ids_count_on_from_the_last_number_and_keep_its_width(first: str, ids: list[str]) -> None:
     """sensor-001 is followed by sensor-002."""
-    assert device_ids(first, 3) == ids
+    assert make_device_ids(first, 3) == ids
 
 
 def test_one_device_needs_no_number() -> None:
     """A single device may have any name."""
-    assert device_ids("boiler", 1) == ["boiler"]
-    assert not can_count_on("boiler")
+    assert make_device_ids("boiler", 1) == ["boiler"]
+    assert not ends_in_number("boiler")
 
 
 def test_more_devices_need_a_number() -> None:
     """Nothing can follow an id without a number."""
     with pytest.raises(ValueError, match="'boiler' does not end in a number"):
-        device_ids("boiler", 2)
+        make_device_ids("boiler", 2)
 
 
 @given(st.from_regex(r"[a-z0-9-]{0,8}[0-9]{1,6}", fullmatch=True), st.integers(1, 300))
 def test_no_two_devices_share_an_id(first: str, count: int) -> None:
     """Two clients with one id would evict each other."""
-    ids = device_ids(first, count)
+    ids = make_device_ids(first, count)
     assert ids[0] == first
     assert len(set(ids)) == count

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mqtt_trace_producer.faults import Fault, Faults, spoilt
+from mqtt_trace_producer.faults import Fault, Faults, corrupt_context
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from images.producer.tests.conftest import StartProducer
-from images.producer.tests.mounted_fleet_file import FleetMount
+from images.producer.tests.mounted_fleet_file import MountedFleetFile
 from images.producer.tests.producer_harness import Backend, Listener, wait_for
 from local.mosquitto import Mosquitto
 from mqtt_trace import MissingReason, extract
@@ -46,7 +46,7 @@ def test_a_larger_share_only_adds_devices() -> None:
 def test_shares_of_readings_hold_over_few_readings(device: int) -> None:
     """In a hundred readings of a device they are exact, in twenty they are nearly so."""
     faults = Faults(missing_context=20, malformed_context=30)
-    found = [faults.of_reading(device, reading) for reading in range(100)]
+    found = [faults.choose_fault(device, reading) for reading in range(100)]
     assert Counter(found) == {Fault.NONE: 50, Fault.MALFORMED_CONTEXT: 30, Fault.MISSING_CONTEXT: 20}
     few = Counter(found[:20])
     assert 3 <= few[Fault.MISSING_CONTEXT] <= 5
@@ -57,7 +57,7 @@ def test_shares_are_those_of_the_whole_fleet() -> None:
     """Where half of the devices speak MQTT 3.1.1, the others have the faults of all: no context is left to be whole."""
     faults = Faults(missing_context=20, malformed_context=30, mqtt311=50)
     found = Counter(
-        faults.of_reading(device, reading)
+        faults.choose_fault(device, reading)
         for device in range(100)
         if not faults.speaks_mqtt311(device)
         for reading in range(100)
@@ -68,7 +68,7 @@ def test_shares_are_those_of_the_whole_fleet() -> None:
 def test_the_first_readings_of_neighbours_differ() -> None:
     """A fleet's share holds also in one reading of each device."""
     faults = Faults(missing_context=25)
-    found = [faults.of_reading(device, 0) for device in range(100)]
+    found = [faults.choose_fault(device, 0) for device in range(100)]
     assert found.count(Fault.MISSING_CONTEXT) == 25
     assert 3 <= found[:20].count(Fault.MISSING_CONTEXT) <= 7
 
@@ -78,12 +78,12 @@ def test_spoiling_leaves_other_properties_and_the_original_alone() -> None:
     properties = Properties(PacketTypes.PUBLISH)
     own = [("unit", "Cel"), ("traceparent", TRACEPARENT)]
     properties.UserProperty = own
-    without = spoilt(properties, Fault.MISSING_CONTEXT)
-    cut = spoilt(properties, Fault.MALFORMED_CONTEXT)
+    without = corrupt_context(properties, Fault.MISSING_CONTEXT)
+    cut = corrupt_context(properties, Fault.MALFORMED_CONTEXT)
     assert getattr(without, "UserProperty", None) == [("unit", "Cel")]
     assert extract(getattr(cut, "UserProperty", None)).missing is MissingReason.MALFORMED
     assert ("unit", "Cel") in getattr(cut, "UserProperty", [])
-    assert spoilt(properties, Fault.NONE) is properties
+    assert corrupt_context(properties, Fault.NONE) is properties
     assert getattr(properties, "UserProperty", None) == own
 
 
@@ -92,7 +92,7 @@ def test_the_wire_shows_the_shares_that_the_fleet_asks_for(
 ) -> None:
     """Two of twenty sensors speak MQTT 3.1.1, readings are faulty as often as asked, and every span ends well."""
     broker = make_broker()
-    mount = FleetMount(
+    mount = MountedFleetFile(
         tmp_path, replicas=20, faults={"missingContext": 20, "malformedContext": 30, "mqtt311": 10}, qos=1
     )
     with Listener(broker) as listener:

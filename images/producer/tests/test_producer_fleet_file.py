@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from mqtt_trace_producer.fleet_file import parse
+from mqtt_trace_producer.fleet_file import parse_fleet_file
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from images.producer.tests.mounted_fleet_file import FLEET
@@ -20,18 +20,18 @@ def text(**changes: object) -> str:
 
 def test_each_pod_has_its_share_of_the_sensors_and_no_other() -> None:
     """250 sensors, 100 per pod: three pods have them all once, under ids of five digits, and a fourth has none."""
-    file = parse(text(replicas=250))
-    pods = [list(file.specs(pod)) for pod in range(4)]
+    file = parse_fleet_file(text(replicas=250))
+    pods = [list(file.specs_for_pod(pod)) for pod in range(4)]
     assert [len(pod) for pod in pods] == [100, 100, 50, 0]
     assert [device_id for pod in pods for device_id in pod] == [f"iot.demo-{number:05d}" for number in range(250)]
 
 
 def test_a_device_has_what_the_file_says() -> None:
-    """Pace, topic and resource are the fleet's; the number is the sensor's in the whole fleet."""
-    file = parse(
+    """Schedule, topic and resource are the fleet's; the number is the sensor's in the whole fleet."""
+    file = parse_fleet_file(
         text(replicas=101, sensorsPerPod=100, intervalSeconds=3, qos=2, topicTemplate="t/{device_id}", later=1)
     )
-    ((device_id, spec),) = file.specs(1).items()
+    ((device_id, spec),) = file.specs_for_pod(1).items()
     assert (device_id, spec.number, spec.interval, spec.qos) == ("iot.demo-00100", 100, 3.0, 2)
     assert (spec.topic_template, spec.topic(device_id)) == ("t/{device_id}", "t/iot.demo-00100")
     assert spec.attributes == {
@@ -49,8 +49,8 @@ def test_a_device_has_what_the_file_says() -> None:
 def test_a_rescale_changes_the_protocol_of_no_sensor() -> None:
     """Who speaks MQTT 3.1.1 depends on the sensor's number and on the share alone."""
     faults = {"missingContext": 0, "malformedContext": 0, "mqtt311": 20}
-    few = parse(text(replicas=10, faults=faults)).specs(0)
-    more = parse(text(replicas=90, faults=faults)).specs(0)
+    few = parse_fleet_file(text(replicas=10, faults=faults)).specs_for_pod(0)
+    more = parse_fleet_file(text(replicas=90, faults=faults)).specs_for_pod(0)
     assert {id_: spec.protocol for id_, spec in few.items()} == {id_: more[id_].protocol for id_ in few}
     assert sum(spec.protocol == MQTTProtocolVersion.MQTTv311 for spec in few.values()) == 2
 
@@ -80,7 +80,7 @@ def test_a_rescale_changes_the_protocol_of_no_sensor() -> None:
 def test_what_is_wrong_is_named(changes: dict[str, Any], problem: str) -> None:
     """Each wrong member is named with its value, all in one line."""
     with pytest.raises(ConfigurationError) as error:
-        parse(text(**changes))
+        parse_fleet_file(text(**changes))
     assert error.value.problem.startswith(problem)
     assert "\n" not in error.value.problem
 
@@ -88,13 +88,13 @@ def test_what_is_wrong_is_named(changes: dict[str, Any], problem: str) -> None:
 def test_a_member_that_is_missing_is_named() -> None:
     """An incomplete file is no file."""
     with pytest.raises(ConfigurationError, match=r"FLEET_FILE: tenant: field required$"):
-        parse(json.dumps({name: value for name, value in FLEET.items() if name != "tenant"}))
+        parse_fleet_file(json.dumps({name: value for name, value in FLEET.items() if name != "tenant"}))
 
 
 @pytest.mark.parametrize("broken", ["", "{", "[]", "null", '{"generation": NaN}'])
 def test_no_json_object_is_one_line(broken: str) -> None:
     """Half a file is told as such."""
     with pytest.raises(ConfigurationError) as error:
-        parse(broken)
+        parse_fleet_file(broken)
     assert error.value.problem
     assert "\n" not in error.value.problem

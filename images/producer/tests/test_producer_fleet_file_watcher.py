@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from images.producer.tests.conftest import StartProducer
-from images.producer.tests.mounted_fleet_file import FleetMount
+from images.producer.tests.mounted_fleet_file import MountedFleetFile
 from images.producer.tests.producer_harness import Backend, Listener, Producer, command, environment, wait_for
 from local.mosquitto import Mosquitto
 
@@ -23,9 +23,9 @@ FAULTS = {"missingContext": 0, "malformedContext": 0, "mqtt311": 0}
 
 
 @pytest.fixture
-def mount(tmp_path: Path) -> FleetMount:
+def mount(tmp_path: Path) -> MountedFleetFile:
     """The fleet file of three sensors."""
-    return FleetMount(tmp_path)
+    return MountedFleetFile(tmp_path)
 
 
 def sensors(*numbers: int) -> set[str]:
@@ -33,7 +33,7 @@ def sensors(*numbers: int) -> set[str]:
     return {f"iot.demo-{number:05d}" for number in numbers}
 
 
-def follows(producer: Producer, mount: FleetMount) -> Callable[..., dict[str, Any]]:
+def change_fleet(producer: Producer, mount: MountedFleetFile) -> Callable[..., dict[str, Any]]:
     """Change the fleet file, and return the figures once the change is applied and every device connected."""
 
     def change(**members: object) -> dict[str, Any]:
@@ -51,47 +51,47 @@ def connections(broker: Mosquitto) -> list[str]:
     return re.findall(r"New client connected from \S+ as (iot\.demo-\d{5}) ", broker.log)
 
 
-def devices_of(listener: Listener, since: int) -> set[str]:
+def device_ids_in(listener: Listener, since: int) -> set[str]:
     """Devices whose readings have arrived after so many messages, or are among so many last ones."""
     return {reading["device_id"] for reading in listener.readings()[since:]}
 
 
 def test_devices_come_and_go_without_touching_those_that_stay(
-    make_broker: MakeBroker, start_producer: StartProducer, mount: FleetMount
+    make_broker: MakeBroker, start_producer: StartProducer, mount: MountedFleetFile
 ) -> None:
     """Scaled up, down to none and up again, each id publishes when wanted, and no device that stays reconnects."""
     broker = make_broker()
     with Listener(broker) as listener:
         producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0)
         producer.wait_ready()
-        change = follows(producer, mount)
+        change = change_fleet(producer, mount)
 
         figures = change(replicas=10)
         assert (figures["devices"], figures["connected"]) == (10, 10)
         since = len(listener.messages)
-        wait_for(lambda: devices_of(listener, since) == sensors(*range(10)), "readings of ten devices")
+        wait_for(lambda: device_ids_in(listener, since) == sensors(*range(10)), "readings of ten devices")
         assert sorted(connections(broker)) == sorted(sensors(*range(10)))
 
         figures = change(replicas=2)
         assert (figures["devices"], figures["connected"]) == (2, 2)
         wait_for(lambda: broker.log.count("disconnected.") == 8, "eight DISCONNECT packets")
-        wait_for(lambda: devices_of(listener, -20) == sensors(0, 1), "readings of these two and no others")
+        wait_for(lambda: device_ids_in(listener, -20) == sensors(0, 1), "readings of these two and no others")
 
         figures = change(replicas=0)
         assert (figures["ready"], figures["devices"], figures["connected"]) == (True, 0, 0)
 
         change(replicas=3)
         since = len(listener.messages)
-        wait_for(lambda: devices_of(listener, since) == sensors(0, 1, 2), "readings of three devices")
+        wait_for(lambda: device_ids_in(listener, since) == sensors(0, 1, 2), "readings of three devices")
         assert len(connections(broker)) == 10 + 3
         assert producer.stop() == 0
         published = set(producer.published())
-        assert producer.stopped() == (len(published), 0, 0)
+        assert producer.final_counts() == (len(published), 0, 0)
         wait_for(lambda: published <= listener.message_ids, "every published reading")
 
 
 def test_a_pod_has_its_own_share_of_the_fleet(
-    make_broker: MakeBroker, start_producer: StartProducer, mount: FleetMount
+    make_broker: MakeBroker, start_producer: StartProducer, mount: MountedFleetFile
 ) -> None:
     """The second pod of a fleet with two sensors per pod has the third and the fourth, when there are so many."""
     mount.write(sensorsPerPod=2)
@@ -99,14 +99,14 @@ def test_a_pod_has_its_own_share_of_the_fleet(
     producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=1)
     producer.wait_ready()
     assert set(connections(broker)) == sensors(2)
-    figures = follows(producer, mount)(replicas=9)
+    figures = change_fleet(producer, mount)(replicas=9)
     assert (figures["devices"], figures["generation"]) == (2, 3)
     assert set(connections(broker)) == sensors(2, 3)
     assert producer.wait_line("generation 3") == "fleet demo: generation 3 applied, 2 of its 9 sensors are here"
 
 
 def test_pace_quality_and_topic_change_on_the_same_connections(
-    make_broker: MakeBroker, start_producer: StartProducer, mount: FleetMount
+    make_broker: MakeBroker, start_producer: StartProducer, mount: MountedFleetFile
 ) -> None:
     """A reading an hour becomes ten a second, with another QoS on another topic, and nobody reconnects."""
     mount.write(intervalSeconds=3600)
@@ -114,7 +114,7 @@ def test_pace_quality_and_topic_change_on_the_same_connections(
     with Listener(broker, "#") as listener:
         producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0)
         producer.wait_ready()
-        follows(producer, mount)(intervalSeconds=0.1, qos=2, topicTemplate="plant/{device_id}/t")
+        change_fleet(producer, mount)(intervalSeconds=0.1, qos=2, topicTemplate="plant/{device_id}/t")
         wait_for(lambda: len(listener.messages) >= 40, "forty readings")
         seen = {(message.topic, message.qos) for message in listener.messages[-30:]}
     assert seen == {(f"plant/{device_id}/t", 2) for device_id in sensors(0, 1, 2)}
@@ -122,14 +122,14 @@ def test_pace_quality_and_topic_change_on_the_same_connections(
 
 
 def test_attributes_become_those_of_the_resource_without_a_reconnect(
-    make_broker: MakeBroker, backend: Backend, start_producer: StartProducer, mount: FleetMount
+    make_broker: MakeBroker, backend: Backend, start_producer: StartProducer, mount: MountedFleetFile
 ) -> None:
     """Later spans have the new tenant, site, priority, firmware and battery; those before keep the former ones."""
     broker = make_broker()
     producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0, **backend.exports())
     wait_for(producer.published, "a reading")
     change = {"tenant": "globex", "site": "site-2", "priority": "high", "firmware": "2.0.0", "battery": 15}
-    follows(producer, mount)(**change)
+    change_fleet(producer, mount)(**change)
     before = set(producer.published())
     wait_for(lambda: len(producer.published()) > len(before) + 6, "later readings")
     assert producer.stop() == 0
@@ -156,7 +156,7 @@ def test_attributes_become_those_of_the_resource_without_a_reconnect(
 
 
 def test_a_device_that_is_to_speak_mqtt_3_1_1_reconnects_under_its_id(
-    make_broker: MakeBroker, start_producer: StartProducer, mount: FleetMount
+    make_broker: MakeBroker, start_producer: StartProducer, mount: MountedFleetFile
 ) -> None:
     """Only the devices whose protocol changes connect again, after a DISCONNECT, and lose nothing."""
     mount.write(replicas=10)
@@ -164,22 +164,22 @@ def test_a_device_that_is_to_speak_mqtt_3_1_1_reconnects_under_its_id(
     with Listener(broker) as listener:
         producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0)
         producer.wait_ready()
-        figures = follows(producer, mount)(faults={**FAULTS, "mqtt311": 20})
+        figures = change_fleet(producer, mount)(faults={**FAULTS, "mqtt311": 20})
         assert figures["connected"] == 10
         old = re.findall(r"as (iot\.demo-\d{5}) \(p2,", broker.log)
         assert len(set(old)) == len(old) == 2
         assert len(connections(broker)) == 12
         assert "already connected" not in broker.log
         since = len(listener.messages)
-        wait_for(lambda: devices_of(listener, since) == sensors(*range(10)), "readings of all devices")
+        wait_for(lambda: device_ids_in(listener, since) == sensors(*range(10)), "readings of all devices")
         assert producer.stop() == 0
         published = set(producer.published())
-        assert producer.stopped() == (len(published), 0, 0)
+        assert producer.final_counts() == (len(published), 0, 0)
         wait_for(lambda: published <= listener.message_ids, "every published reading")
 
 
 def test_a_device_that_is_wanted_again_waits_until_its_former_self_is_gone(
-    make_broker: MakeBroker, start_producer: StartProducer, mount: FleetMount
+    make_broker: MakeBroker, start_producer: StartProducer, mount: MountedFleetFile
 ) -> None:
     """While the broker answers nothing, no id connects twice at once, and nothing is lost when it answers again."""
     broker = make_broker()
@@ -199,11 +199,11 @@ def test_a_device_that_is_wanted_again_waits_until_its_former_self_is_gone(
     assert len(connections(broker)) > 3
     assert "already connected" not in broker.log
     assert producer.stop() == 0
-    assert producer.stopped().dropped == 0
+    assert producer.final_counts().dropped == 0
 
 
 def test_what_a_removed_device_cannot_deliver_is_counted_and_told_once(
-    make_broker: MakeBroker, start_producer: StartProducer, mount: FleetMount
+    make_broker: MakeBroker, start_producer: StartProducer, mount: MountedFleetFile
 ) -> None:
     """A removal waits for acknowledgements no longer than the drain time-out, and says in one line what was lost."""
     broker = make_broker()
@@ -217,11 +217,11 @@ def test_what_a_removed_device_cannot_deliver_is_counted_and_told_once(
     assert line == f"devices removed: {figures['dropped']} of their readings were not acknowledged"
     assert (figures["dropped"] >= 12, figures["buffered"], figures["ready"]) == (True, 0, True)
     assert producer.stop() == 0
-    assert producer.stopped().unacknowledged == 0
+    assert producer.final_counts().unacknowledged == 0
 
 
 def test_a_wrong_file_is_one_line_and_the_former_stays(
-    make_broker: MakeBroker, start_producer: StartProducer, mount: FleetMount
+    make_broker: MakeBroker, start_producer: StartProducer, mount: MountedFleetFile
 ) -> None:
     """Half a file, a wrong member and no file are told once each; the next good file is applied."""
     broker = make_broker()

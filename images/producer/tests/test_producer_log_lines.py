@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from mqtt_trace_producer import connectivity
 from mqtt_trace_producer.connectivity import Connectivity
-from mqtt_trace_producer.incident import Episode
+from mqtt_trace_producer.incident import Incident
 
 from mqtt_trace.aio import REFUSED
 
@@ -36,7 +36,7 @@ def fleet(count: int) -> tuple[Connectivity, list[str]]:
     """Connectivity that expects some devices, and their ids."""
     connections = Connectivity("broker:1883")
     for _ in range(count):
-        connections.expect()
+        connections.add_device()
     return connections, [f"sensor-{number}" for number in range(count)]
 
 
@@ -46,15 +46,15 @@ def test_an_outage_of_all_devices_is_two_lines(lines: Callable[[], list[str]]) -
     async def outage() -> None:
         connections, devices = fleet(200)
         for device in devices:
-            connections.up(device)
+            connections.set_connected(device)
         for device in devices:
-            connections.down(device, LOST)
+            connections.set_disconnected(device, LOST)
         await until(lambda: len(lines()) == 2)
         for _ in range(5):
             for device in devices:
-                connections.down(device, REFUSED_CONNECTION)
+                connections.set_disconnected(device, REFUSED_CONNECTION)
         for device in devices:
-            connections.up(device)
+            connections.set_connected(device)
 
     asyncio.run(outage())
     assert lines() == [
@@ -70,7 +70,7 @@ def test_a_broker_that_is_not_there_at_the_start_is_one_line(lines: Callable[[],
     async def start() -> None:
         connections, devices = fleet(3)
         for device in devices * 4:
-            connections.down(device, REFUSED_CONNECTION)
+            connections.set_disconnected(device, REFUSED_CONNECTION)
         await until(lines)
         connections.close()
 
@@ -84,11 +84,11 @@ def test_an_outage_that_is_over_at_once_is_told_all_the_same(lines: Callable[[],
     async def outage() -> None:
         connections, devices = fleet(3)
         for device in devices:
-            connections.up(device)
+            connections.set_connected(device)
         for device in devices:
-            connections.down(device, LOST)
+            connections.set_disconnected(device, LOST)
         for device in devices:
-            connections.up(device)
+            connections.set_connected(device)
 
     asyncio.run(outage())
     assert lines()[1:] == [
@@ -103,12 +103,12 @@ def test_some_lost_connections_and_then_all_are_different_states(lines: Callable
     async def outage() -> None:
         connections, devices = fleet(10)
         for device in devices:
-            connections.up(device)
+            connections.set_connected(device)
         for device in devices[:3]:
-            connections.down(device, LOST)
+            connections.set_disconnected(device, LOST)
         await until(lambda: len(lines()) == 2)
         for device in devices[3:]:
-            connections.down(device, LOST)
+            connections.set_disconnected(device, LOST)
         await until(lambda: len(lines()) == 3)
         connections.close()
 
@@ -124,10 +124,10 @@ def test_a_broker_that_comes_back_and_refuses_is_a_new_state(lines: Callable[[],
 
     async def outage() -> None:
         connections, devices = fleet(1)
-        connections.down(devices[0], REFUSED_CONNECTION)
+        connections.set_disconnected(devices[0], REFUSED_CONNECTION)
         await until(lambda: len(lines()) == 1)
         for _ in range(3):
-            connections.down(devices[0], f"{REFUSED}: Not authorized")
+            connections.set_disconnected(devices[0], f"{REFUSED}: Not authorized")
         await until(lambda: len(lines()) == 2)
         connections.close()
 
@@ -144,10 +144,10 @@ def test_devices_that_stay_away_after_the_others_came_back_are_told(
     async def recovery() -> None:
         connections, devices = fleet(5)
         for device in devices:
-            connections.down(device, LOST)
+            connections.set_disconnected(device, LOST)
         await until(lambda: len(lines()) == 1)
         for device in devices[1:]:
-            connections.up(device)
+            connections.set_connected(device)
         await until(lambda: len(lines()) == 2)
         connections.close()
 
@@ -161,12 +161,12 @@ def test_a_fleet_that_shrinks_is_told_once_without_those_that_have_gone(lines: C
     async def shrink() -> None:
         connections, devices = fleet(5)
         for device in devices[:3]:
-            connections.up(device)
+            connections.set_connected(device)
         for device in devices[3:]:
-            connections.down(device, LOST)
+            connections.set_disconnected(device, LOST)
         await until(lambda: len(lines()) == 1)
         for device in devices[2:]:
-            connections.forget(device)
+            connections.remove_device(device)
         await until(lambda: len(lines()) == 2)
 
     asyncio.run(shrink())
@@ -178,19 +178,19 @@ def test_an_episode_is_one_line_when_it_begins_and_one_with_totals_when_it_ends(
 ) -> None:
     """Forty lost readings of two devices are two lines."""
 
-    async def episode() -> None:
-        trouble = Episode(logging.getLogger("mqtt_trace_producer.test"), "buffers are full", "backlog sent")
+    async def run_incident() -> None:
+        incident = Incident(logging.getLogger("mqtt_trace_producer.test"), "buffers are full", "backlog sent")
         for device in ["a", "b"] * 10:
-            trouble.lost(device)
+            incident.record_dropped(device)
         await until(lines)
         for device in ["a", "b"] * 10:
-            trouble.lost(device)
-        trouble.over("a")
-        trouble.over("c")
-        trouble.over("b")
-        trouble.over("b")
+            incident.record_dropped(device)
+        incident.resolve("a")
+        incident.resolve("c")
+        incident.resolve("b")
+        incident.resolve("b")
 
-    asyncio.run(episode())
+    asyncio.run(run_incident())
     assert lines() == [
         "buffers are full: 2 devices so far",
         "backlog sent; dropped meanwhile: 40 readings of 2 devices",
@@ -200,13 +200,13 @@ def test_an_episode_is_one_line_when_it_begins_and_one_with_totals_when_it_ends(
 def test_an_episode_that_is_over_at_once_is_told_all_the_same(lines: Callable[[], list[str]]) -> None:
     """A single lost reading does not go unnoticed, and a second episode counts from nought."""
 
-    async def episode() -> None:
-        trouble = Episode(logging.getLogger("mqtt_trace_producer.test"), "refused", "accepted again")
+    async def run_incident() -> None:
+        incident = Incident(logging.getLogger("mqtt_trace_producer.test"), "refused", "accepted again")
         for detail in ("0x87 Not authorized", "0x97 Quota exceeded"):
-            trouble.lost("a", detail)
-            trouble.over("a")
+            incident.record_dropped("a", detail)
+            incident.resolve("a")
 
-    asyncio.run(episode())
+    asyncio.run(run_incident())
     assert lines() == [
         "refused (0x87 Not authorized): 1 device so far",
         "accepted again; dropped meanwhile: 1 reading of 1 device",

@@ -47,7 +47,7 @@ def test_two_thousand_devices_connect_and_publish(
         wait_for(lambda: len({message.topic for message in listener.messages.copy()}) == DEVICES, "every device")
         assert producer.stop(timeout_s=90) == 0
         published = producer.published()
-        assert producer.stopped() == (len(published), 0, 0)
+        assert producer.final_counts() == (len(published), 0, 0)
         wait_for(lambda: set(published) <= listener.message_ids, "every published reading")
     assert producer.lines("broker ") == [
         f"broker {broker.host}:{broker.port}: {DEVICES} of {DEVICES} devices connected",

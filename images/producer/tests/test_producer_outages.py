@@ -52,7 +52,7 @@ def test_nothing_is_lost_when_the_broker_restarts(make_broker: MakeBroker, start
         assert producer.stop(timeout_s=90) == 0
 
         ids = set(producer.published())
-        assert producer.stopped() == (len(ids), 0, 0)
+        assert producer.final_counts() == (len(ids), 0, 0)
         wait_for(lambda: ids <= listener.message_ids, "every published reading")
         assert listener.message_ids == ids
     assert len(producer.lines("devices waiting; retrying")) == 2
@@ -92,7 +92,7 @@ def test_a_full_buffer_drops_its_oldest_readings_and_says_so_once(
         assert producer.stop() == 0
         wait_for(lambda: set(producer.published()) <= listener.message_ids, "every published reading")
         arrived = [reading["ts"] for reading in listener.readings()]
-    assert line == f"backlog sent; dropped meanwhile: {producer.stopped().dropped} readings of 1 device"
+    assert line == f"backlog sent; dropped meanwhile: {producer.final_counts().dropped} readings of 1 device"
     assert producer.lines("buffers are full") == ["buffers are full, the oldest readings are dropped: 1 device so far"]
     # Of the first half of the outage at most one reading was kept: the one that was under way when it began.
     assert len([moment for moment in arrived if stopped < moment < kept_from]) <= 1
@@ -116,7 +116,7 @@ def test_a_broker_that_is_not_there_is_told_once_and_found_later(
     wait_for(lambda: has_published(producer, 150), "the backlog to be published")
     assert producer.stop() == 0
     assert producer.lines("broker ") == [line, f"broker {HOST}:{port}: 3 of 3 devices connected"]
-    assert producer.stopped().dropped == 0
+    assert producer.final_counts().dropped == 0
 
 
 def test_a_wrong_password_is_told_with_the_brokers_reason(
@@ -153,7 +153,7 @@ def test_refused_readings_are_counted_and_told_once(
     wait_for(lambda: has_published(producer, 10), "accepted readings")
     assert producer.stop() == 0
     assert producer.lines("refuses") == [line]
-    assert len(producer.published()) == producer.stopped().published
+    assert len(producer.published()) == producer.final_counts().published
 
 
 def test_a_broker_that_takes_one_message_at_a_time_is_sent_no_more(

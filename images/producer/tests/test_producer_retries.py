@@ -39,7 +39,7 @@ def test_readings_wait_for_a_subscriber_and_go_on_in_their_trace(
         wait_for(lambda: producer.figures()["buffered"] <= 3, "the backlog to be published")
         assert producer.stop() == 0
         published = producer.published()
-        assert producer.stopped() == (len(published), 0, 0)
+        assert producer.final_counts() == (len(published), 0, 0)
         wait_for(lambda: set(published) <= listener.message_ids, "every published reading")
         arrivals = Counter(reading["message_id"] for reading in listener.readings())
     assert relief == "readings have subscribers again; dropped meanwhile: 0 readings of 3 devices"
@@ -87,7 +87,7 @@ def test_a_reading_that_nobody_receives_in_time_is_counted_and_told_once(
     producer = start_producer(broker.port, PUBLISH_RETRY_S=1, **patient, **backend.exports())
     wait_for(lambda: dropped(producer) >= 30, "readings that were given up")
     assert producer.stop() == 0
-    end = producer.stopped()
+    end = producer.final_counts()
     assert end.published == len(producer.published()) == 0
     (metric,) = [
         metric
@@ -114,7 +114,7 @@ def test_without_retries_the_brokers_word_is_enough(make_broker: MakeBroker, sta
     producer = start_producer(make_broker().port, PUBLISH_RETRY_S=0)
     wait_for(lambda: producer.figures()["published"] >= 5, "published readings")
     assert producer.stop() == 0
-    assert producer.stopped() == (len(producer.published()), 0, 0)
+    assert producer.final_counts() == (len(producer.published()), 0, 0)
 
 
 def test_sigterm_waits_for_a_subscriber_as_it_does_for_a_broker(
@@ -129,7 +129,7 @@ def test_sigterm_waits_for_a_subscriber_as_it_does_for_a_broker(
         wait_for(lambda: not producer.running, "the process to end")
         assert producer.stop() == 0
         published = set(producer.published())
-        assert producer.stopped() == (len(published), 0, 0)
+        assert producer.final_counts() == (len(published), 0, 0)
         wait_for(lambda: published <= listener.message_ids, "every reading")
 
 
@@ -140,7 +140,7 @@ def test_sigterm_does_not_wait_longer_for_a_subscriber_than_it_may(
     producer = start_producer(make_broker().port, PUBLISH_RETRY_S=60, DRAIN_TIMEOUT_S=0.2)
     wait_for(lambda: producer.figures()["buffered"] >= 10, "readings that nobody received")
     assert producer.stop() == 0
-    assert producer.stopped().unacknowledged >= 10
+    assert producer.final_counts().unacknowledged >= 10
 
 
 def test_a_shared_subscription_that_the_broker_forgets_costs_no_reading(
@@ -159,6 +159,6 @@ def test_a_shared_subscription_that_the_broker_forgets_costs_no_reading(
         producer.wait_line("readings have subscribers again; dropped meanwhile: 0 readings")
         assert producer.stop() == 0
         published = set(producer.published())
-        assert producer.stopped() == (len(published), 0, 0)
+        assert producer.final_counts() == (len(published), 0, 0)
         wait_for(lambda: published <= listener.message_ids, "every published reading")
         assert listener.message_ids == published

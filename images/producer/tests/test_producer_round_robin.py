@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from functools import partial
 
-from mqtt_trace_producer.round_robin import Turns
+from mqtt_trace_producer.round_robin import RoundRobin
 
 DEADLINE_S = 30.0
 
@@ -25,9 +25,9 @@ def test_devices_with_a_backlog_take_turns_and_leave_time_for_others() -> None:
 
     async def send() -> None:
         nonlocal rounds_of_others
-        turns = Turns()
+        round_robin = RoundRobin()
         for device in range(100):
-            turns.ask(partial(take, device))
+            round_robin.add(partial(take, device))
         while not done.is_set():
             await asyncio.sleep(0)
             rounds_of_others += 1

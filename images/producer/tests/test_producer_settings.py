@@ -10,7 +10,7 @@ import pytest
 from mqtt_trace_producer.command import main
 from mqtt_trace_producer.settings import ProducerSettings
 
-from images.producer.tests.mounted_fleet_file import FleetMount
+from images.producer.tests.mounted_fleet_file import MountedFleetFile
 from images.producer.tests.producer_harness import command, environment
 from local.mosquitto import Mosquitto
 from local.ports import HOST
@@ -107,7 +107,7 @@ def test_one_line_says_how_many_devices_fit_into_the_descriptor_limit() -> None:
 
 def test_one_line_says_so_of_a_fleet_file_too(tmp_path: Path) -> None:
     """What the file asks of a pod is too much for it from the start."""
-    mount = FleetMount(tmp_path, replicas=900, sensorsPerPod=1000)
+    mount = MountedFleetFile(tmp_path, replicas=900, sensorsPerPod=1000)
     limited = ["bash", "-c", 'ulimit -n 300; exec "$0"']
     done = run(*limited, FLEET_FILE=mount.path, FLEET_POD_INDEX=0)
     assert done.returncode == 2

@@ -23,7 +23,7 @@ def test_every_reading_is_acknowledged_and_every_span_exported(
     assert producer.stop() == 0
 
     published = producer.published()
-    assert producer.stopped() == (len(published), 0, 0)
+    assert producer.final_counts() == (len(published), 0, 0)
     traces = backend.ask("traces", service="mqtt-trace-producer", limit=100_000)["traces"]
     assert {trace["trace_id"] for trace in traces} == set(published.values())
     assert not any(trace["error"] for trace in traces)
@@ -46,7 +46,7 @@ def test_a_backlog_is_sent_before_the_process_ends(make_broker: MakeBroker, star
         wait_for(lambda: not producer.running, "the process to end")
         assert producer.stop() == 0
         published = set(producer.published())
-        assert producer.stopped() == (len(published), 0, 0)
+        assert producer.final_counts() == (len(published), 0, 0)
         wait_for(lambda: published <= listener.message_ids, "the backlog")
 
 
@@ -58,7 +58,7 @@ def test_without_a_broker_what_is_left_is_counted(make_broker: MakeBroker, start
     broker.stop()
     wait_for(lambda: producer.figures()["buffered"] >= 50, "readings that wait")
     assert producer.stop() == 0
-    end = producer.stopped()
+    end = producer.final_counts()
     assert end.published == len(producer.published())
     assert end.unacknowledged == end.dropped >= 50
 
@@ -76,7 +76,7 @@ def test_a_broker_that_does_not_answer_cannot_hold_it_up(
         assert producer.stop(timeout_s=30) == 0
     finally:
         os.kill(broker.pid, signal.SIGCONT)
-    end = producer.stopped()
+    end = producer.final_counts()
     assert end.published == len(producer.published())
     assert end.unacknowledged == end.dropped >= 20
     failed = backend.ask("traces", attribute="error.type=closed", limit=1000)["traces"]

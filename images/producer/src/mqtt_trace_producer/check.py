@@ -17,14 +17,20 @@ from mqtt_trace import ConfigurationError, Options, PublishOutcome, TracedPublis
 from mqtt_trace.aio import Connection
 from mqtt_trace.reasons import NO_MATCHING_SUBSCRIBERS
 from mqtt_trace.service import cause_in_words, host_and_port, load
-from mqtt_trace_producer.check_diagnosis import Culprit, SpanCounts, first_gap, kept_back, span_counts
+from mqtt_trace_producer.check_diagnosis import (
+    NextStep,
+    SpanCounts,
+    find_missing_span,
+    parse_span_counts,
+    why_not_exported,
+)
 from mqtt_trace_producer.check_settings import CheckSettings
 from mqtt_trace_producer.device_spec import TOPIC_TEMPLATE
 from mqtt_trace_producer.sensor import Sensor
 
 PROGRAM = "mqtt-trace-check"
 
-_PAUSE_S = 0.5
+_POLL_S = 0.5
 _AUDIENCE = "b14collector"
 _SEE_SCOUT_SIM = "see that scout-sim runs, and that SCOUT_SIM_URL is its address"
 
@@ -37,7 +43,7 @@ class StepFailedError(Exception):
         next_step: Whom to look at next, or in words what to do.
     """
 
-    def __init__(self, step: str, problem: str, next_step: Culprit | str) -> None:
+    def __init__(self, step: str, problem: str, next_step: NextStep | str) -> None:
         super().__init__(problem)
         self.step = step
         self.next_step = next_step
@@ -53,14 +59,14 @@ def main() -> None:
     try:
         asyncio.run(Check(settings).run())
     except StepFailedError as failure:
-        _say(f"{failure.step}: FAILED: {failure}")
+        _print(f"{failure.step}: FAILED: {failure}")
         next_step = failure.next_step
-        _say(f"next: {getattr(settings, next_step.value) if isinstance(next_step, Culprit) else next_step}")
+        _print(f"next: {getattr(settings, next_step.value) if isinstance(next_step, NextStep) else next_step}")
         sys.exit(1)
     except ConfigurationError as error:
         print(f"{PROGRAM}: {error.variable}: {error.problem}", file=sys.stderr)  # noqa: T201 - the check's output
         sys.exit(2)
-    _say("passed")
+    _print("passed")
 
 
 class Check:
@@ -84,27 +90,27 @@ class Check:
         settings = self._settings
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
             if settings.scout_secret_name:
-                await self._credentials(http)
+                await self._check_credentials(http)
             if settings.scout_sim_url:  # a wrong address is known at once
-                await self._ask_scout_sim(http, settings.scout_sim_url, "/api/traces?limit=1", {"traces"})
-            before = await self._counts(http) if settings.collector_metrics_url else None
+                await self._query_scout_sim(http, settings.scout_sim_url, "/api/traces?limit=1", {"traces"})
+            before = await self._read_span_counts(http) if settings.collector_metrics_url else None
             providers = telemetry.setup(PROGRAM, log_level="WARNING")
             try:
                 await self._publish(providers)
             finally:
                 await asyncio.to_thread(providers.shutdown)
-            self._exported(providers)
+            self._check_export(providers)
             if settings.scout_sim_url:
-                await self._connected(http, settings.scout_sim_url)
+                await self._check_trace(http, settings.scout_sim_url)
             elif before is not None:
-                await self._sent(http, before)
+                await self._check_delivery(http, before)
 
-    async def _credentials(self, http: aiohttp.ClientSession) -> None:
+    async def _check_credentials(self, http: aiohttp.ClientSession) -> None:
         """Ask for a token as the Collector does (RFC 6749, section 4.4), whose log would have to be read otherwise."""
         settings, step = self._settings, "credentials"
         if missing := settings.missing_keys():
             keys = ", ".join(missing)
-            raise StepFailedError(step, f"Secret {settings.scout_secret_name} has no {keys}", Culprit.SECRET)
+            raise StepFailedError(step, f"Secret {settings.scout_secret_name} has no {keys}", NextStep.SECRET)
         secret = settings.scout_client_secret
         form = {
             "grant_type": "client_credentials",
@@ -117,17 +123,17 @@ class Check:
                 if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
                     said = (await answer.text())[:200].strip()
                     problem = f"{settings.scout_token_url} answered {answer.status}: {said}"
-                    raise StepFailedError(step, problem, Culprit.COLLECTOR)
+                    raise StepFailedError(step, problem, NextStep.COLLECTOR)
         except (aiohttp.ClientError, TimeoutError) as error:
             problem = f"{settings.scout_token_url} gives no token: {cause_in_words(error)}"
-            raise StepFailedError(step, problem, Culprit.COLLECTOR) from error
-        _say(f"{step}: ok, {settings.scout_token_url} gives a token")
+            raise StepFailedError(step, problem, NextStep.COLLECTOR) from error
+        _print(f"{step}: ok, {settings.scout_token_url} gives a token")
 
     async def _publish(self, providers: telemetry.Telemetry) -> None:
         """Publish the reading and wait for its PUBACK."""
         broker = self._settings.broker_address
         async with self._publisher(providers, broker) as publisher:
-            _say(f"connect: ok, {broker}")
+            _print(f"connect: ok, {broker}")
             acknowledged: asyncio.Future[PublishOutcome] = asyncio.get_running_loop().create_future()
 
             def on_outcome(outcome: PublishOutcome) -> None:
@@ -148,13 +154,13 @@ class Check:
             try:
                 outcome = await asyncio.wait_for(asyncio.shield(acknowledged), self._settings.check_timeout_s)
             except TimeoutError:
-                raise StepFailedError("publish", "no PUBACK in time", Culprit.BROKER) from None
+                raise StepFailedError("publish", "no PUBACK in time", NextStep.BROKER) from None
         if outcome.error_type is not None:
             problem = f"the broker refused {self._topic}: {outcome.error_type} {outcome.description}"
-            raise StepFailedError("publish", problem, Culprit.BROKER)
+            raise StepFailedError("publish", problem, NextStep.BROKER)
         if outcome.reason_code == NO_MATCHING_SUBSCRIBERS:
-            raise StepFailedError("publish", f"nobody is subscribed to {self._topic}", Culprit.CONSUMER)
-        _say(f"publish: ok, PUBACK for {self._topic}, trace {self._trace_id}")
+            raise StepFailedError("publish", f"nobody is subscribed to {self._topic}", NextStep.CONSUMER)
+        _print(f"publish: ok, PUBACK for {self._topic}, trace {self._trace_id}")
 
     @asynccontextmanager
     async def _publisher(self, providers: telemetry.Telemetry, broker: str) -> AsyncIterator[TracedPublisher]:
@@ -172,38 +178,40 @@ class Check:
             try:
                 await asyncio.wait_for(connection.wait_up(), settings.check_timeout_s)
             except TimeoutError:
-                raise StepFailedError("connect", f"{broker}: {causes[-1]}", Culprit.BROKER) from None
+                raise StepFailedError("connect", f"{broker}: {causes[-1]}", NextStep.BROKER) from None
             yield publisher
         finally:
             publisher.close()
             await connection.close()
             await serving
 
-    def _exported(self, providers: telemetry.Telemetry) -> None:
-        if problem := kept_back(os.environ, sampled=self._sampled):
+    def _check_export(self, providers: telemetry.Telemetry) -> None:
+        if problem := why_not_exported(os.environ, sampled=self._sampled):
             raise StepFailedError("export", problem, "run this check again without that variable")
         if providers.dropped()["traces"]:
-            raise StepFailedError("export", "the publish span did not reach the Collector", Culprit.COLLECTOR)
-        _say("export: ok, the Collector has the publish span")
+            raise StepFailedError("export", "the publish span did not reach the Collector", NextStep.COLLECTOR)
+        _print("export: ok, the Collector has the publish span")
 
-    async def _connected(self, http: aiohttp.ClientSession, scout_url: str) -> None:
+    async def _check_trace(self, http: aiohttp.ClientSession, scout_url: str) -> None:
         """Wait until the four spans are in scout-sim."""
         query = f"/api/traces/{self._trace_id}"
         spans: list[dict[str, Any]] = []
 
         async def complete() -> bool:
-            answer = await self._ask_scout_sim(http, scout_url, query, {"spans", "error"})
+            answer = await self._query_scout_sim(http, scout_url, query, {"spans", "error"})
             spans[:] = answer.get("spans", [])
-            return first_gap(spans, self._topic) is None
+            return find_missing_span(spans, self._topic) is None
 
-        if not await self._until(complete):
-            gap = first_gap(spans, self._topic)
+        if not await self._wait_until(complete):
+            missing = find_missing_span(spans, self._topic)
             seen = ", ".join(span["name"] for span in spans) or "no span"
-            name, culprit = (gap.name, gap.culprit) if gap and spans else ("all four spans", Culprit.COLLECTOR)
-            raise StepFailedError("trace", f"{self._trace_id} has {seen}, and lacks {name}", culprit)
-        _say(f"trace: ok, {self._trace_id} has its four spans")
+            name, next_step = (
+                (missing.name, missing.next_step) if missing and spans else ("all four spans", NextStep.COLLECTOR)
+            )
+            raise StepFailedError("trace", f"{self._trace_id} has {seen}, and lacks {name}", next_step)
+        _print(f"trace: ok, {self._trace_id} has its four spans")
 
-    async def _ask_scout_sim(
+    async def _query_scout_sim(
         self, http: aiohttp.ClientSession, scout_url: str, query: str, expected: set[str]
     ) -> dict[str, Any]:
         """The JSON object that it answers with, which has one of the expected keys."""
@@ -220,24 +228,24 @@ class Check:
             raise StepFailedError("trace", f"{base} is not scout-sim", _SEE_SCOUT_SIM)
         return answer
 
-    async def _sent(self, http: aiohttp.ClientSession, before: SpanCounts) -> None:
+    async def _check_delivery(self, http: aiohttp.ClientSession, before: SpanCounts) -> None:
         """Wait until the Collector has sent spans to Scout."""
         now = before
 
         async def more_sent() -> bool:
             nonlocal now
-            now = await self._counts(http)
+            now = await self._read_span_counts(http)
             return now.sent > before.sent
 
-        sent = await self._until(more_sent)
+        sent = await self._wait_until(more_sent)
         if now.failed > before.failed:
             problem = f"the Collector gave up {now.failed - before.failed:g} spans"
-            raise StepFailedError("delivery", problem, Culprit.COLLECTOR)
+            raise StepFailedError("delivery", problem, NextStep.COLLECTOR)
         if not sent:
-            raise StepFailedError("delivery", "the Collector has the spans and sends none to Scout", Culprit.COLLECTOR)
-        _say(f"delivery: ok, {now.sent - before.sent:g} spans sent to Scout and none failed, trace {self._trace_id}")
+            raise StepFailedError("delivery", "the Collector has the spans and sends none to Scout", NextStep.COLLECTOR)
+        _print(f"delivery: ok, {now.sent - before.sent:g} spans sent to Scout and none failed, trace {self._trace_id}")
 
-    async def _counts(self, http: aiohttp.ClientSession) -> SpanCounts:
+    async def _read_span_counts(self, http: aiohttp.ClientSession) -> SpanCounts:
         """The counters of all Collectors together: the address's name stands for each of their pods."""
         url = urlsplit(self._settings.collector_metrics_url or "")
         counts = []
@@ -246,13 +254,13 @@ class Check:
             found = await asyncio.get_running_loop().getaddrinfo(url.hostname, port, type=socket.SOCK_STREAM)
             for host, number in sorted({(str(address[0]), int(address[1])) for *_, address in found}):
                 async with http.get(urlunsplit(url._replace(netloc=host_and_port(host, number)))) as answer:
-                    counts.append(_counts_of(answer.status, await answer.text()))
+                    counts.append(_parse_metrics(answer.status, await answer.text()))
         except (OSError, ValueError, aiohttp.ClientError, TimeoutError) as error:
             problem = f"the Collector's metrics at {url.netloc} cannot be read: {cause_in_words(error)}"
-            raise StepFailedError("delivery", problem, Culprit.COLLECTOR) from error
+            raise StepFailedError("delivery", problem, NextStep.COLLECTOR) from error
         return SpanCounts(sum(count.sent for count in counts), sum(count.failed for count in counts))
 
-    async def _until(self, condition: Callable[[], Awaitable[bool]]) -> bool:
+    async def _wait_until(self, condition: Callable[[], Awaitable[bool]]) -> bool:
         """Whether it comes true in time; a backend that cannot be asked fails the step only then."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.check_timeout_s
@@ -260,15 +268,15 @@ class Check:
             with suppress(StepFailedError):
                 if await condition():
                     return True
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(_POLL_S)
         return await condition()
 
 
-def _counts_of(status: int, text: str) -> SpanCounts:
+def _parse_metrics(status: int, text: str) -> SpanCounts:
     if status != 200:  # noqa: PLR2004 - HTTP's OK
         raise ValueError(f"answered {status}")
-    return span_counts(text)
+    return parse_span_counts(text)
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(f"{PROGRAM}: {line}", flush=True)  # noqa: T201 - the check's output

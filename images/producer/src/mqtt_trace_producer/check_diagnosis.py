@@ -11,7 +11,7 @@ EXPORTER = "otlp_http/b14"
 _SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?P<labels>.*)\})? (?P<value>\S+)", re.MULTILINE)
 
 
-class Culprit(Enum):
+class NextStep(Enum):
     """Where to look next; the value is the setting that says how."""
 
     BROKER = "next_broker"
@@ -22,39 +22,39 @@ class Culprit(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Hop:
+class ExpectedSpan:
     """One of the four spans of a reading.
 
     Attributes:
         name: The span's name.
         kind: Its kind.
-        culprit: Whom to look at when it is missing.
+        next_step: Whom to look at when it is missing.
         topic: That of its message, None for an HTTP span.
     """
 
     name: str
     kind: str
-    culprit: Culprit
+    next_step: NextStep
     topic: str | None = None
 
-    def is_span(self, span: Mapping[str, Any]) -> bool:
+    def matches(self, span: Mapping[str, Any]) -> bool:
         """Whether it is this span; a message's may be named by a template of its topic, as its service is set up."""
         if self.topic is None:
             return (span["name"], span["kind"]) == (self.name, self.kind)
         return (span["attributes"].get("messaging.destination.name"), span["kind"]) == (self.topic, self.kind)
 
 
-def hops(topic: str) -> list[Hop]:
+def expected_spans(topic: str) -> list[ExpectedSpan]:
     """The four spans of a reading, each the parent of the next."""
     return [
-        Hop(f"publish {topic}", "PRODUCER", Culprit.COLLECTOR, topic),
-        Hop(f"process {topic}", "CONSUMER", Culprit.CONSUMER, topic),
-        Hop("POST", "CLIENT", Culprit.CONSUMER),
-        Hop("POST /echo", "SERVER", Culprit.ECHO),
+        ExpectedSpan(f"publish {topic}", "PRODUCER", NextStep.COLLECTOR, topic),
+        ExpectedSpan(f"process {topic}", "CONSUMER", NextStep.CONSUMER, topic),
+        ExpectedSpan("POST", "CLIENT", NextStep.CONSUMER),
+        ExpectedSpan("POST /echo", "SERVER", NextStep.ECHO),
     ]
 
 
-def first_gap(spans: Sequence[Mapping[str, Any]], topic: str) -> Hop | None:
+def find_missing_span(spans: Sequence[Mapping[str, Any]], topic: str) -> ExpectedSpan | None:
     """The first of the four spans that is missing or not the child of the one before it; None when all are there.
 
     Args:
@@ -62,15 +62,15 @@ def first_gap(spans: Sequence[Mapping[str, Any]], topic: str) -> Hop | None:
         topic: Where the reading was published.
     """
     parent: str | None = None
-    for hop in hops(topic):
-        span = next((span for span in spans if hop.is_span(span)), None)
+    for expected in expected_spans(topic):
+        span = next((span for span in spans if expected.matches(span)), None)
         if span is None or span["parent_span_id"] != parent:
-            return hop
+            return expected
         parent = span["span_id"]
     return None
 
 
-def kept_back(environ: Mapping[str, str], *, sampled: bool) -> str | None:
+def why_not_exported(environ: Mapping[str, str], *, sampled: bool) -> str | None:
     """Which variable keeps the publish span from being exported, in words; None when it is exported.
 
     Args:
@@ -101,7 +101,7 @@ class SpanCounts:
     failed: float
 
 
-def span_counts(metrics: str) -> SpanCounts:
+def parse_span_counts(metrics: str) -> SpanCounts:
     """Read the counters from the text that the Collector exposes for Prometheus."""
     return SpanCounts(
         sent=_total(metrics, "otelcol_exporter_sent_spans"),

@@ -7,10 +7,10 @@ from opentelemetry.util.types import AttributeValue
 
 from mqtt_trace import Options, telemetry
 from mqtt_trace.service import HealthServer, load, run
-from mqtt_trace_producer.device_spec import specs_of
-from mqtt_trace_producer.file_descriptors import make_room_for
+from mqtt_trace_producer.device_spec import make_specs
+from mqtt_trace_producer.file_descriptors import raise_limit_for
 from mqtt_trace_producer.fleet import Fleet
-from mqtt_trace_producer.fleet_file_watcher import LiveFleet
+from mqtt_trace_producer.fleet_file_watcher import FleetFileWatcher
 from mqtt_trace_producer.settings import ProducerSettings
 
 PROGRAM = "mqtt-trace-producer"
@@ -28,16 +28,18 @@ async def publish(settings: ProducerSettings, stop: asyncio.Event) -> None:
     Raises:
         mqtt_trace.ConfigurationError: A setting that turns out not to be usable.
     """
-    live = live_fleet(settings)
-    if live is None:
-        make_room_for(settings.device_count, "DEVICE_COUNT")
+    watcher = make_watcher(settings)
+    if watcher is None:
+        raise_limit_for(settings.device_count, "DEVICE_COUNT")
     options = Options.from_env()
-    providers = telemetry.setup(PROGRAM, attributes=process_attributes(settings, live), log_level=settings.log_level)
+    providers = telemetry.setup(
+        PROGRAM, attributes=resource_attributes(settings, watcher), log_level=settings.log_level
+    )
     try:
         async with asyncio.TaskGroup() as tasks:
             fleet = Fleet(settings, providers, options, tasks)
             async with HealthServer(settings.health_host, settings.health_port, fleet.status):
-                await run_until(stop, fleet, settings, live)
+                await run_until(stop, fleet, settings, watcher)
                 await fleet.drain(settings.drain_timeout_s)
                 await asyncio.to_thread(providers.shutdown)
                 await fleet.close()
@@ -45,31 +47,33 @@ async def publish(settings: ProducerSettings, stop: asyncio.Event) -> None:
         await asyncio.to_thread(providers.shutdown)
 
 
-async def run_until(stop: asyncio.Event, fleet: Fleet, settings: ProducerSettings, live: LiveFleet | None) -> None:
+async def run_until(
+    stop: asyncio.Event, fleet: Fleet, settings: ProducerSettings, watcher: FleetFileWatcher | None
+) -> None:
     """Let the fleet be what the environment or the fleet file asks for."""
-    if live is None:
-        fleet.become(specs_of(settings))
+    if watcher is None:
+        fleet.reconcile(make_specs(settings))
         await stop.wait()
         return
-    live.apply(fleet)
-    following = asyncio.create_task(live.follow(fleet))
+    watcher.apply(fleet)
+    watching = asyncio.create_task(watcher.watch(fleet))
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait([following, stopping], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    if not following.cancel():
-        await following  # it never ends but by an error
+    if not watching.cancel():
+        await watching  # it never ends but by an error
 
 
-def live_fleet(settings: ProducerSettings) -> LiveFleet | None:
+def make_watcher(settings: ProducerSettings) -> FleetFileWatcher | None:
     """The fleet file, if there is one."""
     if settings.fleet_file is None or settings.fleet_pod_index is None:
         return None
-    return LiveFleet(settings.fleet_file, settings.fleet_pod_index)
+    return FleetFileWatcher(settings.fleet_file, settings.fleet_pod_index)
 
 
-def process_attributes(settings: ProducerSettings, live: LiveFleet | None) -> Mapping[str, AttributeValue]:
+def resource_attributes(settings: ProducerSettings, watcher: FleetFileWatcher | None) -> Mapping[str, AttributeValue]:
     """What does not change while the process lives: the rest of a fleet file's attributes is each device's own."""
-    if live is not None:
-        return telemetry.Fleet(id=live.file.fleet).attributes()
+    if watcher is not None:
+        return telemetry.Fleet(id=watcher.file.fleet).attributes()
     fleet = telemetry.Fleet(id=settings.fleet_id, tenant=settings.fleet_tenant, priority=settings.fleet_priority)
     return fleet.attributes() | telemetry.Site(id=settings.site_id).attributes()

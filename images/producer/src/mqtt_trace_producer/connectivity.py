@@ -20,8 +20,8 @@ class State(Enum):
     """What is worth a line when it changes."""
 
     CONNECTED = auto()
-    SOME_WAITING = auto()
-    ALL_WAITING = auto()
+    PARTLY_CONNECTED = auto()
+    DISCONNECTED = auto()
     REFUSED = auto()
     """Some or all are waiting, and the broker is there but does not want them."""
 
@@ -38,67 +38,67 @@ class Connectivity:
         self._devices = 0
         self._connected: set[str] = set()
         self._causes: dict[str, str] = {}
-        self._said: tuple[State, int] | None = None
-        self._look: asyncio.TimerHandle | None = None
-        self._untold = False
+        self._reported: tuple[State, int] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._outage_unreported = False
 
     @property
-    def connected(self) -> int:
+    def connected_count(self) -> int:
         """How many devices are connected."""
         return len(self._connected)
 
-    def expect(self) -> None:
+    def add_device(self) -> None:
         """One more device is about to connect."""
         self._devices += 1
 
-    def forget(self, device_id: str) -> None:
+    def remove_device(self, device_id: str) -> None:
         """One device fewer is to be connected."""
         self._devices -= 1
         self._connected.discard(device_id)
         self._causes.pop(device_id, None)
-        self._say_in(_SETTLE_S)
+        self._report_in(_SETTLE_S)
 
-    def up(self, device_id: str) -> None:
+    def set_connected(self, device_id: str) -> None:
         """A device is connected."""
-        if self._untold:  # or a short outage would be over before it was told
-            self._say()
+        if self._outage_unreported:  # or a short outage would be over before it was told
+            self._report()
         self._causes.pop(device_id, None)
         self._connected.add(device_id)
         if len(self._connected) == self._devices:
-            self._say()
+            self._report()
         else:
-            self._say_in(_STUCK_S)
+            self._report_in(_STUCK_S)
 
-    def down(self, device_id: str, cause: str) -> None:
+    def set_disconnected(self, device_id: str, cause: str) -> None:
         """A device lost its connection, or failed to get one; retries that fail for the same cause change nothing."""
         known = self._causes.get(device_id)
         self._connected.discard(device_id)
         self._causes[device_id] = cause
         if known is None or _is_refusal(known) != _is_refusal(cause):
-            self._untold = True
-            self._say_in(_SETTLE_S)
+            self._outage_unreported = True
+            self._report_in(_SETTLE_S)
 
     def close(self) -> None:
         """Say nothing any more."""
-        if self._look is not None:
-            self._look.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
-    def _say_in(self, delay: float) -> None:
+    def _report_in(self, delay: float) -> None:
         loop = asyncio.get_running_loop()
         when = loop.time() + delay
-        if self._look is not None and self._look.when() <= when:
+        if self._timer is not None and self._timer.when() <= when:
             return
         self.close()
-        self._look = loop.call_at(when, self._say)
+        self._timer = loop.call_at(when, self._report)
 
-    def _say(self) -> None:
+    def _report(self) -> None:
         self.close()
-        self._look = None
-        self._untold = False
+        self._timer = None
+        self._outage_unreported = False
         state = self._state()
-        if state is None or self._said == (state, self._devices):
+        if state is None or self._reported == (state, self._devices):
             return
-        self._said = state, self._devices
+        self._reported = state, self._devices
         if state is State.CONNECTED:
             _logger.info("broker %s: %s connected", self._broker, self._count(len(self._connected)))
         else:
@@ -113,7 +113,7 @@ class Connectivity:
             return None  # still connecting
         if any(map(_is_refusal, self._causes.values())):
             return State.REFUSED
-        return State.SOME_WAITING if self._connected else State.ALL_WAITING
+        return State.PARTLY_CONNECTED if self._connected else State.DISCONNECTED
 
     def _count(self, devices: int) -> str:
         return f"{devices} of {self._devices} device{'' if self._devices == 1 else 's'}"

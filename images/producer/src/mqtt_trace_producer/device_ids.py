@@ -5,12 +5,12 @@ import re
 _NUMBERED = re.compile(r"(?P<name>.*?)(?P<number>[0-9]+)", re.ASCII)
 
 
-def can_count_on(first: str) -> bool:
+def ends_in_number(first: str) -> bool:
     """Whether an id ends in a number, so that others can follow it."""
     return _NUMBERED.fullmatch(first) is not None
 
 
-def device_ids(first: str, count: int) -> list[str]:
+def make_device_ids(first: str, count: int) -> list[str]:
     """`count` ids that count on from the number at the end of `first`, which keeps its width.
 
     Raises:

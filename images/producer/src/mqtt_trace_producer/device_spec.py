@@ -7,12 +7,12 @@ from opentelemetry.util.types import AttributeValue
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from mqtt_trace import telemetry
-from mqtt_trace_producer.device_ids import device_ids
+from mqtt_trace_producer.device_ids import make_device_ids
 from mqtt_trace_producer.faults import Fault, Faults
 from mqtt_trace_producer.settings import ProducerSettings
 
 TOPIC_TEMPLATE = "sensors/{device_id}/reading"
-DEVICE_ID = "{device_id}"
+DEVICE_ID_PLACEHOLDER = "{device_id}"
 """The only placeholder of a topic template."""
 
 
@@ -43,14 +43,14 @@ class DeviceSpec:
 
     def topic(self, device_id: str) -> str:
         """The topic of a device with that id."""
-        return self.topic_template.replace(DEVICE_ID, device_id)
+        return self.topic_template.replace(DEVICE_ID_PLACEHOLDER, device_id)
 
-    def fault(self, reading: int) -> Fault:
+    def choose_fault(self, reading: int) -> Fault:
         """What is wrong with the context of the device's so-manieth reading, from 0."""
-        return self.faults.of_reading(self.number, reading)
+        return self.faults.choose_fault(self.number, reading)
 
 
-def specs_of(settings: ProducerSettings) -> dict[str, DeviceSpec]:
+def make_specs(settings: ProducerSettings) -> dict[str, DeviceSpec]:
     """The devices that the environment asks for, by id."""
     return {
         device_id: DeviceSpec(
@@ -65,5 +65,5 @@ def specs_of(settings: ProducerSettings) -> dict[str, DeviceSpec]:
                 battery_level=settings.device_battery_level,
             ).attributes(),
         )
-        for number, device_id in enumerate(device_ids(settings.device_id, settings.device_count))
+        for number, device_id in enumerate(make_device_ids(settings.device_id, settings.device_count))
     }

@@ -42,7 +42,7 @@ class Faults(BaseModel):
         """Whether a device of the fleet, counted from 0, is one of those; how many others there are changes nothing."""
         return _spread(device) < self.mqtt311
 
-    def of_reading(self, device: int, reading: int) -> Fault:
+    def choose_fault(self, device: int, reading: int) -> Fault:
         """What is wrong with a reading of an MQTT 5 device, both counted from 0.
 
         The shares are those of all readings, also of those that have no context because their device speaks MQTT 3.1.1.
@@ -82,10 +82,10 @@ class FaultyClient(Client):
         properties: Properties | None = None,
     ) -> MQTTMessageInfo:
         """As paho's."""
-        return super().publish(topic, payload, qos, retain, spoilt(properties, self.fault))
+        return super().publish(topic, payload, qos, retain, corrupt_context(properties, self.fault))
 
 
-def spoilt(properties: Properties | None, fault: Fault) -> Properties | None:
+def corrupt_context(properties: Properties | None, fault: Fault) -> Properties | None:
     """The PUBLISH properties of a message with that fault; `properties` itself is not changed."""
     if properties is None or fault is Fault.NONE:
         return properties

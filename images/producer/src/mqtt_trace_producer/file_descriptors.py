@@ -11,7 +11,7 @@ _WHEN_UNLIMITED = 10_240
 """What macOS grants a process that asks for as many as it likes (OPEN_MAX)."""
 
 
-def make_room_for(devices: int, variable: str) -> None:
+def raise_limit_for(devices: int, variable: str) -> None:
     """Raise the descriptor limit of this process to what the system allows.
 
     Args:

@@ -12,8 +12,8 @@ from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.device import Device, Shared
 from mqtt_trace_producer.device_spec import DeviceSpec
 from mqtt_trace_producer.faults import FaultyClient
-from mqtt_trace_producer.metrics import Tally
-from mqtt_trace_producer.round_robin import Turns
+from mqtt_trace_producer.metrics import Metrics
+from mqtt_trace_producer.round_robin import RoundRobin
 from mqtt_trace_producer.settings import ProducerSettings
 
 _CONNECTING_THREADS = 32
@@ -45,74 +45,74 @@ class Fleet:
         self._providers = providers
         self._options = options
         self._tasks = tasks
-        self._tally = Tally(providers.meter_provider)
+        self._metrics = Metrics(providers.meter_provider)
         self._connectivity = Connectivity(settings.broker_address)
         self._executor = ThreadPoolExecutor(_CONNECTING_THREADS, thread_name_prefix="connect")
         self._shared = Shared(
             buffer_readings=settings.device_buffer_readings,
             retry_s=settings.publish_retry_s,
-            tally=self._tally,
+            metrics=self._metrics,
             connectivity=self._connectivity,
-            turns=Turns(),
+            round_robin=RoundRobin(),
             executor=self._executor,
         )
         self._generation: int | None = None
-        self._known = False
+        self._reconciled = False
         self._devices: dict[str, Device] = {}
-        self._leaving: set[Device] = set()
+        self._draining: set[Device] = set()
         self._running: dict[str, asyncio.Task[None]] = {}
 
-    def become(self, wanted: Mapping[str, DeviceSpec], generation: int | None = None) -> None:
+    def reconcile(self, specs: Mapping[str, DeviceSpec], generation: int | None = None) -> None:
         """Run exactly these devices: start, change and remove what it takes.
 
         A device whose protocol changes is another one with the same id. New devices connect at a moment of their own.
 
         Args:
-            wanted: What each device is to do, by id.
+            specs: What each device is to do, by id.
             generation: Of the fleet file that says so.
         """
-        self._known, self._generation = True, generation
-        self._remove([device for device in self._devices.values() if not _stays(device, wanted)])
+        self._reconciled, self._generation = True, generation
+        self._start_draining([device for device in self._devices.values() if not _is_kept(device, specs)])
         for device in self._devices.values():
-            self._change(device, wanted[device.id])
-        new = {device_id: spec for device_id, spec in wanted.items() if device_id not in self._devices}
+            self._update(device, specs[device.id])
+        new = {device_id: spec for device_id, spec in specs.items() if device_id not in self._devices}
         for device_id, spec in new.items():
-            self._start(device_id, spec, random.uniform(0, len(new) / _CONNECTS_PER_S))  # noqa: S311 - spreads load
+            self._add(device_id, spec, random.uniform(0, len(new) / _CONNECTS_PER_S))  # noqa: S311 - spreads load
 
     def status(self) -> tuple[bool, Mapping[str, object]]:
         """Whether all devices are connected, and the figures of the readiness probe."""
-        devices, connected = len(self._devices), self._connectivity.connected
+        devices, connected = len(self._devices), self._connectivity.connected_count
         figures: dict[str, object] = {
             "devices": devices,
             "connected": connected,
-            "published": self._tally.published,
-            "buffered": sum(device.unacknowledged for device in self._all()),
-            "dropped": self._tally.dropped,
+            "published": self._metrics.published,
+            "buffered": sum(device.unacknowledged for device in self._open_devices()),
+            "dropped": self._metrics.dropped,
         }
         if self._generation is not None:
             figures["generation"] = self._generation
-        return self._known and devices == connected, figures
+        return self._reconciled and devices == connected, figures
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - what is left then is counted, not an error
         """Take no more readings, wait for acknowledgements, give up what has none after `timeout` seconds."""
         for device in self._devices.values():
-            device.stop_reading()
+            device.start_draining()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                await asyncio.gather(*(device.wait_idle() for device in self._all()))
-        self._tally.stopped(sum(device.give_up() for device in self._all()))
+                await asyncio.gather(*(device.wait_drained() for device in self._open_devices()))
+        self._metrics.fleet_drained(sum(device.drop_unacknowledged() for device in self._open_devices()))
 
     async def close(self) -> None:
         """Disconnect every device; attempts to connect that have not begun never will."""
         self._connectivity.close()
         # All know that they close before they could ask an executor that takes nothing any more.
-        await asyncio.gather(*(device.close() for device in self._all()))
+        await asyncio.gather(*(device.close() for device in self._open_devices()))
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _all(self) -> Collection[Device]:
-        return [*self._devices.values(), *self._leaving]
+    def _open_devices(self) -> Collection[Device]:
+        return [*self._devices.values(), *self._draining]
 
-    def _start(self, device_id: str, spec: DeviceSpec, delay: float) -> None:
+    def _add(self, device_id: str, spec: DeviceSpec, delay: float) -> None:
         client = self._make_client(device_id, spec)
         make_publisher = partial(
             TracedPublisher,
@@ -125,38 +125,38 @@ class Fleet:
         before = self._running.get(device_id)
         running = self._tasks.create_task(_run(device, delay, before), name=device_id)
         self._running[device_id] = running
-        running.add_done_callback(partial(self._forget, device_id))
+        running.add_done_callback(partial(self._task_done, device_id))
 
-    def _change(self, device: Device, spec: DeviceSpec) -> None:
+    def _update(self, device: Device, spec: DeviceSpec) -> None:
         if spec.attributes != device.spec.attributes:
-            device.trace_with(self._providers.device_tracer_provider(spec.attributes))
-        device.follow(spec)
+            device.set_tracer_provider(self._providers.device_tracer_provider(spec.attributes))
+        device.apply(spec)
 
-    def _remove(self, devices: list[Device]) -> None:
+    def _start_draining(self, devices: list[Device]) -> None:
         if not devices:
             return
         for device in devices:
             del self._devices[device.id]
             device.retire()
-        self._leaving.update(devices)
-        self._tasks.create_task(self._let_go(devices), name="removal")
+        self._draining.update(devices)
+        self._tasks.create_task(self._drain_and_close(devices), name="drain")
 
-    async def _let_go(self, devices: list[Device]) -> None:
-        self._tally.removed(sum(await asyncio.gather(*map(self._finish, devices))))
+    async def _drain_and_close(self, devices: list[Device]) -> None:
+        self._metrics.devices_closed(sum(await asyncio.gather(*map(self._drain_and_close_one, devices))))
 
-    async def _finish(self, device: Device) -> int:
+    async def _drain_and_close_one(self, device: Device) -> int:
         """Disconnect a device once its readings are acknowledged; returns how many were given up instead."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_timeout_s):
-                await device.wait_idle()
-        given_up = device.give_up()
+                await device.wait_drained()
+        dropped = device.drop_unacknowledged()
         await device.close()
         if device.id not in self._devices:  # it may be there again, with troubles of its own
-            self._tally.gone(device.id)
-        self._leaving.discard(device)
-        return given_up
+            self._metrics.device_closed(device.id)
+        self._draining.discard(device)
+        return dropped
 
-    def _forget(self, device_id: str, ended: asyncio.Task[None]) -> None:
+    def _task_done(self, device_id: str, ended: asyncio.Task[None]) -> None:
         if self._running.get(device_id) is ended:
             del self._running[device_id]
 
@@ -176,6 +176,6 @@ async def _run(device: Device, delay: float, before: asyncio.Task[None] | None) 
     await device.run(delay)
 
 
-def _stays(device: Device, wanted: Mapping[str, DeviceSpec]) -> bool:
-    spec = wanted.get(device.id)
+def _is_kept(device: Device, specs: Mapping[str, DeviceSpec]) -> bool:
+    spec = specs.get(device.id)
     return spec is not None and spec.protocol == device.spec.protocol

@@ -6,7 +6,7 @@ from pydantic_core import ErrorDetails
 
 from mqtt_trace import ConfigurationError, telemetry
 from mqtt_trace.telemetry import FleetPriority
-from mqtt_trace_producer.device_spec import DEVICE_ID, DeviceSpec
+from mqtt_trace_producer.device_spec import DEVICE_ID_PLACEHOLDER, DeviceSpec
 from mqtt_trace_producer.faults import Faults
 from mqtt_trace_producer.settings import Name
 
@@ -34,16 +34,16 @@ class FleetFile(BaseModel):
     battery: float = Field(ge=0, le=100)
     faults: Faults
 
-    def specs(self, pod_index: int) -> dict[str, DeviceSpec]:
+    def specs_for_pod(self, pod_index: int) -> dict[str, DeviceSpec]:
         """The devices of a pod, by id: none when the fleet needs fewer pods."""
         first = pod_index * self.sensors_per_pod
         numbers = range(first, min(first + self.sensors_per_pod, self.replicas))
-        return {device_id: self._spec(number, device_id) for number, device_id in self._ids(numbers)}
+        return {device_id: self._make_spec(number, device_id) for number, device_id in self._ids(numbers)}
 
     def _ids(self, numbers: range) -> list[tuple[int, str]]:
         return [(number, f"{self.namespace}.{self.fleet}-{number:05d}") for number in numbers]
 
-    def _spec(self, number: int, device_id: str) -> DeviceSpec:
+    def _make_spec(self, number: int, device_id: str) -> DeviceSpec:
         device = telemetry.Device(
             id=device_id, kind="sensor", firmware_version=self.firmware, battery_level=self.battery
         )
@@ -63,8 +63,8 @@ class FleetFile(BaseModel):
     def _is_a_topic(cls, template: str) -> str:
         if any(character in template for character in _NOT_IN_A_TOPIC):
             raise ValueError("must be a topic, without wildcards")
-        if any(brace in template.replace(DEVICE_ID, "") for brace in "{}"):
-            raise ValueError(f"the only placeholder is {DEVICE_ID}")
+        if any(brace in template.replace(DEVICE_ID_PLACEHOLDER, "") for brace in "{}"):
+            raise ValueError(f"the only placeholder is {DEVICE_ID_PLACEHOLDER}")
         return template
 
     @model_validator(mode="after")
@@ -75,7 +75,7 @@ class FleetFile(BaseModel):
         return self
 
 
-def parse(text: str | bytes) -> FleetFile:
+def parse_fleet_file(text: str | bytes) -> FleetFile:
     """Read a fleet file.
 
     Raises:
@@ -84,11 +84,11 @@ def parse(text: str | bytes) -> FleetFile:
     try:
         return FleetFile.model_validate_json(text)
     except ValidationError as error:
-        problem = "; ".join(_problem(details) for details in error.errors())
+        problem = "; ".join(_describe_problem(details) for details in error.errors())
         raise ConfigurationError(variable="FLEET_FILE", problem=problem) from None
 
 
-def _problem(details: ErrorDetails) -> str:
+def _describe_problem(details: ErrorDetails) -> str:
     where = ".".join(str(part) for part in details["loc"])
     cause = details.get("ctx", {}).get("error")
     what = str(cause) if isinstance(cause, ValueError) else details["msg"][:1].lower() + details["msg"][1:]

@@ -5,19 +5,19 @@ import logging
 from pathlib import Path
 
 from mqtt_trace import ConfigurationError
-from mqtt_trace_producer.file_descriptors import make_room_for
+from mqtt_trace_producer.file_descriptors import raise_limit_for
 from mqtt_trace_producer.fleet import Fleet
-from mqtt_trace_producer.fleet_file import FleetFile, parse
+from mqtt_trace_producer.fleet_file import FleetFile, parse_fleet_file
 
 _logger = logging.getLogger(__name__)
 
-_LOOK_EVERY_S = 0.5
+_POLL_S = 0.5
 
 Version = tuple[int, ...] | None
 """What tells one version of a file from the next, None when there is no file."""
 
 
-class LiveFleet:
+class FleetFileWatcher:
     """A fleet file, and the fleet that does what it says.
 
     Args:
@@ -39,8 +39,8 @@ class LiveFleet:
 
     def apply(self, fleet: Fleet) -> None:
         """Let the fleet become what the file says."""
-        specs = self.file.specs(self._pod_index)
-        fleet.become(specs, self.file.generation)
+        specs = self.file.specs_for_pod(self._pod_index)
+        fleet.reconcile(specs, self.file.generation)
         _logger.info(
             "fleet %s: generation %d applied, %d of its %d sensors are here",
             self.file.fleet,
@@ -49,10 +49,10 @@ class LiveFleet:
             self.file.replicas,
         )
 
-    async def follow(self, fleet: Fleet) -> None:
+    async def watch(self, fleet: Fleet) -> None:
         """Apply each new version of the file; one that cannot be used is one log line, and changes nothing."""
         while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(_POLL_S)
             version = _version(self._path)
             if version == self._version:
                 continue
@@ -66,8 +66,8 @@ class LiveFleet:
 
     def _read(self) -> FleetFile:
         try:
-            file = parse(self._path.read_bytes())
-            make_room_for(len(file.specs(self._pod_index)), "FLEET_FILE")
+            file = parse_fleet_file(self._path.read_bytes())
+            raise_limit_for(len(file.specs_for_pod(self._pod_index)), "FLEET_FILE")
         except OSError as error:
             problem = f"cannot be read: {error.strerror or error}"
         except ConfigurationError as error:

@@ -8,14 +8,14 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, g
 from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_trace import __version__
-from mqtt_trace_producer.incident import Episode
+from mqtt_trace_producer.incident import Incident
 
 _logger = logging.getLogger(__name__)
 
 _TEMPERATURE_BUCKETS = tuple(range(18, 27))
 
 
-class Tally:
+class Metrics:
     """Counts readings over all devices of the process.
 
     Attributes:
@@ -43,9 +43,9 @@ class Tally:
             "Temperatures that were measured.",
             explicit_bucket_boundaries_advisory=_TEMPERATURE_BUCKETS,
         )
-        self._full_buffers = Episode(_logger, "buffers are full, the oldest readings are dropped", "backlog sent")
-        self._refusals = Episode(_logger, "the broker refuses readings", "the broker accepts readings again")
-        self._unheard = Episode(
+        self._full_buffers = Incident(_logger, "buffers are full, the oldest readings are dropped", "backlog sent")
+        self._refusals = Incident(_logger, "the broker refuses readings", "the broker accepts readings again")
+        self._without_subscribers = Incident(
             _logger, "nobody is subscribed to readings, they are published again", "readings have subscribers again"
         )
 
@@ -54,7 +54,7 @@ class Tally:
         """Readings that never will be acknowledged."""
         return self._dropped.total()
 
-    def took(self, celsius: float) -> None:
+    def taken(self, celsius: float) -> None:
         """A reading was taken."""
         self._temperature.record(celsius)
 
@@ -65,48 +65,48 @@ class Tally:
     def acknowledged(self, device_id: str) -> None:
         """The broker has taken a reading over."""
         self.published += 1
-        self._refusals.over(device_id)
-        self._unheard.over(device_id)
+        self._refusals.resolve(device_id)
+        self._without_subscribers.resolve(device_id)
 
     def refused(self, device_id: str, reason: ReasonCode) -> None:
         """The broker has answered a reading with an error: sending it again would not help (MQTT 5, section 4.13)."""
         self._dropped["refused"] += 1
-        self._refusals.lost(device_id, f"0x{reason.value:02x} {reason}")
+        self._refusals.record_dropped(device_id, f"0x{reason.value:02x} {reason}")
 
-    def unheard(self, device_id: str) -> None:
+    def no_subscribers(self, device_id: str) -> None:
         """The broker has taken a reading, and nobody received it; it will be published again."""
-        self._unheard.met(device_id)
+        self._without_subscribers.record(device_id)
 
-    def gave_up_unheard(self, device_id: str) -> None:
+    def dropped_no_subscribers(self, device_id: str) -> None:
         """A reading that nobody received is not published again."""
         self._dropped["no_subscribers"] += 1
-        self._unheard.lost(device_id)
+        self._without_subscribers.record_dropped(device_id)
 
-    def overflowed(self, device_id: str) -> None:
+    def dropped_buffer_full(self, device_id: str) -> None:
         """A reading had to make room for a newer one."""
         self._dropped["buffer_full"] += 1
-        self._full_buffers.lost(device_id)
+        self._full_buffers.record_dropped(device_id)
 
-    def caught_up(self, device_id: str) -> None:
+    def buffer_empty(self, device_id: str) -> None:
         """Nothing of a device waits any more."""
-        self._full_buffers.over(device_id)
+        self._full_buffers.resolve(device_id)
 
-    def gone(self, device_id: str) -> None:
+    def device_closed(self, device_id: str) -> None:
         """A device is in no trouble any more, as there is no such device."""
-        for episode in (self._full_buffers, self._refusals, self._unheard):
-            episode.over(device_id)
+        for incident in (self._full_buffers, self._refusals, self._without_subscribers):
+            incident.resolve(device_id)
 
-    def removed(self, unacknowledged: int) -> None:
+    def devices_closed(self, unacknowledged: int) -> None:
         """Devices are gone, and with them what was not acknowledged in time."""
         if unacknowledged:
             self._dropped["removed"] += unacknowledged
             _logger.warning("devices removed: %d of their readings were not acknowledged", unacknowledged)
 
-    def stopped(self, unacknowledged: int) -> None:
+    def fleet_drained(self, unacknowledged: int) -> None:
         """The process gives up what is not acknowledged by now."""
-        self._full_buffers.close()
-        self._refusals.close()
-        self._unheard.close()
+        self._full_buffers.flush()
+        self._refusals.flush()
+        self._without_subscribers.flush()
         if unacknowledged:
             self._dropped["shutdown"] += unacknowledged
         _logger.log(

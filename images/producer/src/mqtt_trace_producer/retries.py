@@ -19,20 +19,20 @@ _LONGEST_PAUSE_S = 5.0
 
 
 @dataclass(slots=True)
-class Outgoing:
+class OutgoingReading:
     """A reading on its way.
 
     Attributes:
         reading: The reading.
         fault: What is wrong with its context on the wire.
-        origin: The context of its first publish, whose trace further ones continue; None before that has ended.
-        given_up_at: When a further try is its last, in the loop's time.
+        first_context: The context of its first publish, whose trace further ones continue; None before that has ended.
+        retry_until: When a further try is its last, in the loop's time.
     """
 
     reading: Reading
     fault: Fault
-    origin: Context | None = None
-    given_up_at: float = float("inf")
+    first_context: Context | None = None
+    retry_until: float = float("inf")
 
 
 class Retries:
@@ -49,13 +49,13 @@ class Retries:
     """
 
     def __init__(
-        self, seconds: float, limit: int, publish: Callable[[list[Outgoing]], None], give_up: Callable[[], None]
+        self, seconds: float, limit: int, publish: Callable[[list[OutgoingReading]], None], give_up: Callable[[], None]
     ) -> None:
         self._seconds = seconds
         self._limit = limit
         self._publish = publish
         self._give_up = give_up
-        self._kept: list[Outgoing] = []
+        self._kept: list[OutgoingReading] = []
         self._pause = _FIRST_PAUSE_S
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -63,27 +63,27 @@ class Retries:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def unheard(self, outgoing: Outgoing) -> None:
+    def add(self, outgoing: OutgoingReading) -> None:
         """Nobody received a reading: keep it, or give it up if this was its last try."""
         now = self._loop.time()
-        if now >= outgoing.given_up_at:
+        if now >= outgoing.retry_until:
             self._give_up()
             return
-        outgoing.given_up_at = min(outgoing.given_up_at, now + self._seconds)
-        insort(self._kept, outgoing, key=lambda kept: kept.given_up_at)
+        outgoing.retry_until = min(outgoing.retry_until, now + self._seconds)
+        insort(self._kept, outgoing, key=lambda kept: kept.retry_until)
         if len(self._kept) > self._limit:
             self._kept.pop(0)
             self._give_up()
         if self._timer is None:
             self._timer = self._loop.call_later(self._pause, self._try)
 
-    def heard(self) -> None:
+    def publish_all(self) -> None:
         """Somebody received a reading: publish all that are kept."""
         self._pause = _FIRST_PAUSE_S
         if self._kept:
             self._publish(self.clear())
 
-    def clear(self) -> list[Outgoing]:
+    def clear(self) -> list[OutgoingReading]:
         """Keep none of them any more.
 
         Returns:
@@ -97,7 +97,7 @@ class Retries:
 
     def _try(self) -> None:
         now = self._loop.time()
-        due = max(1, sum(outgoing.given_up_at <= now for outgoing in self._kept))
+        due = max(1, sum(outgoing.retry_until <= now for outgoing in self._kept))
         tried, self._kept = self._kept[:due], self._kept[due:]
         self._pause = min(2 * self._pause, _LONGEST_PAUSE_S)
         self._timer = self._loop.call_later(self._pause, self._try) if self._kept else None

@@ -8,7 +8,7 @@ _PER_ROUND = 32
 """Publishes per round of the loop: some 30 ms for everything else to wait, acknowledgements included."""
 
 
-class Turns:
+class RoundRobin:
     """Lets devices send one reading each in turn.
 
     Thousands of devices with a backlog would otherwise keep the loop for seconds, and health probes, keepalives and
@@ -19,18 +19,18 @@ class Turns:
         self._queue: deque[Callable[[], bool]] = deque()
         self._loop = asyncio.get_running_loop()
 
-    def ask(self, take: Callable[[], bool]) -> None:
-        """Queue up: `take` is called soon, and again in the next turn for as long as it returns true."""
+    def add(self, send_one: Callable[[], bool]) -> None:
+        """Queue up: `send_one` is called soon, and again in the next turn for as long as it returns true."""
         if not self._queue:
             self._loop.call_soon(self._round)
-        self._queue.append(take)
+        self._queue.append(send_one)
 
     def _round(self) -> None:
         try:
             for _ in range(min(_PER_ROUND, len(self._queue))):
-                take = self._queue.popleft()
-                if take():
-                    self._queue.append(take)
+                send_one = self._queue.popleft()
+                if send_one():
+                    self._queue.append(send_one)
         finally:  # one device's error must not silence the others
             if self._queue:
                 self._loop.call_soon(self._round)

@@ -3,7 +3,7 @@
 import math
 
 
-class Pace:
+class Schedule:
     """Points in time that are exactly `interval` seconds apart: the n-th is `start + n * interval`, n from 0.
 
     Each is computed from the start, so that lateness does not add up. Points that have passed are skipped, not made up

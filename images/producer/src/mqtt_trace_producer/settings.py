@@ -7,7 +7,7 @@ from pydantic import Field, FilePath, model_validator
 from mqtt_trace import ConfigurationError
 from mqtt_trace.service import BrokerSettings
 from mqtt_trace.telemetry import FleetPriority
-from mqtt_trace_producer.device_ids import can_count_on
+from mqtt_trace_producer.device_ids import ends_in_number
 
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
@@ -71,8 +71,8 @@ class ProducerSettings(BrokerSettings):
         return self
 
     @model_validator(mode="after")
-    def _devices_can_be_counted(self) -> Self:
-        if self.device_count > 1 and not can_count_on(self.device_id):
+    def _device_ids_can_be_numbered(self) -> Self:
+        if self.device_count > 1 and not ends_in_number(self.device_id):
             raise ConfigurationError(
                 variable="DEVICE_ID",
                 problem=f"must end in a number when DEVICE_COUNT is more than 1 (got {self.device_id!r})",
