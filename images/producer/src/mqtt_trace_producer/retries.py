@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from opentelemetry.context import Context
 
+from mqtt_trace.aio import Backoff
 from mqtt_trace_producer.faults import Fault
 from mqtt_trace_producer.sensor import Reading
 
-_FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 5.0
+_BACKOFF = Backoff(first=0.5, longest=5.0)
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class Retries:
         self._publish = publish
         self._give_up = give_up
         self._kept: list[OutgoingReading] = []
-        self._pause = _FIRST_PAUSE_S
+        self._tries = 1
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -75,11 +75,11 @@ class Retries:
             self._kept.pop(0)
             self._give_up()
         if self._timer is None:
-            self._timer = self._loop.call_later(self._pause, self._try)
+            self._timer = self._loop.call_later(_BACKOFF.delay(self._tries), self._try)
 
     def publish_all(self) -> None:
         """Somebody received a reading: publish all that are kept."""
-        self._pause = _FIRST_PAUSE_S
+        self._tries = 1
         if self._kept:
             self._publish(self.clear())
 
@@ -99,6 +99,6 @@ class Retries:
         now = self._loop.time()
         due = max(1, sum(outgoing.retry_until <= now for outgoing in self._kept))
         tried, self._kept = self._kept[:due], self._kept[due:]
-        self._pause = min(2 * self._pause, _LONGEST_PAUSE_S)
-        self._timer = self._loop.call_later(self._pause, self._try) if self._kept else None
+        self._tries += 1
+        self._timer = self._loop.call_later(_BACKOFF.delay(self._tries), self._try) if self._kept else None
         self._publish(tried)
