@@ -1,4 +1,4 @@
-"""Fixtures for the producer's tests: processes that end with the test."""
+"""Fixtures for the producer's tests: processes that stop after the test."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from images.producer.tests.producer_harness import Backend, Producer
 
 
 class StartProducer(Protocol):
-    """Starts a producer against the broker at a port of 127.0.0.1."""
+    """Starts a producer for a broker on 127.0.0.1."""
 
     def __call__(self, port: int, **settings: object) -> Producer:
-        """Return when it answers probes."""
+        """Start a producer, and return it once it answers probes."""
 
 
 @pytest.fixture
 def start_producer(tmp_path: Path) -> Iterator[StartProducer]:
-    """Start producers; they end with the test."""
+    """Start producers, which stop after the test."""
     numbers = itertools.count()
     with ExitStack() as running:
 

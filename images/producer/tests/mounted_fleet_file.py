@@ -1,4 +1,4 @@
-"""A fleet file as the kubelet mounts it."""
+"""A fleet file, mounted as the kubelet mounts it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ FLEET: dict[str, Any] = {
 
 
 class MountedFleetFile:
-    """A folder with `fleet.json`, which is a link through another link that is turned when the content changes.
+    """A folder in which `fleet.json` links to a file through a second link, which is replaced to change the content.
 
     Attributes:
-        path: Of the file.
+        path: Path of `fleet.json`.
     """
 
     def __init__(self, folder: Path, **members: object) -> None:
@@ -41,12 +41,12 @@ class MountedFleetFile:
         self.path.symlink_to(Path("..data", "fleet.json"))
 
     def write(self, **changes: object) -> None:
-        """Change members, and count the generation up unless it is given."""
+        """Change members, and increment the generation unless it is given."""
         self._members = {**self._members, "generation": self._members["generation"] + 1, **changes}
         self.write_text(json.dumps(self._members))
 
     def write_text(self, text: str) -> None:
-        """Put anything there at once."""
+        """Replace the content by any text, atomically."""
         number = next(self._numbers)
         version = self._folder / f"..{number}"
         version.mkdir()

@@ -1,4 +1,4 @@
-"""Real parts around a real producer process: the command itself, a listener at the broker, and scout-sim."""
+"""Real processes for the producer's tests: the producer, scout-sim, and a client that listens to readings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, NotRequired, Self, TypedDict
 
 import httpx
 from paho.mqtt.client import Client, ConnectFlags, MQTTMessage, MQTTv5
@@ -32,7 +32,7 @@ _NO_EXPORT = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRIC
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:
-    """Return when it is true, fail after the deadline."""
+    """Wait for a condition, and fail after the deadline."""
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < deadline, f"not within {DEADLINE_S:g} s: {what}"
@@ -40,28 +40,49 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
 
 
 def command(name: str) -> str:
-    """The path of one of our commands."""
+    """The path of an installed command."""
     return str(Path(sys.executable).with_name(name))
 
 
 def environment(settings: Mapping[str, object]) -> dict[str, str]:
-    """An environment with nothing in it that a developer may have set, and no exports unless asked for."""
+    """The settings, in an environment without the developer's variables and without exports by default."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     return {**kept, **_NO_EXPORT, **{name: str(value) for name, value in settings.items()}}
 
 
 class FinalCounts(NamedTuple):
-    """The counts that a producer ends with."""
+    """The counts in the last log line of a producer."""
 
     published: int
     dropped: int
     unacknowledged: int
 
 
-class Producer(Process):
-    """The command, with its settings as keyword arguments.
+class ReadyFigures(TypedDict):
+    """The JSON object of `/ready`."""
 
-    Readings come quickly and are published whether or not somebody is there to receive them, unless they say otherwise.
+    ready: bool
+    devices: int
+    connected: int
+    published: int
+    buffered: int
+    dropped: int
+    generation: NotRequired[int]
+
+
+class ReadingPayload(TypedDict):
+    """The JSON object of a reading."""
+
+    device_id: str
+    reading: float
+    message_id: str
+    ts: float
+
+
+class Producer(Process):
+    """A producer process, with its settings as keyword arguments.
+
+    By default, readings are frequent and count as published without subscribers.
     """
 
     def __init__(self, log: Path, *, port: int, **settings: object) -> None:
@@ -81,21 +102,21 @@ class Producer(Process):
         self._read = 0
 
     def start(self) -> None:
-        """Start it and return when it answers probes: from then on it also minds SIGTERM."""
+        """Start it, and return once it answers probes and handles SIGTERM."""
         super().start()
         self.wait_until(answers_http(f"{self._health}/health"), timeout_s=DEADLINE_S)
 
     def wait_ready(self) -> None:
-        """Return when `/ready` says that all devices are connected."""
+        """Return once all devices are connected, according to `/ready`."""
         self.wait_until(answers_http(f"{self._health}/ready"), timeout_s=DEADLINE_S)
 
-    def figures(self) -> dict[str, Any]:
-        """What `/ready` says, ready or not."""
-        answer: dict[str, Any] = httpx.get(f"{self._health}/ready", timeout=DEADLINE_S, trust_env=False).json()
+    def figures(self) -> ReadyFigures:
+        """The answer of `/ready`, ready or not."""
+        answer: ReadyFigures = httpx.get(f"{self._health}/ready", timeout=DEADLINE_S, trust_env=False).json()
         return answer
 
     def records(self) -> list[dict[str, Any]]:
-        """The lines of its log so far."""
+        """Its log records so far."""
         with self.log.open("rb") as file:
             file.seek(self._read)
             complete, newline, _ = file.read().rpartition(b"\n")
@@ -104,12 +125,12 @@ class Producer(Process):
         return self._records
 
     def lines(self, containing: str = "") -> list[str]:
-        """Its log messages that contain a text, without those about single readings."""
+        """Its log messages that contain a text, except those about single readings."""
         messages = [record["message"] for record in self.records()]
         return [text for text in messages if containing in text and not text.startswith("published reading")]
 
     def wait_line(self, containing: str) -> str:
-        """Return the first log message that contains a text, when there is one."""
+        """Wait for a log message that contains a text, and return it."""
         try:
             wait_for(lambda: self.lines(containing), f"a line with {containing!r}")
         except AssertionError as error:
@@ -118,12 +139,12 @@ class Producer(Process):
         return self.lines(containing)[0]
 
     def published(self) -> dict[str, str]:
-        """Trace ids by message id of the readings that were logged as published."""
+        """Trace ids of the readings in its log, by message id."""
         found = (_PUBLISHED.match(record["message"]) for record in self.records())
         return {match["message"]: match["trace"] for match in found if match}
 
     def final_counts(self) -> FinalCounts:
-        """What its last line says."""
+        """The counts in its last log line."""
         (line,) = self.lines("stopped: ")
         match = re.fullmatch(
             r"stopped: (\d+) readings published, (\d+) dropped, of which (\d+) were not acknowledged at the end", line
@@ -133,7 +154,7 @@ class Producer(Process):
 
 
 class Listener:
-    """A subscriber with a persistent session, which misses nothing while it or the broker is away."""
+    """A subscriber with a persistent session, which receives all readings of outages, too."""
 
     def __init__(self, broker: Mosquitto, topic: str = "sensors/#", **credentials: str) -> None:
         self.messages: list[MQTTMessage] = []
@@ -164,16 +185,16 @@ class Listener:
         self._client.loop_stop()
 
     @contextmanager
-    def slow_to_subscribe_again(self) -> Iterator[None]:
-        """Within the block it does not subscribe when it has connected again."""
+    def delay_resubscription(self) -> Iterator[None]:
+        """Do not subscribe after a reconnect, until the end of the block."""
         self._may_subscribe.clear()
         try:
             yield
         finally:
             self._may_subscribe.set()
 
-    def readings(self) -> list[dict[str, Any]]:
-        """The payloads so far."""
+    def readings(self) -> list[ReadingPayload]:
+        """The payloads of the messages so far."""
         return [json.loads(message.payload) for message in self.messages.copy()]
 
     def _connected(
@@ -202,7 +223,7 @@ def _expire_session_after(seconds: int, packet: int = PacketTypes.DISCONNECT) ->
 
 
 class Backend(Process):
-    """scout-sim, which takes OTLP without a token and answers queries."""
+    """A scout-sim process, which accepts OTLP without a token."""
 
     def __init__(self, log: Path) -> None:
         port = free_port()
@@ -211,18 +232,18 @@ class Backend(Process):
         super().__init__("scout-sim", [command("mqtt-trace-scout-sim")], log=log, env=environment(settings))
 
     def start(self) -> None:
-        """Start it and return when it answers."""
+        """Start it, and return once it answers probes."""
         super().start()
         self.wait_until(answers_http(f"{self.url}/health"), timeout_s=DEADLINE_S)
 
     def exports(self) -> dict[str, str]:
-        """The settings that make a service export to it."""
+        """The settings with which a service exports to it."""
         return {
             **dict.fromkeys(_NO_EXPORT, "otlp"),
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.url,
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         }
 
-    def ask(self, path: str, **parameters: str | int) -> Any:
-        """Ask its query API."""
+    def query(self, path: str, **parameters: str | int) -> Any:
+        """Send a query."""
         return httpx.get(f"{self.url}/api/{path}", params=parameters, trust_env=False).raise_for_status().json()

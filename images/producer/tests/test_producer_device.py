@@ -1,4 +1,4 @@
-"""One device, in this process, against a broker that takes its time."""
+"""One device in this process, with a slow broker."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 def make_shared(metrics: Metrics, executor: Executor) -> Shared:
-    """What a single device shares with nobody."""
+    """The shared objects of a fleet with a single device."""
     return Shared(
         buffer_readings=100,
         retry_s=0,
@@ -48,10 +48,10 @@ def make_shared(metrics: Metrics, executor: Executor) -> Shared:
     )
 
 
-def test_what_is_left_does_not_wait_for_the_next_attempt_to_connect(
+def test_draining_does_not_wait_for_the_next_attempt_to_connect(
     make_broker: Callable[..., Mosquitto], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A device that stops sends its backlog as soon as the broker is there, however long it was away."""
+    """A device that drains connects at once, without the rest of its back-off."""
     monkeypatch.setattr("mqtt_trace.aio.Backoff", lambda: Backoff(100 * DEADLINE_S, 100 * DEADLINE_S))
     broker = make_broker()
 
@@ -80,7 +80,7 @@ def test_what_is_left_does_not_wait_for_the_next_attempt_to_connect(
 def test_a_reading_whose_span_has_timed_out_still_counts_when_its_puback_comes(
     make_broker: Callable[..., Mosquitto],
 ) -> None:
-    """A span is bounded in age; a reading is not lost as long as paho has it."""
+    """The time-out of a span does not drop its reading, which paho still has."""
     broker = make_broker()
     spans = InMemorySpanExporter()
     tracer_provider = TracerProvider(shutdown_on_exit=False)

@@ -1,4 +1,4 @@
-"""Faulty publishers: their shares, and what the wire shows of them."""
+"""Faulty publishers: their shares, and their messages on the wire."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def missing(message: MQTTMessage) -> MissingReason | None:
-    """Why a message has no usable context, as the consumer would say."""
+    """The reason why a message has no usable context, as the consumer reads it."""
     return extract(getattr(message.properties, "UserProperty", None)).missing
 
 
 @pytest.mark.parametrize("percent", [0, 1, 10, 33, 50, 99, 100])
 def test_as_many_of_a_hundred_devices_speak_mqtt_3_1_1_as_the_percentage_says(percent: int) -> None:
-    """Of any hundred in a row exactly so many, and of any ten as many as can be up to one."""
+    """The share is exact in any hundred consecutive devices, and off by less than two in any ten."""
     faults = Faults(mqtt311=percent)
     chosen = [faults.speaks_mqtt311(device) for device in range(1000)]
     assert {sum(chosen[first : first + 100]) for first in range(900)} == {percent}
@@ -37,14 +37,14 @@ def test_as_many_of_a_hundred_devices_speak_mqtt_3_1_1_as_the_percentage_says(pe
 
 
 def test_a_larger_share_only_adds_devices() -> None:
-    """A device that speaks MQTT 3.1.1 goes on doing so when more shall."""
+    """A device that speaks MQTT 3.1.1 still does so with a larger share."""
     few, more = Faults(mqtt311=10), Faults(mqtt311=35)
     assert all(more.speaks_mqtt311(device) for device in range(1000) if few.speaks_mqtt311(device))
 
 
 @pytest.mark.parametrize("device", [0, 1, 42])
 def test_shares_of_readings_hold_over_few_readings(device: int) -> None:
-    """In a hundred readings of a device they are exact, in twenty they are nearly so."""
+    """The shares are exact in a hundred readings of a device, and nearly exact in twenty."""
     faults = Faults(missing_context=20, malformed_context=30)
     found = [faults.choose_fault(device, reading) for reading in range(100)]
     assert Counter(found) == {Fault.NONE: 50, Fault.MALFORMED_CONTEXT: 30, Fault.MISSING_CONTEXT: 20}
@@ -54,7 +54,7 @@ def test_shares_of_readings_hold_over_few_readings(device: int) -> None:
 
 
 def test_shares_are_those_of_the_whole_fleet() -> None:
-    """Where half of the devices speak MQTT 3.1.1, the others have the faults of all: no context is left to be whole."""
+    """When half of the devices speak MQTT 3.1.1, the others have all faulty readings of the fleet."""
     faults = Faults(missing_context=20, malformed_context=30, mqtt311=50)
     found = Counter(
         faults.choose_fault(device, reading)
@@ -66,15 +66,15 @@ def test_shares_are_those_of_the_whole_fleet() -> None:
 
 
 def test_the_first_readings_of_neighbours_differ() -> None:
-    """A fleet's share holds also in one reading of each device."""
+    """The shares also hold in the first reading of each device."""
     faults = Faults(missing_context=25)
     found = [faults.choose_fault(device, 0) for device in range(100)]
     assert found.count(Fault.MISSING_CONTEXT) == 25
     assert 3 <= found[:20].count(Fault.MISSING_CONTEXT) <= 7
 
 
-def test_spoiling_leaves_other_properties_and_the_original_alone() -> None:
-    """Only what the propagator wrote is left out or cut short."""
+def test_other_properties_and_the_original_stay_unchanged() -> None:
+    """Only the properties of the propagator are removed or truncated, in a copy."""
     properties = Properties(PacketTypes.PUBLISH)
     own = [("unit", "Cel"), ("traceparent", TRACEPARENT)]
     properties.UserProperty = own
@@ -87,10 +87,10 @@ def test_spoiling_leaves_other_properties_and_the_original_alone() -> None:
     assert getattr(properties, "UserProperty", None) == own
 
 
-def test_the_wire_shows_the_shares_that_the_fleet_asks_for(
+def test_messages_have_the_shares_of_the_fleet(
     make_broker: Callable[..., Mosquitto], backend: Backend, start_producer: StartProducer, tmp_path: Path
 ) -> None:
-    """Two of twenty sensors speak MQTT 3.1.1, readings are faulty as often as asked, and every span ends well."""
+    """Two of twenty sensors speak MQTT 3.1.1, the shares of faulty readings are right, and no span has an error."""
     broker = make_broker()
     mount = MountedFleetFile(
         tmp_path, replicas=20, faults={"missingContext": 20, "malformedContext": 30, "mqtt311": 10}, qos=1
@@ -114,6 +114,6 @@ def test_the_wire_shows_the_shares_that_the_fleet_asks_for(
     assert 0.27 <= share[MissingReason.MALFORMED] <= 0.33
     assert set(found) == {None, MissingReason.ABSENT, MissingReason.MALFORMED}
 
-    spans = backend.ask("traces", service="mqtt-trace-producer", limit=100_000)["traces"]
+    spans = backend.query("traces", service="mqtt-trace-producer", limit=100_000)["traces"]
     assert {trace["trace_id"] for trace in spans} == set(published.values())
     assert not any(trace["error"] for trace in spans)

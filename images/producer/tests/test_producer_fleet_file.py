@@ -1,9 +1,8 @@
-"""Fleet files, from their text to the devices of a pod."""
+"""Fleet files, from JSON to the devices of a pod."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from mqtt_trace_producer.fleet_file import parse_fleet_file
@@ -19,15 +18,15 @@ def text(**changes: object) -> str:
 
 
 def test_each_pod_has_its_share_of_the_sensors_and_no_other() -> None:
-    """250 sensors, 100 per pod: three pods have them all once, under ids of five digits, and a fourth has none."""
+    """With 250 sensors and 100 per pod, each sensor is in exactly one of three pods, and a fourth pod has none."""
     file = parse_fleet_file(text(replicas=250))
     pods = [list(file.specs_for_pod(pod)) for pod in range(4)]
     assert [len(pod) for pod in pods] == [100, 100, 50, 0]
     assert [device_id for pod in pods for device_id in pod] == [f"iot.demo-{number:05d}" for number in range(250)]
 
 
-def test_a_device_has_what_the_file_says() -> None:
-    """Schedule, topic and resource are the fleet's; the number is the sensor's in the whole fleet."""
+def test_a_device_has_the_configuration_of_the_file() -> None:
+    """Interval, QoS, topic and resource are those of the file, and the number is that in the whole fleet."""
     file = parse_fleet_file(
         text(replicas=101, sensorsPerPod=100, intervalSeconds=3, qos=2, topicTemplate="t/{device_id}", later=1)
     )
@@ -47,7 +46,7 @@ def test_a_device_has_what_the_file_says() -> None:
 
 
 def test_a_rescale_changes_the_protocol_of_no_sensor() -> None:
-    """Who speaks MQTT 3.1.1 depends on the sensor's number and on the share alone."""
+    """The protocol of a sensor depends only on its number and on the share."""
     faults = {"missingContext": 0, "malformedContext": 0, "mqtt311": 20}
     few = parse_fleet_file(text(replicas=10, faults=faults)).specs_for_pod(0)
     more = parse_fleet_file(text(replicas=90, faults=faults)).specs_for_pod(0)
@@ -77,23 +76,23 @@ def test_a_rescale_changes_the_protocol_of_no_sensor() -> None:
         ({"qos": 5, "battery": 101}, "qos: input should be less than or equal to 2 (got 5); battery: input should be "),
     ],
 )
-def test_what_is_wrong_is_named(changes: dict[str, Any], problem: str) -> None:
-    """Each wrong member is named with its value, all in one line."""
+def test_wrong_members_are_named(changes: dict[str, object], problem: str) -> None:
+    """One line names each wrong member and its value."""
     with pytest.raises(ConfigurationError) as error:
         parse_fleet_file(text(**changes))
     assert error.value.problem.startswith(problem)
     assert "\n" not in error.value.problem
 
 
-def test_a_member_that_is_missing_is_named() -> None:
-    """An incomplete file is no file."""
+def test_a_missing_member_is_named() -> None:
+    """A file without a member is refused, and the member is named."""
     with pytest.raises(ConfigurationError, match=r"FLEET_FILE: tenant: field required$"):
         parse_fleet_file(json.dumps({name: value for name, value in FLEET.items() if name != "tenant"}))
 
 
 @pytest.mark.parametrize("broken", ["", "{", "[]", "null", '{"generation": NaN}'])
-def test_no_json_object_is_one_line(broken: str) -> None:
-    """Half a file is told as such."""
+def test_invalid_json_is_reported_in_one_line(broken: str) -> None:
+    """The problem of a file that is not a JSON object is one line."""
     with pytest.raises(ConfigurationError) as error:
         parse_fleet_file(broken)
     assert error.value.problem

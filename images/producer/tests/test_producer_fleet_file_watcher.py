@@ -1,4 +1,4 @@
-"""A fleet file that changes while its devices run."""
+"""A fleet file that changes while the devices run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from images.producer.tests.conftest import StartProducer
 from images.producer.tests.mounted_fleet_file import MountedFleetFile
-from images.producer.tests.producer_harness import Backend, Listener, Producer, command, environment, wait_for
+from images.producer.tests.producer_harness import (
+    Backend,
+    Listener,
+    Producer,
+    ReadyFigures,
+    command,
+    environment,
+    wait_for,
+)
 from local.mosquitto import Mosquitto
 
 MakeBroker = Callable[..., Mosquitto]
@@ -29,14 +36,14 @@ def mount(tmp_path: Path) -> MountedFleetFile:
 
 
 def sensors(*numbers: int) -> set[str]:
-    """Ids of sensors by their numbers."""
+    """The ids of sensors with these numbers."""
     return {f"iot.demo-{number:05d}" for number in numbers}
 
 
-def change_fleet(producer: Producer, mount: MountedFleetFile) -> Callable[..., dict[str, Any]]:
-    """Change the fleet file, and return the figures once the change is applied and every device connected."""
+def make_change(producer: Producer, mount: MountedFleetFile) -> Callable[..., ReadyFigures]:
+    """Return a function that changes the fleet file, and returns the figures once all devices are connected."""
 
-    def change(**members: object) -> dict[str, Any]:
+    def change(**members: object) -> ReadyFigures:
         before = producer.figures().get("generation", 0)
         mount.write(**members)
         wait_for(lambda: producer.figures()["generation"] > before, "the new generation")
@@ -47,24 +54,24 @@ def change_fleet(producer: Producer, mount: MountedFleetFile) -> Callable[..., d
 
 
 def connections(broker: Mosquitto) -> list[str]:
-    """Ids of the clients that have connected so far, in order."""
+    """The client ids of all connections so far, in order."""
     return re.findall(r"New client connected from \S+ as (iot\.demo-\d{5}) ", broker.log)
 
 
 def device_ids_in(listener: Listener, since: int) -> set[str]:
-    """Devices whose readings have arrived after so many messages, or are among so many last ones."""
+    """The device ids in the messages from index `since` on."""
     return {reading["device_id"] for reading in listener.readings()[since:]}
 
 
-def test_devices_come_and_go_without_touching_those_that_stay(
+def test_a_rescale_reconnects_no_other_device(
     make_broker: MakeBroker, start_producer: StartProducer, mount: MountedFleetFile
 ) -> None:
-    """Scaled up, down to none and up again, each id publishes when wanted, and no device that stays reconnects."""
+    """After each rescale, exactly the devices of the fleet publish, and remaining devices do not reconnect."""
     broker = make_broker()
     with Listener(broker) as listener:
         producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0)
         producer.wait_ready()
-        change = change_fleet(producer, mount)
+        change = make_change(producer, mount)
 
         figures = change(replicas=10)
         assert (figures["devices"], figures["connected"]) == (10, 10)
@@ -93,49 +100,49 @@ def test_devices_come_and_go_without_touching_those_that_stay(
 def test_a_pod_has_its_own_share_of_the_fleet(
     make_broker: MakeBroker, start_producer: StartProducer, mount: MountedFleetFile
 ) -> None:
-    """The second pod of a fleet with two sensors per pod has the third and the fourth, when there are so many."""
+    """With two sensors per pod, the second pod has the third and the fourth sensor."""
     mount.write(sensorsPerPod=2)
     broker = make_broker()
     producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=1)
     producer.wait_ready()
     assert set(connections(broker)) == sensors(2)
-    figures = change_fleet(producer, mount)(replicas=9)
+    figures = make_change(producer, mount)(replicas=9)
     assert (figures["devices"], figures["generation"]) == (2, 3)
     assert set(connections(broker)) == sensors(2, 3)
-    assert producer.wait_line("generation 3") == "fleet demo: generation 3 applied, 2 of its 9 sensors are here"
+    assert producer.wait_line("generation 3") == "fleet demo: generation 3 applied, 2 of its 9 sensors are in this pod"
 
 
-def test_pace_quality_and_topic_change_on_the_same_connections(
+def test_interval_qos_and_topic_change_without_a_reconnect(
     make_broker: MakeBroker, start_producer: StartProducer, mount: MountedFleetFile
 ) -> None:
-    """A reading an hour becomes ten a second, with another QoS on another topic, and nobody reconnects."""
+    """A new interval, QoS and topic apply to the existing connections."""
     mount.write(intervalSeconds=3600)
     broker = make_broker()
     with Listener(broker, "#") as listener:
         producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0)
         producer.wait_ready()
-        change_fleet(producer, mount)(intervalSeconds=0.1, qos=2, topicTemplate="plant/{device_id}/t")
+        make_change(producer, mount)(intervalSeconds=0.1, qos=2, topicTemplate="plant/{device_id}/t")
         wait_for(lambda: len(listener.messages) >= 40, "forty readings")
         seen = {(message.topic, message.qos) for message in listener.messages[-30:]}
     assert seen == {(f"plant/{device_id}/t", 2) for device_id in sensors(0, 1, 2)}
     assert len(connections(broker)) == 3
 
 
-def test_attributes_become_those_of_the_resource_without_a_reconnect(
+def test_resource_attributes_change_without_a_reconnect(
     make_broker: MakeBroker, backend: Backend, start_producer: StartProducer, mount: MountedFleetFile
 ) -> None:
-    """Later spans have the new tenant, site, priority, firmware and battery; those before keep the former ones."""
+    """Later spans have the new tenant, site, priority, firmware and battery; earlier spans have the old ones."""
     broker = make_broker()
     producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0, **backend.exports())
     wait_for(producer.published, "a reading")
     change = {"tenant": "globex", "site": "site-2", "priority": "high", "firmware": "2.0.0", "battery": 15}
-    change_fleet(producer, mount)(**change)
+    make_change(producer, mount)(**change)
     before = set(producer.published())
     wait_for(lambda: len(producer.published()) > len(before) + 6, "later readings")
     assert producer.stop() == 0
 
-    changed = backend.ask("traces", attribute="fleet.tenant=globex", limit=100_000)["traces"]
-    (span,) = backend.ask(f"traces/{changed[0]['trace_id']}")["spans"]
+    changed = backend.query("traces", attribute="fleet.tenant=globex", limit=100_000)["traces"]
+    (span,) = backend.query(f"traces/{changed[0]['trace_id']}")["spans"]
     resource = span["resource"]
     own = {name: value for name, value in resource.items() if name.split(".")[0] in {"device", "fleet", "site"}}
     assert own == {
@@ -148,23 +155,23 @@ def test_attributes_become_those_of_the_resource_without_a_reconnect(
         "fleet.priority": "high",
         "site.id": "site-2",
     }
-    former = backend.ask("traces", attribute="fleet.tenant=acme", limit=100_000)["traces"]
-    assert former
-    assert not {trace["trace_id"] for trace in former} & {trace["trace_id"] for trace in changed}
-    assert len(former) + len(changed) == len(producer.published())
+    earlier = backend.query("traces", attribute="fleet.tenant=acme", limit=100_000)["traces"]
+    assert earlier
+    assert not {trace["trace_id"] for trace in earlier} & {trace["trace_id"] for trace in changed}
+    assert len(earlier) + len(changed) == len(producer.published())
     assert len(connections(broker)) == 3
 
 
-def test_a_device_that_is_to_speak_mqtt_3_1_1_reconnects_under_its_id(
+def test_a_device_with_a_new_protocol_reconnects_with_its_id(
     make_broker: MakeBroker, start_producer: StartProducer, mount: MountedFleetFile
 ) -> None:
-    """Only the devices whose protocol changes connect again, after a DISCONNECT, and lose nothing."""
+    """Only the devices whose protocol changes reconnect, after a DISCONNECT, and no reading is lost."""
     mount.write(replicas=10)
     broker = make_broker()
     with Listener(broker) as listener:
         producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0)
         producer.wait_ready()
-        figures = change_fleet(producer, mount)(faults={**FAULTS, "mqtt311": 20})
+        figures = make_change(producer, mount)(faults={**FAULTS, "mqtt311": 20})
         assert figures["connected"] == 10
         old = re.findall(r"as (iot\.demo-\d{5}) \(p2,", broker.log)
         assert len(set(old)) == len(old) == 2
@@ -178,10 +185,10 @@ def test_a_device_that_is_to_speak_mqtt_3_1_1_reconnects_under_its_id(
         wait_for(lambda: published <= listener.message_ids, "every published reading")
 
 
-def test_a_device_that_is_wanted_again_waits_until_its_former_self_is_gone(
+def test_a_device_waits_for_the_drain_of_the_previous_device_with_its_id(
     make_broker: MakeBroker, start_producer: StartProducer, mount: MountedFleetFile
 ) -> None:
-    """While the broker answers nothing, no id connects twice at once, and nothing is lost when it answers again."""
+    """While the broker does not answer, no id has two connections; when it answers again, no reading is lost."""
     broker = make_broker()
     producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0, DRAIN_TIMEOUT_S=60)
     wait_for(lambda: len(producer.published()) >= 3, "readings")
@@ -202,10 +209,10 @@ def test_a_device_that_is_wanted_again_waits_until_its_former_self_is_gone(
     assert producer.final_counts().dropped == 0
 
 
-def test_what_a_removed_device_cannot_deliver_is_counted_and_told_once(
+def test_unacknowledged_readings_of_removed_devices_are_counted_and_logged_once(
     make_broker: MakeBroker, start_producer: StartProducer, mount: MountedFleetFile
 ) -> None:
-    """A removal waits for acknowledgements no longer than the drain time-out, and says in one line what was lost."""
+    """Removed devices drain for at most the drain time-out, and one line has the number of dropped readings."""
     broker = make_broker()
     producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0, DRAIN_TIMEOUT_S=0.2)
     wait_for(producer.published, "a reading")
@@ -220,10 +227,10 @@ def test_what_a_removed_device_cannot_deliver_is_counted_and_told_once(
     assert producer.final_counts().unacknowledged == 0
 
 
-def test_a_wrong_file_is_one_line_and_the_former_stays(
+def test_an_invalid_file_is_one_line_and_the_last_valid_one_stays(
     make_broker: MakeBroker, start_producer: StartProducer, mount: MountedFleetFile
 ) -> None:
-    """Half a file, a wrong member and no file are told once each; the next good file is applied."""
+    """A truncated file, a wrong member and a missing file are logged once each; the next valid file is applied."""
     broker = make_broker()
     producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0)
     producer.wait_ready()
@@ -231,25 +238,25 @@ def test_a_wrong_file_is_one_line_and_the_former_stays(
     mount.write(qos=7)
     line = producer.wait_line("qos")
     assert line == (
-        f"fleet file {mount.path}: qos: input should be less than or equal to 2 (got 7); generation 1 stays"
+        f"fleet file {mount.path}: qos: input should be less than or equal to 2 (got 7); generation 1 stays in effect"
     )
     mount.write_text('{"generation": 9')
     line = producer.wait_line("JSON")
-    assert line.endswith("; generation 1 stays")
+    assert line.endswith("; generation 1 stays in effect")
     mount.path.unlink()
     line = producer.wait_line("cannot be read")
-    assert line == f"fleet file {mount.path}: cannot be read: No such file or directory; generation 1 stays"
+    assert line == f"fleet file {mount.path}: cannot be read: No such file or directory; generation 1 stays in effect"
     figures = producer.figures()
     assert (figures["ready"], figures["devices"], figures["generation"]) == (True, 3, 1)
 
     mount.write(qos=1, replicas=4)
     mount.path.symlink_to(Path("..data", "fleet.json"))
-    wait_for(lambda: producer.figures()["devices"] == 4, "the next good file")
+    wait_for(lambda: producer.figures()["devices"] == 4, "the next valid file")
     assert len(producer.lines("fleet file ")) == 3
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "problem"),
     [
         ({"FLEET_FILE": __file__}, "FLEET_FILE: is set, but FLEET_POD_INDEX is not"),
         ({"FLEET_POD_INDEX": 0}, "FLEET_POD_INDEX: is set, but FLEET_FILE is not"),
@@ -264,8 +271,8 @@ def test_a_wrong_file_is_one_line_and_the_former_stays(
         ({"FLEET_FILE": __file__, "FLEET_POD_INDEX": 0}, f"FLEET_FILE: {__file__}: invalid JSON"),
     ],
 )
-def test_a_fleet_that_cannot_start_says_why(settings: dict[str, object], said: str) -> None:
-    """The command ends with 2 after one line that names the variable."""
+def test_a_wrong_fleet_setting_is_one_line(settings: dict[str, object], problem: str) -> None:
+    """The exit code is 2 after one line that names the variable."""
     done = subprocess.run(
         [command("mqtt-trace-producer")],
         env=environment(settings),
@@ -275,5 +282,5 @@ def test_a_fleet_that_cannot_start_says_why(settings: dict[str, object], said: s
         timeout=60,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith(f"mqtt-trace-producer: {said}")
+    assert done.stderr.startswith(f"mqtt-trace-producer: {problem}")
     assert done.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""What thousands of devices go through, told in few lines."""
+"""Changes that affect thousands of devices, logged in few lines."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ async def until(condition: Callable[[], object]) -> None:
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """What was logged so far."""
+    """The producer's log messages so far."""
     caplog.set_level(logging.INFO)
     return lambda: [record.getMessage() for record in caplog.records if record.name.startswith("mqtt_trace_producer")]
 
 
 def fleet(count: int) -> tuple[Connectivity, list[str]]:
-    """Connectivity that expects some devices, and their ids."""
+    """A Connectivity with some devices, and their ids."""
     connections = Connectivity("broker:1883")
     for _ in range(count):
         connections.add_device()
@@ -41,7 +41,7 @@ def fleet(count: int) -> tuple[Connectivity, list[str]]:
 
 
 def test_an_outage_of_all_devices_is_two_lines(lines: Callable[[], list[str]]) -> None:
-    """Connected, lost, and connected again: one line each, however often each device fails to come back."""
+    """Connected, lost and connected again are one line each, whatever the number of failed attempts."""
 
     async def outage() -> None:
         connections, devices = fleet(200)
@@ -64,8 +64,8 @@ def test_an_outage_of_all_devices_is_two_lines(lines: Callable[[], list[str]]) -
     ]
 
 
-def test_a_broker_that_is_not_there_at_the_start_is_one_line(lines: Callable[[], list[str]]) -> None:
-    """Nothing is said about devices that are still connecting, then the cause once."""
+def test_an_unreachable_broker_at_the_start_is_one_line(lines: Callable[[], list[str]]) -> None:
+    """Devices that still connect are not reported; the cause of their failure is reported once."""
 
     async def start() -> None:
         connections, devices = fleet(3)
@@ -78,8 +78,8 @@ def test_a_broker_that_is_not_there_at_the_start_is_one_line(lines: Callable[[],
     assert lines() == [f"broker broker:1883: {REFUSED_CONNECTION}, 3 of 3 devices waiting; retrying"]
 
 
-def test_an_outage_that_is_over_at_once_is_told_all_the_same(lines: Callable[[], list[str]]) -> None:
-    """Devices that are back before their loss was told do not hide it."""
+def test_a_short_outage_is_reported(lines: Callable[[], list[str]]) -> None:
+    """An outage is reported even if it ends before its line is due."""
 
     async def outage() -> None:
         connections, devices = fleet(3)
@@ -97,8 +97,8 @@ def test_an_outage_that_is_over_at_once_is_told_all_the_same(lines: Callable[[],
     ]
 
 
-def test_some_lost_connections_and_then_all_are_different_states(lines: Callable[[], list[str]]) -> None:
-    """A part of the fleet that is away is told apart from a broker that is away."""
+def test_some_and_all_lost_connections_are_different_states(lines: Callable[[], list[str]]) -> None:
+    """The loss of some connections and the loss of all are reported separately."""
 
     async def outage() -> None:
         connections, devices = fleet(10)
@@ -119,8 +119,8 @@ def test_some_lost_connections_and_then_all_are_different_states(lines: Callable
     ]
 
 
-def test_a_broker_that_comes_back_and_refuses_is_a_new_state(lines: Callable[[], list[str]]) -> None:
-    """Somebody who waits for a broker to come back learns that it is back and does not want the devices."""
+def test_a_broker_that_refuses_after_an_outage_is_a_new_state(lines: Callable[[], list[str]]) -> None:
+    """A refusal after an outage is reported, because the broker is reachable again."""
 
     async def outage() -> None:
         connections, devices = fleet(1)
@@ -135,10 +135,10 @@ def test_a_broker_that_comes_back_and_refuses_is_a_new_state(lines: Callable[[],
     assert lines()[1] == f"broker broker:1883: {REFUSED}: Not authorized, 1 of 1 device waiting; retrying"
 
 
-def test_devices_that_stay_away_after_the_others_came_back_are_told(
+def test_devices_that_do_not_reconnect_with_the_others_are_reported(
     lines: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One device that the broker does not let in is not hidden behind the many that it does."""
+    """A single device that stays disconnected is reported after the others have reconnected."""
     monkeypatch.setattr(connectivity, "_STUCK_S", 0.2)
 
     async def recovery() -> None:
@@ -155,8 +155,8 @@ def test_devices_that_stay_away_after_the_others_came_back_are_told(
     assert lines()[1] == f"broker broker:1883: {LOST}, 1 of 5 devices waiting; retrying"
 
 
-def test_a_fleet_that_shrinks_is_told_once_without_those_that_have_gone(lines: Callable[[], list[str]]) -> None:
-    """Devices that are removed while they cannot connect do not count as waiting any more."""
+def test_removed_devices_do_not_count(lines: Callable[[], list[str]]) -> None:
+    """Devices that are removed while they are disconnected no longer count as waiting."""
 
     async def shrink() -> None:
         connections, devices = fleet(5)
@@ -173,10 +173,10 @@ def test_a_fleet_that_shrinks_is_told_once_without_those_that_have_gone(lines: C
     assert lines()[1] == "broker broker:1883: 2 of 2 devices connected"
 
 
-def test_an_episode_is_one_line_when_it_begins_and_one_with_totals_when_it_ends(
+def test_an_incident_is_one_line_at_its_start_and_one_with_totals_at_its_end(
     lines: Callable[[], list[str]],
 ) -> None:
-    """Forty lost readings of two devices are two lines."""
+    """Forty dropped readings of two devices are two lines."""
 
     async def run_incident() -> None:
         incident = Incident(logging.getLogger("mqtt_trace_producer.test"), "buffers are full", "backlog sent")
@@ -197,8 +197,8 @@ def test_an_episode_is_one_line_when_it_begins_and_one_with_totals_when_it_ends(
     ]
 
 
-def test_an_episode_that_is_over_at_once_is_told_all_the_same(lines: Callable[[], list[str]]) -> None:
-    """A single lost reading does not go unnoticed, and a second episode counts from nought."""
+def test_a_short_incident_is_reported(lines: Callable[[], list[str]]) -> None:
+    """A single dropped reading is reported, and a second incident counts from zero."""
 
     async def run_incident() -> None:
         incident = Incident(logging.getLogger("mqtt_trace_producer.test"), "refused", "accepted again")

@@ -13,16 +13,14 @@ from images.producer.tests.producer_harness import Listener, wait_for
 from local.mosquitto import Mosquitto
 
 DEVICES = 2000
-
-
 ORDINARY_LIMIT = 1024
 
 
 @contextmanager
-def descriptor_limit(wanted: int) -> Iterator[None]:
-    """Let processes that start inside inherit a soft limit."""
+def descriptor_limit(limit: int) -> Iterator[None]:
+    """Processes that start within the block inherit this soft limit of descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
     try:
         yield
     finally:
@@ -32,11 +30,11 @@ def descriptor_limit(wanted: int) -> Iterator[None]:
 def test_two_thousand_devices_connect_and_publish(
     make_broker: Callable[..., Mosquitto], start_producer: StartProducer
 ) -> None:
-    """Each has its own connection and publishes, with no thread or descriptor more than its connection's."""
+    """Each device connects and publishes, at the cost of one descriptor and no thread."""
     with descriptor_limit(DEVICES + 500):
         broker = make_broker()
     with Listener(broker) as listener:
-        with descriptor_limit(ORDINARY_LIMIT):  # which the producer raises by itself
+        with descriptor_limit(ORDINARY_LIMIT):  # which the producer raises
             producer = start_producer(
                 broker.port, DEVICE_ID="sensor-0001", DEVICE_COUNT=DEVICES, PUBLISH_INTERVAL_S=10, DRAIN_TIMEOUT_S=60
             )

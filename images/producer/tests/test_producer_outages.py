@@ -1,4 +1,4 @@
-"""A broker that is away, that refuses, or that is not let in."""
+"""A broker that is unreachable, or that refuses connections or readings."""
 
 from __future__ import annotations
 
@@ -22,23 +22,22 @@ NOT_AUTHORIZED = "0x87 Not authorized"
 
 
 def has_published(producer: Producer, count: int) -> bool:
-    """Whether the broker has acknowledged at least so many readings."""
-    return bool(producer.figures()["published"] >= count)
+    """Whether the broker has acknowledged at least `count` readings."""
+    return producer.figures()["published"] >= count
 
 
 def has_connected(producer: Producer, times: int) -> bool:
-    """Whether the log says for the so-manieth time that all devices are connected."""
+    """Whether the log has the line about all devices being connected `times` times."""
     return len(producer.lines("20 of 20 devices connected")) == times
 
 
 def dropped(producer: Producer) -> int:
-    """How many readings were given up."""
-    count: int = producer.figures()["dropped"]
-    return count
+    """The number of dropped readings."""
+    return producer.figures()["dropped"]
 
 
 def test_nothing_is_lost_when_the_broker_restarts(make_broker: MakeBroker, start_producer: StartProducer) -> None:
-    """Every reading that was taken is published, and every published one arrives; each change of state is one line."""
+    """Every reading is published and arrives, and each change of state is one line."""
     broker = make_broker()
     with Listener(broker) as listener:
         producer = start_producer(broker.port, DEVICE_COUNT=20, PUBLISH_INTERVAL_S=0.1, DRAIN_TIMEOUT_S=60)
@@ -59,8 +58,8 @@ def test_nothing_is_lost_when_the_broker_restarts(make_broker: MakeBroker, start
     assert len(producer.lines("broker ")) == 5
 
 
-def test_the_backlog_goes_out_before_new_readings(make_broker: MakeBroker, start_producer: StartProducer) -> None:
-    """A device's readings arrive in the order in which it took them, an outage in between or not."""
+def test_the_backlog_is_sent_before_new_readings(make_broker: MakeBroker, start_producer: StartProducer) -> None:
+    """A device's readings arrive in the order of their measurement, despite an outage."""
     broker = make_broker()
     with Listener(broker) as listener:
         producer = start_producer(broker.port)
@@ -73,10 +72,10 @@ def test_the_backlog_goes_out_before_new_readings(make_broker: MakeBroker, start
     assert list(first_arrivals) == sorted(first_arrivals)
 
 
-def test_a_full_buffer_drops_its_oldest_readings_and_says_so_once(
+def test_a_full_buffer_drops_its_oldest_readings_and_logs_it_once(
     make_broker: MakeBroker, start_producer: StartProducer
 ) -> None:
-    """Two lines tell of the outage, with totals; what arrives afterwards is what was taken last."""
+    """The outage is two lines, with totals, and the newest readings arrive afterwards."""
     broker = make_broker()
     with Listener(broker) as listener:
         producer = start_producer(broker.port, DEVICE_BUFFER_READINGS=5)
@@ -94,14 +93,14 @@ def test_a_full_buffer_drops_its_oldest_readings_and_says_so_once(
         arrived = [reading["ts"] for reading in listener.readings()]
     assert line == f"backlog sent; dropped meanwhile: {producer.final_counts().dropped} readings of 1 device"
     assert producer.lines("buffers are full") == ["buffers are full, the oldest readings are dropped: 1 device so far"]
-    # Of the first half of the outage at most one reading was kept: the one that was under way when it began.
+    # Of the first half of the outage, at most one reading was kept: one that was in flight when it began.
     assert len([moment for moment in arrived if stopped < moment < kept_from]) <= 1
 
 
-def test_a_broker_that_is_not_there_is_told_once_and_found_later(
+def test_an_unreachable_broker_is_logged_once_and_connected_to_later(
     make_broker: MakeBroker, start_producer: StartProducer
 ) -> None:
-    """The producer starts without a broker, says so once, and delivers what it took in the meantime."""
+    """The producer starts without a broker, logs this once, and later delivers the readings of that time."""
     port = free_port()
     producer = start_producer(port, DEVICE_COUNT=3)
     line = producer.wait_line("retrying")
@@ -119,10 +118,10 @@ def test_a_broker_that_is_not_there_is_told_once_and_found_later(
     assert producer.final_counts().dropped == 0
 
 
-def test_a_wrong_password_is_told_with_the_brokers_reason(
+def test_a_wrong_password_is_logged_with_the_brokers_reason(
     make_broker: MakeBroker, start_producer: StartProducer
 ) -> None:
-    """The CONNACK's reason is in the line."""
+    """The log line has the reason of the CONNACK."""
     broker = make_broker(users={"producer": "right"})
     producer = start_producer(broker.port, MQTT_USERNAME="producer", MQTT_PASSWORD="wrong", DRAIN_TIMEOUT_S=0)  # noqa: S106 - of this test
     line = producer.wait_line("retrying")
@@ -136,10 +135,10 @@ def test_a_wrong_password_is_told_with_the_brokers_reason(
 
 
 @pytest.mark.parametrize("qos", [1, 2])
-def test_refused_readings_are_counted_and_told_once(
+def test_refused_readings_are_counted_and_logged_once(
     make_broker: MakeBroker, start_producer: StartProducer, tmp_path: Path, qos: int
 ) -> None:
-    """A PUBACK or PUBREC with an error ends the reading: it is neither published nor sent again."""
+    """A reading whose PUBACK or PUBREC has an error is neither counted as published nor sent again."""
     broker = make_broker(acl=["topic read #"], folder=tmp_path)
     producer = start_producer(broker.port, DEVICE_COUNT=2, PUBLISH_QOS=qos)
     line = producer.wait_line("refuses")
@@ -156,24 +155,22 @@ def test_refused_readings_are_counted_and_told_once(
     assert len(producer.published()) == producer.final_counts().published
 
 
-def test_a_broker_that_takes_one_message_at_a_time_is_sent_no_more(
-    make_broker: MakeBroker, start_producer: StartProducer
-) -> None:
-    """The broker's Receive Maximum is kept (MQTT 5, section 3.3.4), backlog or not."""
+def test_receive_maximum_is_respected(make_broker: MakeBroker, start_producer: StartProducer) -> None:
+    """The producer never exceeds the broker's Receive Maximum (MQTT 5, section 3.3.4), even with a backlog."""
     broker = make_broker(config=["max_inflight_messages 1", "log_type all"])
     broker.stop()
-    producer = start_producer(broker.port, PUBLISH_QOS=2)  # Mosquitto is done with a QoS 1 message at once
+    producer = start_producer(broker.port, PUBLISH_QOS=2)  # Mosquitto completes a QoS 1 message at once
     wait_for(lambda: producer.figures()["buffered"] >= 50, "readings that wait")
     broker.start()
     wait_for(lambda: has_published(producer, 60), "the backlog to be published")
-    assert most_under_way(broker.log, "sensor-001") == 1
+    assert count_most_in_flight(broker.log, "sensor-001") == 1
 
 
-def most_under_way(broker_log: str, client_id: str) -> int:
-    """The most publishes that a broker had from a client at one time without having completed them."""
-    under_way = most = 0
+def count_most_in_flight(broker_log: str, client_id: str) -> int:
+    """The largest number of publishes of a client that were in flight at once, according to the broker's log."""
+    in_flight = most = 0
     for line in broker_log.splitlines():
-        under_way += f"Received PUBLISH from {client_id} " in line
-        under_way -= f"Sending PUBCOMP to {client_id} " in line
-        most = max(most, under_way)
+        in_flight += f"Received PUBLISH from {client_id} " in line
+        in_flight -= f"Sending PUBCOMP to {client_id} " in line
+        most = max(most, in_flight)
     return most

@@ -1,4 +1,4 @@
-"""What the producer sends, seen from the broker and from the telemetry backend."""
+"""The producer's messages and telemetry, as the broker and the backend receive them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRACEPARENT = re.compile(r"00-(?P<trace>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def has_published(producer: Producer, count: int) -> bool:
-    """Whether at least so many readings were logged as published."""
+    """Whether at least `count` readings were logged as published."""
     return len(producer.published()) >= count
 
 
@@ -26,7 +26,7 @@ def all_arrived(producer: Producer, listener: Listener) -> bool:
 
 
 def test_any_client_sees_the_context_in_user_properties(broker: Mosquitto, start_producer: StartProducer) -> None:
-    """mosquitto_sub prints the traceparent of the very trace that the producer logged for that message."""
+    """mosquitto_sub prints the traceparent of the trace that the producer logs for the message."""
     producer = start_producer(broker.port, DEVICE_ID="props-1")
     listening = [
         "mosquitto_sub",
@@ -66,27 +66,27 @@ def test_without_propagators_readings_go_out_without_context(broker: Mosquitto, 
     assert [getattr(message.properties, "UserProperty", []) for message in received] == [[]] * len(received)
 
 
-def test_devices_take_equally_many_readings(broker: Mosquitto, start_producer: StartProducer) -> None:
-    """Each device keeps the pace of the others: after two hundred readings nobody is ahead by more than the jitter."""
+def test_devices_take_readings_at_the_same_rate(broker: Mosquitto, start_producer: StartProducer) -> None:
+    """After two hundred readings, the counts of all devices differ by no more than the jitter."""
     with Listener(broker, "sensors/+/reading") as listener:
         start_producer(broker.port, DEVICE_ID="pace-08", DEVICE_COUNT=5)
-        mine = Counter[str]()
+        counts = Counter[str]()
 
         def enough() -> bool:
             devices = [reading["device_id"] for reading in listener.readings()]
-            mine.clear()
-            mine.update(device for device in devices if device.startswith("pace-"))
-            return mine.total() >= 200
+            counts.clear()
+            counts.update(device for device in devices if device.startswith("pace-"))
+            return counts.total() >= 200
 
         wait_for(enough, "two hundred readings")
-    assert sorted(mine) == ["pace-08", "pace-09", "pace-10", "pace-11", "pace-12"]
-    assert max(mine.values()) - min(mine.values()) <= 3
+    assert sorted(counts) == ["pace-08", "pace-09", "pace-10", "pace-11", "pace-12"]
+    assert max(counts.values()) - min(counts.values()) <= 3
 
 
-def test_every_device_is_a_resource_of_its_own_and_metrics_name_none(
+def test_every_device_has_a_resource_and_metrics_have_no_device(
     make_broker: Callable[..., Mosquitto], backend: Backend, start_producer: StartProducer
 ) -> None:
-    """Spans carry the device, logs the trace; metrics are those of the fleet."""
+    """The resource of spans has the device, logs have the trace, and metrics are those of the fleet."""
     broker = make_broker()
     settings = {
         "FLEET_ID": "f1",
@@ -101,7 +101,7 @@ def test_every_device_is_a_resource_of_its_own_and_metrics_name_none(
 
     published = producer.published()
     message_id, trace_id = next(iter(published.items()))
-    (span,) = backend.ask(f"traces/{trace_id}")["spans"]
+    (span,) = backend.query(f"traces/{trace_id}")["spans"]
     device_id = span["resource"]["device.id"]
     assert span["name"] == f"publish sensors/{device_id}/reading"
     assert span["kind"] == "PRODUCER"
@@ -122,7 +122,7 @@ def test_every_device_is_a_resource_of_its_own_and_metrics_name_none(
         "network.protocol.version": "5.0",
         "mqtt.qos": 1,
         "mqtt.retain": False,
-        # Nobody subscribes here, which is no error.
+        # No subscriber, which is not an error.
         "mqtt.reason_code": 0x10,
     }
     own = {name: value for name, value in span["resource"].items() if name.split(".")[0] in {"device", "fleet", "site"}}
@@ -138,23 +138,23 @@ def test_every_device_is_a_resource_of_its_own_and_metrics_name_none(
         "site.id": "s1",
     }
     for device in ("own-1", "own-2"):
-        assert backend.ask("traces", attribute=f"device.id={device}")["traces"]
+        assert backend.query("traces", attribute=f"device.id={device}")["traces"]
 
-    metrics = {metric["name"]: metric for metric in backend.ask("metrics")["metrics"]}
+    metrics = {metric["name"]: metric for metric in backend.query("metrics")["metrics"]}
     assert metrics["iot.readings.published"]["value"] == len(published)
     assert metrics["iot.readings.published"]["attributes"] == {}
     assert metrics["iot.sensor.temperature"]["unit"] == "Cel"
     assert metrics["messaging.client.sent.messages"]["value"] == len(published)
     assert not any("device.id" in metric["resource"] for metric in metrics.values())
 
-    (log,) = backend.ask("logs", trace_id=trace_id)["logs"]
+    (log,) = backend.query("logs", trace_id=trace_id)["logs"]
     assert log["body"].startswith("published reading")
     assert f"sensors/{device_id}/reading" in log["body"]
     assert log["span_id"] == span["span_id"]
 
 
-def test_other_qualities_of_service_arrive_too(broker: Mosquitto, start_producer: StartProducer) -> None:
-    """With QoS 0 a reading counts as published when it is handed over, with QoS 2 when PUBCOMP came."""
+def test_qos_0_and_2_are_published(broker: Mosquitto, start_producer: StartProducer) -> None:
+    """With QoS 0 a reading counts as published when it is handed to paho, with QoS 2 when PUBCOMP arrives."""
     with Listener(broker, "sensors/+/reading") as listener:
         for qos in (0, 2):
             producer = start_producer(broker.port, DEVICE_ID=f"qos-{qos}", PUBLISH_QOS=qos)

@@ -1,4 +1,4 @@
-"""Fair shares of the loop."""
+"""Round-robin scheduling of devices."""
 
 import asyncio
 from collections import Counter
@@ -9,14 +9,14 @@ from mqtt_trace_producer.round_robin import RoundRobin
 DEADLINE_S = 30.0
 
 
-def test_devices_with_a_backlog_take_turns_and_leave_time_for_others() -> None:
-    """No device is more than one reading ahead of another, and the loop goes round while they send."""
+def test_devices_publish_in_turn_and_the_loop_keeps_running() -> None:
+    """No device is more than one reading ahead of another, and the event loop iterates between publishes."""
     backlog = 20
     sent: Counter[int] = Counter()
     done = asyncio.Event()
-    rounds_of_others = 0
+    iterations = 0
 
-    def take(device: int) -> bool:
+    def send_one(device: int) -> bool:
         sent[device] += 1
         assert max(sent.values()) - min(sent[other] for other in range(100)) <= 1
         if sent.total() == 100 * backlog:
@@ -24,14 +24,14 @@ def test_devices_with_a_backlog_take_turns_and_leave_time_for_others() -> None:
         return sent[device] < backlog
 
     async def send() -> None:
-        nonlocal rounds_of_others
+        nonlocal iterations
         round_robin = RoundRobin()
         for device in range(100):
-            round_robin.add(partial(take, device))
+            round_robin.add(partial(send_one, device))
         while not done.is_set():
             await asyncio.sleep(0)
-            rounds_of_others += 1
+            iterations += 1
 
     asyncio.run(asyncio.wait_for(send(), DEADLINE_S))
     assert sent == dict.fromkeys(range(100), backlog)
-    assert rounds_of_others >= 100 * backlog / 32
+    assert iterations >= 100 * backlog / 32

@@ -10,8 +10,8 @@ from mqtt_trace_producer.sensor import HIGHEST_CEL, LOWEST_CEL, Sensor
 COUNT = 5000
 
 
-def test_temperatures_wander_between_18_and_26() -> None:
-    """Two readings in a row are close to each other, and many of them use the range without leaving it."""
+def test_temperatures_vary_between_18_and_26() -> None:
+    """Consecutive readings are close to each other, and many readings use the range without leaving it."""
     sensor = Sensor("sensor-001", random.Random(1))  # noqa: S311 - weather
     celsius = [sensor.read().celsius for _ in range(COUNT)]
     assert all(LOWEST_CEL <= value <= HIGHEST_CEL for value in celsius)
@@ -21,7 +21,7 @@ def test_temperatures_wander_between_18_and_26() -> None:
 
 
 def test_a_payload_has_exactly_the_four_keys() -> None:
-    """Device, reading, a UUID version 4 as message id, and the time in seconds since the epoch."""
+    """The payload has the device, the reading, a UUID version 4 as message id, and the time in epoch seconds."""
     reading = Sensor("sensor-007", random.Random(2)).read()  # noqa: S311 - weather
     payload = json.loads(reading.payload())
     assert payload == {
@@ -35,7 +35,7 @@ def test_a_payload_has_exactly_the_four_keys() -> None:
 
 
 def test_no_two_readings_share_a_message_id() -> None:
-    """Sensors that start alike still send different messages."""
+    """Sensors with the same seed send messages with different ids."""
     ids = [
         Sensor("sensor-001", random.Random(3)).read().message_id  # noqa: S311 - weather
         for _ in range(100)

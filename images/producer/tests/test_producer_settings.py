@@ -1,4 +1,4 @@
-"""Settings, from the environment to the one line about what is wrong."""
+"""Settings, from the environment to the line about a wrong value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from images.producer.tests.producer_harness import command, environment
 from local.mosquitto import Mosquitto
 from local.ports import HOST
 
-DOCUMENTED = {
+GUIDE = {
     "device_id": "sensor-001",
     "device_count": 1,
     "device_firmware_version": "1.4.2",
@@ -32,7 +32,7 @@ DOCUMENTED = {
 
 
 def run(*prefix: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    """Run the command until it ends by itself."""
+    """Run the command to its end."""
     return subprocess.run(
         [*prefix, command("mqtt-trace-producer")],
         env=environment(settings),
@@ -43,11 +43,11 @@ def run(*prefix: str, **settings: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without any variable the producer is the device that the guide shows."""
+def test_defaults_are_those_of_the_guide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without variables, the producer is the device of the guide."""
     for name in ProducerSettings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
-    assert ProducerSettings().model_dump(include=set(DOCUMENTED)) == DOCUMENTED
+    assert ProducerSettings().model_dump(include=set(GUIDE)) == GUIDE
 
 
 @pytest.mark.parametrize(
@@ -74,20 +74,20 @@ def test_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_wrong_setting_is_one_line_that_names_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str, problem: str
 ) -> None:
-    """The command ends with 2 and says which variable is wrong, and how."""
+    """The exit code is 2, and the line names the variable and the problem."""
     monkeypatch.setattr(sys, "argv", ["mqtt-trace-producer"])
     monkeypatch.setenv(variable, value)
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert said.startswith(f"mqtt-trace-producer: {variable}: ")
-    assert problem in said
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert printed.startswith(f"mqtt-trace-producer: {variable}: ")
+    assert problem in printed
 
 
 def test_many_devices_need_an_id_that_ends_in_a_number() -> None:
-    """The check over two settings is one sentence about both."""
+    """A problem of two settings is one line about both."""
     done = run(DEVICE_ID="boiler", DEVICE_COUNT=2)
     assert done.returncode == 2
     assert done.stderr == (
@@ -95,8 +95,8 @@ def test_many_devices_need_an_id_that_ends_in_a_number() -> None:
     )
 
 
-def test_one_line_says_how_many_devices_fit_into_the_descriptor_limit() -> None:
-    """A fleet that the system cannot hold is refused before it has half started."""
+def test_too_many_devices_for_the_descriptor_limit_are_refused() -> None:
+    """A fleet that exceeds the limit is refused at the start, with the number of devices that fit."""
     limited = ["bash", "-c", 'ulimit -n 300; exec "$0"']
     done = run(*limited, DEVICE_COUNT=1000)
     assert done.returncode == 2
@@ -105,8 +105,8 @@ def test_one_line_says_how_many_devices_fit_into_the_descriptor_limit() -> None:
     )
 
 
-def test_one_line_says_so_of_a_fleet_file_too(tmp_path: Path) -> None:
-    """What the file asks of a pod is too much for it from the start."""
+def test_a_fleet_file_with_too_many_devices_for_the_descriptor_limit_is_refused(tmp_path: Path) -> None:
+    """A fleet file that exceeds the limit is refused at the start, with the number of devices that fit."""
     mount = MountedFleetFile(tmp_path, replicas=900, sensorsPerPod=1000)
     limited = ["bash", "-c", 'ulimit -n 300; exec "$0"']
     done = run(*limited, FLEET_FILE=mount.path, FLEET_POD_INDEX=0)
@@ -117,8 +117,8 @@ def test_one_line_says_so_of_a_fleet_file_too(tmp_path: Path) -> None:
     )
 
 
-def test_a_health_port_that_is_taken_is_named(broker: Mosquitto) -> None:
-    """A second producer on one machine says what is in its way."""
+def test_a_health_port_in_use_is_named(broker: Mosquitto) -> None:
+    """The line names the address that is in use."""
     done = run(HEALTH_HOST=HOST, HEALTH_PORT=broker.port, MQTT_BROKER_HOST=HOST, MQTT_BROKER_PORT=broker.port)
     assert done.returncode == 2
     assert done.stderr.startswith(f"mqtt-trace-producer: HEALTH_PORT: cannot listen on {HOST}:{broker.port}")

@@ -1,4 +1,4 @@
-"""SIGTERM, as a real process gets it."""
+"""The shutdown of a producer process after SIGTERM."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MakeBroker = Callable[..., Mosquitto]
 def test_every_reading_is_acknowledged_and_every_span_exported(
     make_broker: MakeBroker, backend: Backend, start_producer: StartProducer
 ) -> None:
-    """It exits with 0, each published reading has its span and its log record, and each device sent DISCONNECT."""
+    """The exit code is 0, each published reading has a span and a log record, and each device sends DISCONNECT."""
     broker = make_broker()
     producer = start_producer(broker.port, DEVICE_COUNT=20, **backend.exports())
     wait_for(lambda: len(producer.published()) >= 300, "readings")
@@ -24,17 +24,17 @@ def test_every_reading_is_acknowledged_and_every_span_exported(
 
     published = producer.published()
     assert producer.final_counts() == (len(published), 0, 0)
-    traces = backend.ask("traces", service="mqtt-trace-producer", limit=100_000)["traces"]
+    traces = backend.query("traces", service="mqtt-trace-producer", limit=100_000)["traces"]
     assert {trace["trace_id"] for trace in traces} == set(published.values())
     assert not any(trace["error"] for trace in traces)
-    logs = backend.ask("logs", service="mqtt-trace-producer", contains="published reading", limit=100_000)["logs"]
+    logs = backend.query("logs", service="mqtt-trace-producer", contains="published reading", limit=100_000)["logs"]
     assert len(logs) == len(published)
     for number in range(1, 21):
         assert f"Client sensor-{number:03d} disconnected." in broker.log
 
 
 def test_a_backlog_is_sent_before_the_process_ends(make_broker: MakeBroker, start_producer: StartProducer) -> None:
-    """A broker that comes back within the time that SIGTERM leaves gets everything."""
+    """A broker that returns within the drain time-out receives every reading."""
     broker = make_broker()
     with Listener(broker) as listener:
         producer = start_producer(broker.port, DRAIN_TIMEOUT_S=60)
@@ -50,8 +50,10 @@ def test_a_backlog_is_sent_before_the_process_ends(make_broker: MakeBroker, star
         wait_for(lambda: published <= listener.message_ids, "the backlog")
 
 
-def test_without_a_broker_what_is_left_is_counted(make_broker: MakeBroker, start_producer: StartProducer) -> None:
-    """It still ends with 0, and the last line says how many readings nobody has."""
+def test_without_a_broker_the_remaining_readings_are_counted(
+    make_broker: MakeBroker, start_producer: StartProducer
+) -> None:
+    """The exit code is 0, and the last line has the number of unacknowledged readings."""
     broker = make_broker()
     producer = start_producer(broker.port, DRAIN_TIMEOUT_S=0.2)
     wait_for(producer.published, "a reading")
@@ -63,10 +65,10 @@ def test_without_a_broker_what_is_left_is_counted(make_broker: MakeBroker, start
     assert end.unacknowledged == end.dropped >= 50
 
 
-def test_a_broker_that_does_not_answer_cannot_hold_it_up(
+def test_a_broker_that_does_not_answer_does_not_delay_the_end(
     make_broker: MakeBroker, backend: Backend, start_producer: StartProducer
 ) -> None:
-    """Readings under way when the time is over end with an error, their spans are exported, and it exits with 0."""
+    """At the drain time-out, spans of readings in flight end with an error and are exported, and the exit code is 0."""
     broker = make_broker()
     producer = start_producer(broker.port, DRAIN_TIMEOUT_S=0.2, **backend.exports())
     wait_for(producer.published, "a reading")
@@ -79,5 +81,5 @@ def test_a_broker_that_does_not_answer_cannot_hold_it_up(
     end = producer.final_counts()
     assert end.published == len(producer.published())
     assert end.unacknowledged == end.dropped >= 20
-    failed = backend.ask("traces", attribute="error.type=closed", limit=1000)["traces"]
-    assert len(failed) == 10  # as many as may be under way at once
+    failed = backend.query("traces", attribute="error.type=closed", limit=1000)["traces"]
+    assert len(failed) == 10  # the limit of readings in flight

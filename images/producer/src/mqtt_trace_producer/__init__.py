@@ -1,12 +1,15 @@
 """Simulated sensors that publish traced readings over MQTT 5.
 
-One process is a fleet of 1..N devices on one asyncio loop. Each device has its own MQTT connection, its own resource
-and its own bounded buffer; `mqtt-trace-producer --help` lists the settings.
+One process runs a fleet of devices on one asyncio loop. Each device has its own MQTT connection, resource and bounded
+buffer. `mqtt-trace-producer --help` lists the settings.
 
-How a reading flows: `sensor` makes it when `schedule` says so, `device` keeps it until the broker has acknowledged it,
-`retries` lets it wait for a subscriber, `metrics` counts it. `connectivity` and `incident` turn what thousands of devices
-go through into single log lines, `fleet` holds the devices, `command` wires it all.
+The path of a reading: `sensor` makes it when `schedule` is due, `device` buffers it until the broker acknowledges it,
+`round_robin` shares the loop among devices that publish, `retries` publishes it again when it has no subscribers, and
+`metrics` counts it. `connectivity` and `incident` log one line for a change that affects thousands of devices. `fleet`
+holds the devices, and `command` wires everything.
 
-What a device is to do is a `device_spec`. It comes from the settings, or from a fleet file (`fleet_file`) that `fleet_file_watcher`
-follows while it changes; `faults` says which devices and readings of a fleet have no usable context.
+The configuration of a device is a `device_spec`. It comes from the settings, or from a fleet file (`fleet_file`) that
+`fleet_file_watcher` watches for changes. `faults` selects the devices and readings without a usable context.
+
+`check` is the command `mqtt-trace-check`, with `check_settings` and `check_diagnosis`.
 """

@@ -1,7 +1,7 @@
 """The commands `mqtt-trace-producer` and `mqtt-trace-check`.
 
-They import nothing until a signal ends them quietly, and no OpenTelemetry until the variables are checked that it reads
-while it is imported, and raises for.
+They set up quiet ends by signals before they import anything else. OpenTelemetry reads some variables at import and raises
+for wrong values, so they are checked first.
 """
 
 import os
@@ -20,7 +20,7 @@ def main() -> None:
 
 
 def check() -> None:
-    """Publish one reading and look for its trace, until Ctrl-C."""
+    """Publish one reading and check its trace; Ctrl-C ends the check."""
     _end_quietly()
     from mqtt_trace.service import check_opentelemetry  # noqa: PLC0415 - see the module's docstring
 

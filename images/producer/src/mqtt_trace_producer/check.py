@@ -1,4 +1,4 @@
-"""The command `mqtt-trace-check`: one reading with a fresh trace, and what has become of it, step by step."""
+"""The command `mqtt-trace-check`: publishes one reading and checks each step of its trace."""
 
 import asyncio
 import os
@@ -32,15 +32,15 @@ PROGRAM = "mqtt-trace-check"
 
 _POLL_S = 0.5
 _AUDIENCE = "b14collector"
-_SEE_SCOUT_SIM = "see that scout-sim runs, and that SCOUT_SIM_URL is its address"
+_CHECK_SCOUT_SIM = "check that scout-sim runs and that SCOUT_SIM_URL is its address"
 
 
 class StepFailedError(Exception):
-    """A step of the check did not succeed; the message says why.
+    """A step of the check failed; the message is the reason.
 
     Attributes:
-        step: Its name.
-        next_step: Whom to look at next, or in words what to do.
+        step: Name of the step.
+        next_step: The user's next step: a setting with the text, or the text.
     """
 
     def __init__(self, step: str, problem: str, next_step: NextStep | str) -> None:
@@ -53,7 +53,7 @@ def main() -> None:
     """Run the check.
 
     Raises:
-        SystemExit: 1 after the step that failed and what to do next, 2 for a wrong setting.
+        SystemExit: 1 after a failed step, 2 for a wrong setting.
     """
     settings = load(CheckSettings, PROGRAM)
     try:
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 class Check:
-    """One reading on its way, followed through every step."""
+    """The steps of the check, for one reading."""
 
     def __init__(self, settings: CheckSettings) -> None:
         self._settings = settings
@@ -84,14 +84,14 @@ class Check:
         """Run all steps.
 
         Raises:
-            StepFailedError: One of them did not succeed.
-            mqtt_trace.ConfigurationError: The settings cannot be used.
+            StepFailedError: A step failed.
+            mqtt_trace.ConfigurationError: A setting cannot be used.
         """
         settings = self._settings
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
             if settings.scout_secret_name:
                 await self._check_credentials(http)
-            if settings.scout_sim_url:  # a wrong address is known at once
+            if settings.scout_sim_url:  # so that a wrong address fails at once
                 await self._query_scout_sim(http, settings.scout_sim_url, "/api/traces?limit=1", {"traces"})
             before = await self._read_span_counts(http) if settings.collector_metrics_url else None
             providers = telemetry.setup(PROGRAM, log_level="WARNING")
@@ -106,7 +106,7 @@ class Check:
                 await self._check_delivery(http, before)
 
     async def _check_credentials(self, http: aiohttp.ClientSession) -> None:
-        """Ask for a token as the Collector does (RFC 6749, section 4.4), whose log would have to be read otherwise."""
+        """Request a token as the Collector does (RFC 6749, section 4.4), whose own failures are only in its log."""
         settings, step = self._settings, "credentials"
         if missing := settings.missing_keys():
             keys = ", ".join(missing)
@@ -121,13 +121,13 @@ class Check:
         try:
             async with http.post(settings.scout_token_url or "", data=form) as answer:
                 if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
-                    said = (await answer.text())[:200].strip()
-                    problem = f"{settings.scout_token_url} answered {answer.status}: {said}"
+                    body = (await answer.text())[:200].strip()
+                    problem = f"{settings.scout_token_url} answered {answer.status}: {body}"
                     raise StepFailedError(step, problem, NextStep.COLLECTOR)
         except (aiohttp.ClientError, TimeoutError) as error:
             problem = f"{settings.scout_token_url} gives no token: {cause_in_words(error)}"
             raise StepFailedError(step, problem, NextStep.COLLECTOR) from error
-        _print(f"{step}: ok, {settings.scout_token_url} gives a token")
+        _print(f"{step}: ok, {settings.scout_token_url} issued a token")
 
     async def _publish(self, providers: telemetry.Telemetry) -> None:
         """Publish the reading and wait for its PUBACK."""
@@ -159,7 +159,7 @@ class Check:
             problem = f"the broker refused {self._topic}: {outcome.error_type} {outcome.description}"
             raise StepFailedError("publish", problem, NextStep.BROKER)
         if outcome.reason_code == NO_MATCHING_SUBSCRIBERS:
-            raise StepFailedError("publish", f"nobody is subscribed to {self._topic}", NextStep.CONSUMER)
+            raise StepFailedError("publish", f"{self._topic} has no subscribers", NextStep.CONSUMER)
         _print(f"publish: ok, PUBACK for {self._topic}, trace {self._trace_id}")
 
     @asynccontextmanager
@@ -193,7 +193,7 @@ class Check:
         _print("export: ok, the Collector has the publish span")
 
     async def _check_trace(self, http: aiohttp.ClientSession, scout_url: str) -> None:
-        """Wait until the four spans are in scout-sim."""
+        """Wait until scout-sim has the four spans."""
         query = f"/api/traces/{self._trace_id}"
         spans: list[dict[str, Any]] = []
 
@@ -214,7 +214,7 @@ class Check:
     async def _query_scout_sim(
         self, http: aiohttp.ClientSession, scout_url: str, query: str, expected: set[str]
     ) -> dict[str, Any]:
-        """The JSON object that it answers with, which has one of the expected keys."""
+        """Send a query, and return the JSON object of the answer, which has at least one of the expected keys."""
         base = scout_url.rstrip("/")
         try:
             async with http.get(f"{base}{query}") as response:
@@ -223,9 +223,9 @@ class Check:
             answer = None  # no HTTP, or no JSON
         except (aiohttp.ClientError, TimeoutError) as error:
             problem = f"{base} cannot be reached: {cause_in_words(error)}"
-            raise StepFailedError("trace", problem, _SEE_SCOUT_SIM) from error
+            raise StepFailedError("trace", problem, _CHECK_SCOUT_SIM) from error
         if not isinstance(answer, dict) or expected.isdisjoint(answer):
-            raise StepFailedError("trace", f"{base} is not scout-sim", _SEE_SCOUT_SIM)
+            raise StepFailedError("trace", f"{base} is not scout-sim", _CHECK_SCOUT_SIM)
         return answer
 
     async def _check_delivery(self, http: aiohttp.ClientSession, before: SpanCounts) -> None:
@@ -239,20 +239,20 @@ class Check:
 
         sent = await self._wait_until(more_sent)
         if now.failed > before.failed:
-            problem = f"the Collector gave up {now.failed - before.failed:g} spans"
+            problem = f"the Collector dropped {now.failed - before.failed:g} spans"
             raise StepFailedError("delivery", problem, NextStep.COLLECTOR)
         if not sent:
             raise StepFailedError("delivery", "the Collector has the spans and sends none to Scout", NextStep.COLLECTOR)
         _print(f"delivery: ok, {now.sent - before.sent:g} spans sent to Scout and none failed, trace {self._trace_id}")
 
     async def _read_span_counts(self, http: aiohttp.ClientSession) -> SpanCounts:
-        """The counters of all Collectors together: the address's name stands for each of their pods."""
+        """Read and add the counters of all Collector pods, one for each IP address of the host name."""
         url = urlsplit(self._settings.collector_metrics_url or "")
         counts = []
         try:
             port = url.port or url.scheme
-            found = await asyncio.get_running_loop().getaddrinfo(url.hostname, port, type=socket.SOCK_STREAM)
-            for host, number in sorted({(str(address[0]), int(address[1])) for *_, address in found}):
+            addresses = await asyncio.get_running_loop().getaddrinfo(url.hostname, port, type=socket.SOCK_STREAM)
+            for host, number in sorted({(str(address[0]), int(address[1])) for *_, address in addresses}):
                 async with http.get(urlunsplit(url._replace(netloc=host_and_port(host, number)))) as answer:
                     counts.append(_parse_metrics(answer.status, await answer.text()))
         except (OSError, ValueError, aiohttp.ClientError, TimeoutError) as error:
@@ -261,7 +261,7 @@ class Check:
         return SpanCounts(sum(count.sent for count in counts), sum(count.failed for count in counts))
 
     async def _wait_until(self, condition: Callable[[], Awaitable[bool]]) -> bool:
-        """Whether it comes true in time; a backend that cannot be asked fails the step only then."""
+        """Wait for a condition up to the time-out, and return it; until then, errors of the backend are ignored."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.check_timeout_s
         while loop.time() < deadline:

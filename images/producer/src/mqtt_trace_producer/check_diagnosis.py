@@ -1,4 +1,4 @@
-"""What the environment, the trace and the Collector's counters prove."""
+"""Finds the cause of a failed step in the environment, in the trace and in the Collector's counters."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ _SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?P<labels>.*)\})? 
 
 
 class NextStep(Enum):
-    """Where to look next; the value is the setting that says how."""
+    """The user's next step after a failed one; the value is the name of the setting that has its text."""
 
     BROKER = "next_broker"
     CONSUMER = "next_consumer"
@@ -26,10 +26,10 @@ class ExpectedSpan:
     """One of the four spans of a reading.
 
     Attributes:
-        name: The span's name.
-        kind: Its kind.
-        next_step: Whom to look at when it is missing.
-        topic: That of its message, None for an HTTP span.
+        name: Name of the span.
+        kind: Kind of the span.
+        next_step: The next step when it is missing.
+        topic: Topic of its message; None for an HTTP span.
     """
 
     name: str
@@ -45,7 +45,7 @@ class ExpectedSpan:
 
 
 def expected_spans(topic: str) -> list[ExpectedSpan]:
-    """The four spans of a reading, each the parent of the next."""
+    """Return the four spans of a reading, each the parent of the next."""
     return [
         ExpectedSpan(f"publish {topic}", "PRODUCER", NextStep.COLLECTOR, topic),
         ExpectedSpan(f"process {topic}", "CONSUMER", NextStep.CONSUMER, topic),
@@ -55,11 +55,11 @@ def expected_spans(topic: str) -> list[ExpectedSpan]:
 
 
 def find_missing_span(spans: Sequence[Mapping[str, Any]], topic: str) -> ExpectedSpan | None:
-    """The first of the four spans that is missing or not the child of the one before it; None when all are there.
+    """Return the first of the four spans that is missing or not a child of the previous one, None if there is none.
 
     Args:
-        spans: As scout-sim's `GET /api/traces/{trace_id}` gives them.
-        topic: Where the reading was published.
+        spans: Spans from scout-sim's `GET /api/traces/{trace_id}`.
+        topic: Topic of the reading.
     """
     parent: str | None = None
     for expected in expected_spans(topic):
@@ -71,30 +71,30 @@ def find_missing_span(spans: Sequence[Mapping[str, Any]], topic: str) -> Expecte
 
 
 def why_not_exported(environ: Mapping[str, str], *, sampled: bool) -> str | None:
-    """Which variable keeps the publish span from being exported, in words; None when it is exported.
+    """Return the reason why the publish span is not exported, with the responsible variable; None if it is exported.
 
     Args:
-        environ: Its `OTEL_*` variables can be used.
-        sampled: Whether the span's context says so.
+        environ: The environment, with valid `OTEL_*` variables.
+        sampled: The sampled flag of the span's context.
     """
     values = {name: value.strip().lower() for name, value in environ.items() if name.startswith("OTEL_")}
     if values.get("OTEL_SDK_DISABLED") == "true":
         return "traces are not exported: OTEL_SDK_DISABLED is true"
     if values.get("OTEL_TRACES_EXPORTER") == "none":
         return "traces are not exported: OTEL_TRACES_EXPORTER is none"
-    if not sampled:  # without the variable, every root is
+    if not sampled:  # without the variable, every root is sampled
         sampler = values.get("OTEL_TRACES_SAMPLER")
-        return f"the publish span is not sampled: OTEL_TRACES_SAMPLER={sampler} leaves this reading out"
+        return f"the publish span is not sampled: OTEL_TRACES_SAMPLER={sampler} excludes this reading"
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class SpanCounts:
-    """The Collector's own counters of spans for Scout.
+    """The Collector's counters of spans to Scout.
 
     Attributes:
-        sent: Spans that Scout has taken.
-        failed: Spans that were given up.
+        sent: Spans that Scout accepted.
+        failed: Spans that the Collector dropped.
     """
 
     sent: float
@@ -102,7 +102,7 @@ class SpanCounts:
 
 
 def parse_span_counts(metrics: str) -> SpanCounts:
-    """Read the counters from the text that the Collector exposes for Prometheus."""
+    """Read the counters from the Collector's metrics in Prometheus text format."""
     return SpanCounts(
         sent=_total(metrics, "otelcol_exporter_sent_spans"),
         failed=_total(metrics, "otelcol_exporter_send_failed_spans"),
@@ -110,9 +110,9 @@ def parse_span_counts(metrics: str) -> SpanCounts:
 
 
 def _total(metrics: str, name: str) -> float:
-    ours = f'exporter="{EXPORTER}"'
+    label = f'exporter="{EXPORTER}"'
     return sum(
         float(sample["value"])
         for sample in _SAMPLE.finditer(metrics)
-        if sample["name"].removesuffix("_total") == name and ours in (sample["labels"] or "")
+        if sample["name"].removesuffix("_total") == name and label in (sample["labels"] or "")
     )

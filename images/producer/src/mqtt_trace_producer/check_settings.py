@@ -1,4 +1,4 @@
-"""The settings of the check."""
+"""The settings of `mqtt-trace-check`."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -11,9 +11,9 @@ from mqtt_trace.service import BrokerSettings
 def _http_address(text: str) -> str:
     try:
         url = urlsplit(text)
-        host = (url.hostname or "").encode("idna")  # as it is looked up
+        host = (url.hostname or "").encode("idna")  # the form that is resolved
         usable = url.scheme in {"http", "https"} and bool(host) and url.port != 0
-    except ValueError:  # a port that is no number, an IPv6 address that is none, a label that is empty or too long
+    except ValueError:  # a wrong port or IPv6 address, an empty or too long label
         usable = False
     if not usable:
         raise ValueError("must be an http(s):// address")
@@ -25,39 +25,35 @@ Seconds = Annotated[float, Field(allow_inf_nan=False, gt=0, le=600)]
 
 
 class CheckSettings(BrokerSettings):
-    """Environment variables of the check."""
+    """Environment variables of `mqtt-trace-check`."""
 
-    check_timeout_s: Seconds = Field(default=60, description="Seconds that each step may take.")
+    check_timeout_s: Seconds = Field(default=60, description="Time-out of each step, in seconds.")
     scout_sim_url: HttpAddress | None = Field(
-        default=None, description="Base address of scout-sim, where the trace is looked up when it is the backend."
+        default=None, description="Base URL of scout-sim, to look up the trace when scout-sim is the backend."
     )
     collector_metrics_url: HttpAddress | None = Field(
         default=None,
-        description="The Collector's own metrics, which are looked at when the backend is not scout-sim.",
+        description="URL of the Collector's own metrics, to check delivery when scout-sim is not the backend.",
     )
     scout_secret_name: str | None = Field(
-        default=None, description="Secret that the four values below come from; empty without a Collector of ours."
+        default=None, description="Name of the Secret with the four values below; empty without the chart's Collector."
     )
-    scout_client_id: str | None = Field(default=None, description="As the Collector has it.")
-    scout_client_secret: SecretStr | None = Field(default=None, description="As the Collector has it.")
-    scout_token_url: HttpAddress | None = Field(default=None, description="As the Collector has it.")
-    scout_otlp_endpoint: HttpAddress | None = Field(default=None, description="As the Collector has it.")
-    next_broker: str = Field(
-        default="read the broker's log", description="What to do next when the broker is at fault."
-    )
-    next_consumer: str = Field(
-        default="read the consumer's log", description="What to do next when the consumer is at fault."
-    )
-    next_echo: str = Field(default="read echo's log", description="What to do next when echo is at fault.")
+    scout_client_id: str | None = Field(default=None, description="The Collector's value.")
+    scout_client_secret: SecretStr | None = Field(default=None, description="The Collector's value.")
+    scout_token_url: HttpAddress | None = Field(default=None, description="The Collector's value.")
+    scout_otlp_endpoint: HttpAddress | None = Field(default=None, description="The Collector's value.")
+    next_broker: str = Field(default="read the broker's log", description="Next step when the broker fails.")
+    next_consumer: str = Field(default="read the consumer's log", description="Next step when the consumer fails.")
+    next_echo: str = Field(default="read echo's log", description="Next step when echo fails.")
     next_collector: str = Field(
-        default="read the Collector's log", description="What to do next when the Collector or Scout is at fault."
+        default="read the Collector's log", description="Next step when the Collector or Scout fails."
     )
     next_secret: str = Field(
-        default="look at the Secret's keys", description="What to do next when a key of the Secret is missing."
+        default="check the Secret's keys", description="Next step when a key of the Secret is missing."
     )
 
     def missing_keys(self) -> list[str]:
-        """Keys of the Secret whose values did not arrive."""
+        """Return the keys of the Secret that have no value."""
         values = {
             "client-id": self.scout_client_id,
             "client-secret": self.scout_client_secret,

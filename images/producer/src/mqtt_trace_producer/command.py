@@ -1,4 +1,4 @@
-"""What the command `mqtt-trace-producer` does."""
+"""The command `mqtt-trace-producer`."""
 
 import asyncio
 from collections.abc import Mapping
@@ -23,10 +23,10 @@ def main() -> None:
 
 
 async def publish(settings: ProducerSettings, stop: asyncio.Event) -> None:
-    """Run a fleet until `stop` is set, then until its readings are acknowledged and its telemetry is exported.
+    """Run a fleet until `stop` is set, then drain its readings and export its telemetry.
 
     Raises:
-        mqtt_trace.ConfigurationError: A setting that turns out not to be usable.
+        mqtt_trace.ConfigurationError: A setting cannot be used.
     """
     watcher = make_watcher(settings)
     if watcher is None:
@@ -50,7 +50,7 @@ async def publish(settings: ProducerSettings, stop: asyncio.Event) -> None:
 async def run_until(
     stop: asyncio.Event, fleet: Fleet, settings: ProducerSettings, watcher: FleetFileWatcher | None
 ) -> None:
-    """Let the fleet be what the environment or the fleet file asks for."""
+    """Run the devices of the environment or of the fleet file until `stop` is set."""
     if watcher is None:
         fleet.reconcile(make_specs(settings))
         await stop.wait()
@@ -61,18 +61,18 @@ async def run_until(
     await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if not watching.cancel():
-        await watching  # it never ends but by an error
+        await watching  # it ends only by an error
 
 
 def make_watcher(settings: ProducerSettings) -> FleetFileWatcher | None:
-    """The fleet file, if there is one."""
+    """Return the watcher of the fleet file, None without a fleet file."""
     if settings.fleet_file is None or settings.fleet_pod_index is None:
         return None
     return FleetFileWatcher(settings.fleet_file, settings.fleet_pod_index)
 
 
 def resource_attributes(settings: ProducerSettings, watcher: FleetFileWatcher | None) -> Mapping[str, AttributeValue]:
-    """What does not change while the process lives: the rest of a fleet file's attributes is each device's own."""
+    """Return the attributes of the process's resource; with a fleet file, most attributes are those of each device."""
     if watcher is not None:
         return telemetry.Fleet(id=watcher.file.fleet).attributes()
     fleet = telemetry.Fleet(id=settings.fleet_id, tenant=settings.fleet_tenant, priority=settings.fleet_priority)

@@ -1,4 +1,4 @@
-"""What the devices' connections go through, as one log line per change for the whole process."""
+"""The connection state of all devices, logged as one line per change."""
 
 import asyncio
 import logging
@@ -10,27 +10,27 @@ from mqtt_trace.aio import REFUSED
 _logger = logging.getLogger(__name__)
 
 _SETTLE_S = 0.3
-"""Long enough for devices that lose their connections together to be counted in one line."""
+"""Long enough to report devices that lose their connections together in one line."""
 
 _STUCK_S = 45.0
-"""Longer than the longest back-off: a device that is still not connected will not come back with the others."""
+"""Longer than the longest back-off: a device that is still disconnected will not reconnect with the others."""
 
 
 class State(Enum):
-    """What is worth a line when it changes."""
+    """The connection state of the fleet. A change is one log line."""
 
     CONNECTED = auto()
     PARTLY_CONNECTED = auto()
     DISCONNECTED = auto()
     REFUSED = auto()
-    """Some or all are waiting, and the broker is there but does not want them."""
+    """Some or all devices are disconnected, and the broker refuses them."""
 
 
 class Connectivity:
-    """Knows which devices are connected, and logs when that changes for the fleet.
+    """Tracks which devices are connected, and logs changes of the fleet's state.
 
     Args:
-        broker: The broker's address, as log lines name it.
+        broker: The broker's address for log lines.
     """
 
     def __init__(self, broker: str) -> None:
@@ -44,23 +44,23 @@ class Connectivity:
 
     @property
     def connected_count(self) -> int:
-        """How many devices are connected."""
+        """The number of connected devices."""
         return len(self._connected)
 
     def add_device(self) -> None:
-        """One more device is about to connect."""
+        """Count one more device, which is not connected yet."""
         self._devices += 1
 
     def remove_device(self, device_id: str) -> None:
-        """One device fewer is to be connected."""
+        """Count one device less, connected or not."""
         self._devices -= 1
         self._connected.discard(device_id)
         self._causes.pop(device_id, None)
         self._report_in(_SETTLE_S)
 
     def set_connected(self, device_id: str) -> None:
-        """A device is connected."""
-        if self._outage_unreported:  # or a short outage would be over before it was told
+        """Record that a device has connected."""
+        if self._outage_unreported:  # otherwise a short outage would go unreported
             self._report()
         self._causes.pop(device_id, None)
         self._connected.add(device_id)
@@ -70,7 +70,7 @@ class Connectivity:
             self._report_in(_STUCK_S)
 
     def set_disconnected(self, device_id: str, cause: str) -> None:
-        """A device lost its connection, or failed to get one; retries that fail for the same cause change nothing."""
+        """Record a lost connection or a failure to connect; further failures of the same kind change nothing."""
         known = self._causes.get(device_id)
         self._connected.discard(device_id)
         self._causes[device_id] = cause
@@ -79,7 +79,7 @@ class Connectivity:
             self._report_in(_SETTLE_S)
 
     def close(self) -> None:
-        """Say nothing any more."""
+        """Stop reporting."""
         if self._timer is not None:
             self._timer.cancel()
 

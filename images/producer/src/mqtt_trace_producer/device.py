@@ -1,4 +1,4 @@
-"""One simulated device: a sensor, its bounded buffer and its own connection to the broker."""
+"""One simulated device: a sensor, its bounded buffer and its connection to the broker."""
 
 import asyncio
 import logging
@@ -32,20 +32,20 @@ from mqtt_trace_producer.sensor import Sensor
 _logger = logging.getLogger(__name__)
 
 _MAX_IN_FLIGHT = 10
-"""Readings under way at once: enough to send a backlog quickly, few enough to keep it bounded by our own buffer."""
+"""Readings in flight at once: enough to send a backlog quickly; the others stay in the device's bounded buffer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """What all devices of a fleet have in common.
+    """Settings and objects that all devices of a fleet share.
 
     Attributes:
-        buffer_readings: How many readings of a device may wait to be sent.
+        buffer_readings: Capacity of a device's buffer, in readings.
         retry_s: Seconds for which a reading without subscribers is published again; 0 for never.
-        metrics: Told what becomes of readings.
-        connectivity: Told what becomes of connections.
-        turns: Says who may send.
-        executor: Where the blocking part of connecting runs.
+        metrics: Counts readings.
+        connectivity: Tracks connections.
+        round_robin: Lets devices publish in turn.
+        executor: Runs the blocking part of connecting.
     """
 
     buffer_readings: int
@@ -57,18 +57,18 @@ class Shared:
 
 
 class Device:
-    """Takes readings at a steady pace and publishes each until the broker has acknowledged it.
+    """Takes readings on a schedule, and publishes each until the broker acknowledges it.
 
     Args:
-        device_id: Its id, also the client's.
-        spec: What it is to do at first.
-        client: Its own paho client, after `connect_async`.
+        device_id: Id of the device and of its client.
+        spec: Initial configuration.
+        client: The device's paho client, after `connect_async`.
         make_publisher: Makes the client's traced publisher.
-        shared: What it has in common with the others.
+        shared: Settings and objects of the fleet.
 
     Attributes:
-        id: Its id.
-        spec: What it is to do.
+        id: Id of the device.
+        spec: Current configuration.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Device:
         self._in_flight: dict[int, OutgoingReading] = {}
         self._retries = Retries(shared.retry_s, shared.buffer_readings, self._republish, self._drop_without_subscribers)
         self._has_turn = False
-        self._wanted = True
+        self._removed = False
         self._drained = asyncio.Event()
         self._drained.set()
         client.on_publish = self._on_publish
@@ -104,15 +104,15 @@ class Device:
 
     @property
     def unacknowledged(self) -> int:
-        """Readings that were taken and neither acknowledged nor dropped."""
+        """Number of readings that are neither acknowledged nor dropped."""
         return len(self._buffer) + len(self._in_flight) + len(self._retries)
 
     async def run(self, delay: float) -> None:
-        """Stay connected from `delay` seconds on until `close`."""
+        """Connect after `delay` seconds, and stay connected until `close`."""
         await self._connection.run(delay)
 
     def apply(self, spec: DeviceSpec) -> None:
-        """Do from now on what another spec with the same protocol asks."""
+        """Apply another configuration, which has the same protocol."""
         interval_changed = spec.interval != self.spec.interval
         self.spec = spec
         if interval_changed:
@@ -120,30 +120,31 @@ class Device:
             self._start_reading()
 
     def set_tracer_provider(self, tracer_provider: TracerProvider) -> None:
-        """Make further publish spans with another provider, that is, another resource."""
+        """Make further publish spans with another provider, and so with another resource."""
         self._publisher.set_tracer_provider(tracer_provider)
 
-    def retire(self) -> None:
-        """Take no more readings, and count as gone although what was taken is still to be acknowledged."""
-        self.start_draining()
-        self._wanted = False
-        self._shared.connectivity.remove_device(self.id)
+    def start_draining(self, *, removed: bool = False) -> None:
+        """Take no more readings, and connect at once if readings remain.
 
-    def start_draining(self) -> None:
-        """Take no more readings, and waste no time before those that were taken can be sent."""
+        Args:
+            removed: Whether the fleet no longer has the device; then its connection no longer counts.
+        """
+        if removed:
+            self._removed = True
+            self._shared.connectivity.remove_device(self.id)
         self._timer.cancel()
         if self.unacknowledged:
             self._connection.hurry()
 
     async def wait_drained(self) -> None:
-        """Return when every reading has been acknowledged or dropped."""
+        """Return when every reading is acknowledged or dropped."""
         await self._drained.wait()
 
     def drop_unacknowledged(self) -> int:
-        """Forget what is not acknowledged and end its spans.
+        """Drop all unacknowledged readings and end their spans.
 
         Returns:
-            How many readings that were.
+            The number of dropped readings.
         """
         dropped = self.unacknowledged
         self._buffer.clear()
@@ -154,7 +155,7 @@ class Device:
         return dropped
 
     async def close(self) -> None:
-        """Disconnect."""
+        """Send DISCONNECT and close the connection."""
         await self._connection.close()
 
     def _start_reading(self) -> None:
@@ -169,7 +170,7 @@ class Device:
             self._metrics.skipped(skipped)
         reading = self._sensor.read()
         self._metrics.taken(reading.celsius)
-        while len(self._buffer) >= self._shared.buffer_readings:  # more than one, when some came back
+        while len(self._buffer) >= self._shared.buffer_readings:  # more than one when retries have come back
             self._buffer.popleft()
             self._metrics.dropped_buffer_full(self.id)
         self._buffer.append(OutgoingReading(reading, self.spec.choose_fault(self._taken)))
@@ -183,7 +184,7 @@ class Device:
             self._shared.round_robin.add(self._send_one)
 
     def _send_one(self) -> bool:
-        self._has_turn = False  # should this fail, the next reading asks again
+        self._has_turn = False  # if publishing raises, the next reading requests a turn again
         if self._can_send():
             self._publish(self._buffer.popleft())
             self._check_drained()
@@ -195,7 +196,7 @@ class Device:
         return bool(self._buffer) and self._connection.is_up and len(self._in_flight) < window
 
     def _publish(self, outgoing: OutgoingReading) -> None:
-        """Hand a reading to paho, which sends it again after a reconnect until it is acknowledged."""
+        """Hand a reading to paho, which sends it again after each reconnect until it is acknowledged."""
         spec, reading = self.spec, outgoing.reading
         topic = spec.topic(self.id)
         self._client.fault = outgoing.fault
@@ -214,7 +215,7 @@ class Device:
             self._metrics.acknowledged(self.id)
 
     def _on_outcome(self, outgoing: OutgoingReading, topic: str, outcome: PublishOutcome) -> None:
-        """Called with the publish span as the current one; errors are told once for all devices, by the metrics."""
+        """Log a published reading within its publish span; `metrics` logs errors, once for all devices."""
         span_context = trace.get_current_span().get_span_context()
         if outcome.error_type is not None or self._needs_retry(outcome.reason_code):
             span = trace.NonRecordingSpan(span_context)
@@ -231,10 +232,10 @@ class Device:
     def _on_publish(
         self, client: Client, userdata: Any, packet_id: int, reason: ReasonCode, properties: Properties
     ) -> None:
-        """The broker has answered, even if only after the span had ended by its time-out."""
+        """Handle an acknowledgement, which may come after the time-out of the span."""
         del client, userdata, properties
         outgoing = self._in_flight.pop(packet_id, None)
-        if outgoing is None:  # QoS 0, or given up
+        if outgoing is None:  # QoS 0, or dropped
             return
         if reason.is_failure:
             self._metrics.refused(self.id, reason)
@@ -251,7 +252,7 @@ class Device:
         return reason_code == NO_MATCHING_SUBSCRIBERS and self._shared.retry_s > 0
 
     def _republish(self, readings: list[OutgoingReading]) -> None:
-        """Before those that were taken later."""
+        """Put readings back into the buffer, before later ones."""
         self._buffer.extendleft(reversed(readings))
         self._request_turn()
 
@@ -265,11 +266,11 @@ class Device:
                 self._drained.set()
 
     def _on_connected(self, session_present: bool) -> None:
-        del session_present  # paho sends again what is not acknowledged, session or not
-        if self._wanted:
+        del session_present  # paho sends unacknowledged readings again in any case
+        if not self._removed:
             self._shared.connectivity.set_connected(self.id)
-        self._request_turn()  # which comes after this callback, as does what paho sends again
+        self._request_turn()  # granted after this callback, and after paho has sent unacknowledged readings again
 
     def _on_disconnected(self, cause: str) -> None:
-        if self._wanted:
+        if not self._removed:
             self._shared.connectivity.set_disconnected(self.id, cause)

@@ -6,15 +6,15 @@ _NUMBERED = re.compile(r"(?P<name>.*?)(?P<number>[0-9]+)", re.ASCII)
 
 
 def ends_in_number(first: str) -> bool:
-    """Whether an id ends in a number, so that others can follow it."""
+    """Whether an id ends in a number, so that further ids can be made from it."""
     return _NUMBERED.fullmatch(first) is not None
 
 
 def make_device_ids(first: str, count: int) -> list[str]:
-    """`count` ids that count on from the number at the end of `first`, which keeps its width.
+    """Return `count` ids that count up from the number at the end of `first`, padded to the same width.
 
     Raises:
-        ValueError: More than one id is asked for and `first` does not end in a number.
+        ValueError: `count` is more than one, and `first` does not end in a number.
     """
     numbered = _NUMBERED.fullmatch(first)
     if numbered is None:

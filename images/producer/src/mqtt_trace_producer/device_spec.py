@@ -1,4 +1,4 @@
-"""What a device is to do."""
+"""The configuration of a device."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,15 +18,15 @@ DEVICE_ID_PLACEHOLDER = "{device_id}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceSpec:
-    """What one device is to do. All of it can change while the device runs, but for its protocol.
+    """The configuration of one device. Everything except the protocol can change while the device runs.
 
     Attributes:
-        number: Its place in the fleet, from 0.
+        number: Index of the device in the fleet, from 0.
         interval: Seconds between two readings.
-        qos: Of each PUBLISH.
-        topic_template: Where readings go.
-        attributes: Those of its resource that are not the process's.
-        faults: Shares in the whole fleet.
+        qos: QoS of each PUBLISH.
+        topic_template: Topic of its readings, with `{device_id}` for the id.
+        attributes: Resource attributes of the device, in addition to those of the process.
+        faults: Shares of faulty devices and readings in the fleet.
     """
 
     number: int
@@ -38,20 +38,20 @@ class DeviceSpec:
 
     @property
     def protocol(self) -> MQTTProtocolVersion:
-        """What the device connects with."""
+        """The protocol version that the device connects with."""
         return MQTTProtocolVersion.MQTTv311 if self.faults.speaks_mqtt311(self.number) else MQTTProtocolVersion.MQTTv5
 
     def topic(self, device_id: str) -> str:
-        """The topic of a device with that id."""
+        """Return the topic of the device with this id."""
         return self.topic_template.replace(DEVICE_ID_PLACEHOLDER, device_id)
 
     def choose_fault(self, reading: int) -> Fault:
-        """What is wrong with the context of the device's so-manieth reading, from 0."""
+        """Return the fault of the device's reading with this number, from 0."""
         return self.faults.choose_fault(self.number, reading)
 
 
 def make_specs(settings: ProducerSettings) -> dict[str, DeviceSpec]:
-    """The devices that the environment asks for, by id."""
+    """Return the configurations of all devices of the settings, by id."""
     return {
         device_id: DeviceSpec(
             number=number,

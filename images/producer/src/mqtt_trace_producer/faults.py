@@ -1,4 +1,4 @@
-"""Faulty publishers: readings whose context nobody can use, and devices that have none to give."""
+"""Faulty publishers: readings with an unusable context, and devices whose protocol has no place for one."""
 
 from enum import Enum, auto
 from typing import Any
@@ -12,11 +12,11 @@ from pydantic.alias_generators import to_camel
 
 _HUNDRED = 100
 _STRIDE = 37
-"""How far the readings of neighbouring devices are apart in the order of faults; shares no factor with a hundred."""
+"""Distance between the readings of neighbouring devices in the order of faults; coprime to a hundred."""
 
 
 class Fault(Enum):
-    """What is wrong with the context of a reading on the wire."""
+    """A fault in the context of a published reading."""
 
     NONE = auto()
     MISSING_CONTEXT = auto()
@@ -24,12 +24,12 @@ class Fault(Enum):
 
 
 class Faults(BaseModel):
-    """Shares in percent, together a hundred at most.
+    """Shares in percent, at most a hundred in sum.
 
     Attributes:
-        missing_context: Of readings that are published with MQTT 5 and without context.
-        malformed_context: Of readings whose context is cut short.
-        mqtt311: Of devices that connect with MQTT 3.1.1, which has no place for a context.
+        missing_context: Share of readings that are published with MQTT 5 and without context.
+        malformed_context: Share of readings with a truncated context.
+        mqtt311: Share of devices that connect with MQTT 3.1.1, which has no user properties.
     """
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, validate_by_name=True)
@@ -39,13 +39,13 @@ class Faults(BaseModel):
     mqtt311: int = Field(default=0, ge=0, le=_HUNDRED)
 
     def speaks_mqtt311(self, device: int) -> bool:
-        """Whether a device of the fleet, counted from 0, is one of those; how many others there are changes nothing."""
+        """Whether the device with this number, from 0, uses MQTT 3.1.1; the size of the fleet does not matter."""
         return _spread(device) < self.mqtt311
 
     def choose_fault(self, device: int, reading: int) -> Fault:
-        """What is wrong with a reading of an MQTT 5 device, both counted from 0.
+        """Return the fault of a reading of an MQTT 5 device, both numbered from 0.
 
-        The shares are those of all readings, also of those that have no context because their device speaks MQTT 3.1.1.
+        The shares are those of all readings, including the readings of MQTT 3.1.1 devices.
         """
         place = _spread(reading + _STRIDE * device) * (_HUNDRED - self.mqtt311)
         if place < self.missing_context * _HUNDRED:
@@ -56,19 +56,19 @@ class Faults(BaseModel):
 
 
 def _spread(number: int) -> int:
-    """A place from 0 to 99 with its two digits swapped, so that every ten numbers in a row are spread evenly.
+    """Swap the last two digits of a number, so that ten consecutive numbers are spread evenly from 0 to 99.
 
-    A hundred in a row have each place once: shares are exact in a hundred, and nearly so in ten.
+    A hundred consecutive numbers yield each place once: shares are exact in a hundred and nearly exact in ten.
     """
     tens, ones = divmod(number % _HUNDRED, 10)
     return ones * 10 + tens
 
 
 class FaultyClient(Client):
-    """A client that spoils the context on its way out, below whatever traces it.
+    """A client that corrupts the context of outgoing messages, below the traced publisher.
 
     Attributes:
-        fault: What is wrong with the next messages.
+        fault: Fault of the next messages.
     """
 
     fault = Fault.NONE
@@ -81,18 +81,18 @@ class FaultyClient(Client):
         retain: bool = False,
         properties: Properties | None = None,
     ) -> MQTTMessageInfo:
-        """As paho's."""
+        """Publish like paho's client, with the fault."""
         return super().publish(topic, payload, qos, retain, corrupt_context(properties, self.fault))
 
 
 def corrupt_context(properties: Properties | None, fault: Fault) -> Properties | None:
-    """The PUBLISH properties of a message with that fault; `properties` itself is not changed."""
+    """Return the PUBLISH properties with the fault applied; `properties` stays unchanged."""
     if properties is None or fault is Fault.NONE:
         return properties
     fields = {name.lower() for name in propagate.get_global_textmap().fields}
     pairs: list[tuple[str, str]] = getattr(properties, "UserProperty", [])
     kept = [pair for pair in pairs if pair[0] not in fields]
-    if fault is Fault.MALFORMED_CONTEXT:  # as by a buffer that is too small
+    if fault is Fault.MALFORMED_CONTEXT:  # as if cut off by a buffer that is too small
         kept += [(name, value[: len(value) // 2]) for name, value in pairs if name in fields]
     result = Properties(PacketTypes.PUBLISH)
     result.UserProperty = kept

@@ -1,25 +1,25 @@
-"""File descriptors: each device's connection needs one."""
+"""The limit of file descriptors, of which each device's connection needs one."""
 
 import resource
 
 from mqtt_trace import ConfigurationError
 
 _OTHER_DESCRIPTORS = 64
-"""Exporters, health probes, the loop and the interpreter."""
+"""Descriptors of exporters, health probes, the event loop and the interpreter."""
 
 _WHEN_UNLIMITED = 10_240
-"""What macOS grants a process that asks for as many as it likes (OPEN_MAX)."""
+"""The most that macOS grants when the hard limit is unlimited (OPEN_MAX)."""
 
 
 def raise_limit_for(devices: int, variable: str) -> None:
-    """Raise the descriptor limit of this process to what the system allows.
+    """Raise the descriptor limit of this process to the hard limit.
 
     Args:
-        devices: How many are to fit.
-        variable: The environment variable that asks for them.
+        devices: Number of devices that must fit.
+        variable: Environment variable that sets this number.
 
     Raises:
-        ConfigurationError: That is not enough for so many devices.
+        ConfigurationError: The hard limit is too low for these devices.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = hard if hard != resource.RLIM_INFINITY else max(soft, _WHEN_UNLIMITED)

@@ -1,4 +1,4 @@
-"""The devices of this process, and what they share."""
+"""The devices of this process."""
 
 import asyncio
 import random
@@ -18,17 +18,17 @@ from mqtt_trace_producer.settings import ProducerSettings
 
 _CONNECTING_THREADS = 32
 _CONNECTS_PER_S = 1000.0
-"""A fleet that starts must not look like an attack to its broker."""
+"""Limits the rate at which a fleet connects, so that it does not overload the broker."""
 
 
 class Fleet:
-    """Runs devices until they are closed.
+    """Runs the devices of a process.
 
     Args:
-        settings: The producer's.
-        providers: Where spans and metrics go.
-        options: Those of every publisher.
-        tasks: Where the devices' tasks live; one that fails unexpectedly ends the process instead of one device.
+        settings: Settings of the producer.
+        providers: Providers for spans and metrics.
+        options: Options of every publisher.
+        tasks: Group of the devices' tasks; an unexpected error in one ends the process.
 
     Raises:
         mqtt_trace.ConfigurationError: The TLS settings cannot be used.
@@ -63,13 +63,13 @@ class Fleet:
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def reconcile(self, specs: Mapping[str, DeviceSpec], generation: int | None = None) -> None:
-        """Run exactly these devices: start, change and remove what it takes.
+        """Run exactly these devices: add, update and drain devices as needed.
 
-        A device whose protocol changes is another one with the same id. New devices connect at a moment of their own.
+        A device whose protocol changes is drained and replaced. New devices connect at random moments.
 
         Args:
-            specs: What each device is to do, by id.
-            generation: Of the fleet file that says so.
+            specs: Configurations of all devices, by id.
+            generation: Generation of the fleet file with these devices.
         """
         self._reconciled, self._generation = True, generation
         self._start_draining([device for device in self._devices.values() if not _is_kept(device, specs)])
@@ -80,7 +80,7 @@ class Fleet:
             self._add(device_id, spec, random.uniform(0, len(new) / _CONNECTS_PER_S))  # noqa: S311 - spreads load
 
     def status(self) -> tuple[bool, Mapping[str, object]]:
-        """Whether all devices are connected, and the figures of the readiness probe."""
+        """Return whether all devices are connected, and the figures for the readiness probe."""
         devices, connected = len(self._devices), self._connectivity.connected_count
         figures: dict[str, object] = {
             "devices": devices,
@@ -93,8 +93,8 @@ class Fleet:
             figures["generation"] = self._generation
         return self._reconciled and devices == connected, figures
 
-    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - what is left then is counted, not an error
-        """Take no more readings, wait for acknowledgements, give up what has none after `timeout` seconds."""
+    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - its end is no error
+        """Take no more readings, wait for acknowledgements, and after `timeout` seconds drop the other readings."""
         for device in self._devices.values():
             device.start_draining()
         with suppress(TimeoutError):
@@ -103,9 +103,9 @@ class Fleet:
         self._metrics.fleet_drained(sum(device.drop_unacknowledged() for device in self._open_devices()))
 
     async def close(self) -> None:
-        """Disconnect every device; attempts to connect that have not begun never will."""
+        """Disconnect every device, and cancel pending attempts to connect."""
         self._connectivity.close()
-        # All know that they close before they could ask an executor that takes nothing any more.
+        # The devices first: one that still connects would submit to an executor that is shut down.
         await asyncio.gather(*(device.close() for device in self._open_devices()))
         self._executor.shutdown(wait=False, cancel_futures=True)
 
@@ -122,8 +122,8 @@ class Fleet:
         )
         device = Device(device_id, spec, client, make_publisher, self._shared)
         self._devices[device_id] = device
-        before = self._running.get(device_id)
-        running = self._tasks.create_task(_run(device, delay, before), name=device_id)
+        previous = self._running.get(device_id)
+        running = self._tasks.create_task(_run(device, delay, previous), name=device_id)
         self._running[device_id] = running
         running.add_done_callback(partial(self._task_done, device_id))
 
@@ -137,7 +137,7 @@ class Fleet:
             return
         for device in devices:
             del self._devices[device.id]
-            device.retire()
+            device.start_draining(removed=True)
         self._draining.update(devices)
         self._tasks.create_task(self._drain_and_close(devices), name="drain")
 
@@ -145,13 +145,13 @@ class Fleet:
         self._metrics.devices_closed(sum(await asyncio.gather(*map(self._drain_and_close_one, devices))))
 
     async def _drain_and_close_one(self, device: Device) -> int:
-        """Disconnect a device once its readings are acknowledged; returns how many were given up instead."""
+        """Disconnect a device after its last acknowledgement or a time-out; return the number of dropped readings."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_timeout_s):
                 await device.wait_drained()
         dropped = device.drop_unacknowledged()
         await device.close()
-        if device.id not in self._devices:  # it may be there again, with troubles of its own
+        if device.id not in self._devices:  # a new device with this id may have incidents of its own
             self._metrics.device_closed(device.id)
         self._draining.discard(device)
         return dropped
@@ -163,16 +163,18 @@ class Fleet:
     def _make_client(self, device_id: str, spec: DeviceSpec) -> FaultyClient:
         settings = self._settings
         client = settings.make_client(device_id, kind=FaultyClient, protocol=spec.protocol)
-        client.max_inflight_messages_set(0)  # a device has its own window: paho's costs a scan per PUBACK
+        client.max_inflight_messages_set(
+            0
+        )  # a device limits its own readings in flight: paho's limit costs a scan per PUBACK
         client.max_queued_messages_set(0)
         client.connect_async(settings.mqtt_broker_host, settings.mqtt_broker_port, settings.mqtt_keepalive_s)
         return client
 
 
-async def _run(device: Device, delay: float, before: asyncio.Task[None] | None) -> None:
-    """Connect when whoever had this id before has disconnected: the broker would end one of the two."""
-    if before is not None:
-        await asyncio.wait([before])
+async def _run(device: Device, delay: float, previous: asyncio.Task[None] | None) -> None:
+    """Run a device once the previous device with this id has disconnected: a broker allows one client per id."""
+    if previous is not None:
+        await asyncio.wait([previous])
     await device.run(delay)
 
 

@@ -1,4 +1,4 @@
-"""The fleet file: what a SensorFleet asks of all its pods."""
+"""The fleet file: the configuration of a SensorFleet, the same for all its pods."""
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
@@ -11,11 +11,11 @@ from mqtt_trace_producer.faults import Faults
 from mqtt_trace_producer.settings import Name
 
 _NOT_IN_A_TOPIC = "+#\0"
-_ALL = 100
+_HUNDRED = 100
 
 
 class FleetFile(BaseModel):
-    """One JSON object. Members that are not known here are those of a later operator, and ignored."""
+    """The JSON object of a fleet file. Unknown members come from a newer operator and are ignored."""
 
     model_config = ConfigDict(frozen=True, strict=True, alias_generator=to_camel)
 
@@ -35,13 +35,11 @@ class FleetFile(BaseModel):
     faults: Faults
 
     def specs_for_pod(self, pod_index: int) -> dict[str, DeviceSpec]:
-        """The devices of a pod, by id: none when the fleet needs fewer pods."""
+        """Return the configurations of a pod's devices, by id; empty when the fleet needs fewer pods."""
         first = pod_index * self.sensors_per_pod
         numbers = range(first, min(first + self.sensors_per_pod, self.replicas))
-        return {device_id: self._make_spec(number, device_id) for number, device_id in self._ids(numbers)}
-
-    def _ids(self, numbers: range) -> list[tuple[int, str]]:
-        return [(number, f"{self.namespace}.{self.fleet}-{number:05d}") for number in numbers]
+        ids = {number: f"{self.namespace}.{self.fleet}-{number:05d}" for number in numbers}
+        return {device_id: self._make_spec(number, device_id) for number, device_id in ids.items()}
 
     def _make_spec(self, number: int, device_id: str) -> DeviceSpec:
         device = telemetry.Device(
@@ -70,16 +68,16 @@ class FleetFile(BaseModel):
     @model_validator(mode="after")
     def _faults_fit(self) -> "FleetFile":
         faults = self.faults
-        if faults.missing_context + faults.malformed_context + faults.mqtt311 > _ALL:
+        if faults.missing_context + faults.malformed_context + faults.mqtt311 > _HUNDRED:
             raise ValueError("faults: are more than 100 percent together")
         return self
 
 
 def parse_fleet_file(text: str | bytes) -> FleetFile:
-    """Read a fleet file.
+    """Parse and validate a fleet file.
 
     Raises:
-        ConfigurationError: It cannot be used; the problem names each member that is wrong.
+        ConfigurationError: A member is wrong; the problem names each of them.
     """
     try:
         return FleetFile.model_validate_json(text)

@@ -1,4 +1,4 @@
-"""Keeps a fleet as its fleet file says while the file changes."""
+"""Watches the fleet file, and applies its changes to the fleet."""
 
 import asyncio
 import logging
@@ -14,21 +14,21 @@ _logger = logging.getLogger(__name__)
 _POLL_S = 0.5
 
 Version = tuple[int, ...] | None
-"""What tells one version of a file from the next, None when there is no file."""
+"""Identifies one version of a file; None when the file does not exist."""
 
 
 class FleetFileWatcher:
-    """A fleet file, and the fleet that does what it says.
+    """Watches a fleet file.
 
     Args:
-        path: The file. Kubernetes replaces it by turning a symbolic link, so its inode changes, too.
-        pod_index: Which pod of the fleet this is, from 0.
+        path: Path of the file. Kubernetes replaces the file by changing a symbolic link, which changes the inode, too.
+        pod_index: Index of this pod in the fleet, from 0.
 
     Attributes:
-        file: What was in it last and could be used.
+        file: The last valid content.
 
     Raises:
-        ConfigurationError: It cannot be read or used.
+        ConfigurationError: The file cannot be read or is not valid.
     """
 
     def __init__(self, path: Path, pod_index: int) -> None:
@@ -38,11 +38,11 @@ class FleetFileWatcher:
         self.file = self._read()
 
     def apply(self, fleet: Fleet) -> None:
-        """Let the fleet become what the file says."""
+        """Apply the last valid content to the fleet."""
         specs = self.file.specs_for_pod(self._pod_index)
         fleet.reconcile(specs, self.file.generation)
         _logger.info(
-            "fleet %s: generation %d applied, %d of its %d sensors are here",
+            "fleet %s: generation %d applied, %d of its %d sensors are in this pod",
             self.file.fleet,
             self.file.generation,
             len(specs),
@@ -50,7 +50,7 @@ class FleetFileWatcher:
         )
 
     async def watch(self, fleet: Fleet) -> None:
-        """Apply each new version of the file; one that cannot be used is one log line, and changes nothing."""
+        """Apply each new version of the file. An invalid version is logged and changes nothing."""
         while True:
             await asyncio.sleep(_POLL_S)
             version = _version(self._path)
@@ -60,7 +60,7 @@ class FleetFileWatcher:
             try:
                 self.file = self._read()
             except ConfigurationError as error:
-                _logger.error("fleet file %s; generation %d stays", error.problem, self.file.generation)  # noqa: TRY400 - the line says it all
+                _logger.error("fleet file %s; generation %d stays in effect", error.problem, self.file.generation)  # noqa: TRY400 - a traceback adds nothing
             else:
                 self.apply(fleet)
 

@@ -1,7 +1,7 @@
-"""Readings that the broker took and nobody received.
+"""Retries of readings without subscribers.
 
-Mosquitto keeps a session over a restart and forgets the shared subscriptions in it: until the consumer has subscribed
-again, a reading is acknowledged with reason code 0x10 (MQTT 5, section 3.4.2.1) and dropped.
+Mosquitto restores sessions after a restart, but not their shared subscriptions: until the consumer subscribes again, it
+acknowledges a reading with reason code 0x10 (MQTT 5, section 3.4.2.1) and drops it.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ _BACKOFF = Backoff(first=0.5, longest=5.0)
 
 @dataclass(slots=True)
 class OutgoingReading:
-    """A reading on its way.
+    """A reading that is to be published.
 
     Attributes:
         reading: The reading.
-        fault: What is wrong with its context on the wire.
-        first_context: The context of its first publish, whose trace further ones continue; None before that has ended.
-        retry_until: When a further try is its last, in the loop's time.
+        fault: Fault of its context.
+        first_context: Context of its first publish span, the parent of later ones; None until that span ends.
+        retry_until: Time of the loop after which the next try is the last.
     """
 
     reading: Reading
@@ -36,25 +36,25 @@ class OutgoingReading:
 
 
 class Retries:
-    """The readings of one device that nobody received, oldest first, until they are published again.
+    """The readings of one device without subscribers, oldest first, until they are published again.
 
-    Only the oldest is tried while nobody is there, after pauses that double, and each once more when its time is over.
-    New readings are tries, too: as soon as one is received all that are kept are published.
+    Without subscribers, only the oldest reading is tried, with back-off, and every reading once more at the end of its
+    time. New readings are tries, too: as soon as one has a subscriber, all readings are published.
 
     Args:
-        seconds: How long a reading is kept after its first try.
-        limit: How many are kept.
+        seconds: Seconds for which a reading is kept after its first try.
+        limit: Maximum number of readings.
         publish: Called with readings to publish again.
-        give_up: Called once for each reading that is given up.
+        drop: Called for each reading that is dropped.
     """
 
     def __init__(
-        self, seconds: float, limit: int, publish: Callable[[list[OutgoingReading]], None], give_up: Callable[[], None]
+        self, seconds: float, limit: int, publish: Callable[[list[OutgoingReading]], None], drop: Callable[[], None]
     ) -> None:
         self._seconds = seconds
         self._limit = limit
         self._publish = publish
-        self._give_up = give_up
+        self._drop = drop
         self._kept: list[OutgoingReading] = []
         self._tries = 1
         self._timer: asyncio.TimerHandle | None = None
@@ -64,30 +64,30 @@ class Retries:
         return len(self._kept)
 
     def add(self, outgoing: OutgoingReading) -> None:
-        """Nobody received a reading: keep it, or give it up if this was its last try."""
+        """Keep a reading that had no subscribers, or drop it after its last try."""
         now = self._loop.time()
         if now >= outgoing.retry_until:
-            self._give_up()
+            self._drop()
             return
         outgoing.retry_until = min(outgoing.retry_until, now + self._seconds)
         insort(self._kept, outgoing, key=lambda kept: kept.retry_until)
         if len(self._kept) > self._limit:
             self._kept.pop(0)
-            self._give_up()
+            self._drop()
         if self._timer is None:
             self._timer = self._loop.call_later(_BACKOFF.delay(self._tries), self._try)
 
     def publish_all(self) -> None:
-        """Somebody received a reading: publish all that are kept."""
+        """Publish all readings, because one had a subscriber."""
         self._tries = 1
         if self._kept:
             self._publish(self.clear())
 
     def clear(self) -> list[OutgoingReading]:
-        """Keep none of them any more.
+        """Remove all readings.
 
         Returns:
-            Those that were kept.
+            The removed readings.
         """
         if self._timer is not None:
             self._timer.cancel()

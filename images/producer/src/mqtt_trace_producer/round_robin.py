@@ -1,18 +1,18 @@
-"""Fair shares of the loop for devices that have something to send."""
+"""Round-robin scheduling of devices that publish."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 
 _PER_ROUND = 32
-"""Publishes per round of the loop: some 30 ms for everything else to wait, acknowledgements included."""
+"""Publishes per iteration of the event loop; they take about 30 ms, in which everything else waits."""
 
 
 class RoundRobin:
-    """Lets devices send one reading each in turn.
+    """Lets devices publish one reading each in turn.
 
-    Thousands of devices with a backlog would otherwise keep the loop for seconds, and health probes, keepalives and
-    readings that are due would wait for all of them.
+    Without it, thousands of devices with a backlog would block the event loop for seconds, and with it health probes,
+    keepalives and readings that are due.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class RoundRobin:
         self._loop = asyncio.get_running_loop()
 
     def add(self, send_one: Callable[[], bool]) -> None:
-        """Queue up: `send_one` is called soon, and again in the next turn for as long as it returns true."""
+        """Add a device: `send_one` is called once per turn, as long as it returns true."""
         if not self._queue:
             self._loop.call_soon(self._round)
         self._queue.append(send_one)
@@ -31,6 +31,6 @@ class RoundRobin:
                 send_one = self._queue.popleft()
                 if send_one():
                     self._queue.append(send_one)
-        finally:  # one device's error must not silence the others
+        finally:  # an error of one device must not stop the others
             if self._queue:
                 self._loop.call_soon(self._round)

@@ -1,4 +1,4 @@
-"""When a device takes its readings."""
+"""The schedule of a device's readings."""
 
 import math
 
@@ -6,8 +6,8 @@ import math
 class Schedule:
     """Points in time that are exactly `interval` seconds apart: the n-th is `start + n * interval`, n from 0.
 
-    Each is computed from the start, so that lateness does not add up. Points that have passed are skipped, not made up
-    for: after a suspended laptop or a blocked loop there is no burst.
+    Each is computed from the start, so that delays do not add up. Missed points are skipped: there is no burst after
+    the machine was suspended or the loop was blocked.
     """
 
     def __init__(self, start: float, interval: float) -> None:
@@ -17,16 +17,16 @@ class Schedule:
 
     @property
     def due(self) -> float:
-        """The point in time that is next."""
+        """The next point in time."""
         return self._start + self._number * self._interval
 
     def advance(self, now: float) -> int:
-        """Move on to the next point that is later than `now`.
+        """Advance to the first point that is later than `now`.
 
         Returns:
-            How many points were skipped.
+            The number of skipped points.
         """
-        # A timer may fire a little early by the clock's resolution: the point that is done must not be due again.
+        # A timer may fire early by the clock's resolution: the current point must not be due again.
         done = self._number
         self._number = max(done + 1, math.floor((now - self._start) / self._interval) + 1)
         return self._number - done - 1

@@ -12,7 +12,7 @@ HIGHEST_CEL = 26.0
 _COMFORT_CEL = 22.0
 _STEP_CEL = 0.15
 _PULL = 0.02
-"""Share of the distance to the comfortable temperature that heating or cooling makes up for between two readings."""
+"""Share of the distance to the comfortable temperature by which heating or cooling corrects between two readings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Reading:
     """One measurement.
 
     Attributes:
-        device_id: The device that took it.
+        device_id: Id of the device.
         celsius: The temperature.
-        message_id: UUID version 4 of the message that carries it.
-        taken_at: Seconds since the epoch.
+        message_id: Id of its message, a UUID version 4.
+        taken_at: Time of the measurement, in seconds since the epoch.
     """
 
     device_id: str
@@ -32,7 +32,7 @@ class Reading:
     taken_at: float
 
     def payload(self) -> bytes:
-        """The JSON object that is published."""
+        """Return the JSON payload."""
         return json.dumps(
             {
                 "device_id": self.device_id,
@@ -44,7 +44,7 @@ class Reading:
 
 
 class Sensor:
-    """Takes readings whose temperature wanders within bounds, as that of a heated room does."""
+    """Takes readings whose temperature varies within bounds, like that of a heated room."""
 
     def __init__(self, device_id: str, rng: random.Random) -> None:
         self._device_id = device_id

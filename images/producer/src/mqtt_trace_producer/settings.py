@@ -16,14 +16,14 @@ Name = Annotated[str, Field(min_length=1, max_length=255)]
 class ProducerSettings(BrokerSettings):
     """Environment variables of the producer."""
 
-    # A device's id is a level of its topic and its client id: no separators, wildcards or spaces.
+    # A device's id is its client id and a level of its topic: no separators, wildcards or spaces.
     device_id: str = Field(
         default="sensor-001",
         max_length=255,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$",
-        description="Id of the first device, also its MQTT client id; further ones count on from its last digits.",
+        description="Id of the first device and of its MQTT client. Ids of further devices count up from it.",
     )
-    device_count: int = Field(default=1, ge=1, le=20_000, description="How many devices this process simulates.")
+    device_count: int = Field(default=1, ge=1, le=20_000, description="Number of simulated devices.")
     device_firmware_version: Name = Field(default="1.4.2", description="`device.firmware.version` of every device.")
     device_firmware_channel: Name = Field(default="stable", description="`device.firmware.channel` of every device.")
     device_battery_level: float = Field(
@@ -33,16 +33,18 @@ class ProducerSettings(BrokerSettings):
         default=300,
         ge=1,
         le=1_000_000,
-        description="Readings that each device keeps while the broker is away; beyond that the oldest are dropped.",
+        description="Readings that each device buffers while the broker is away; a full buffer drops its oldest.",
     )
     fleet_file: FilePath | None = Field(
         default=None,
-        description="JSON file of a SensorFleet, followed while it changes; then FLEET_ID, FLEET_PRIORITY, "
-        "FLEET_TENANT, SITE_ID, PUBLISH_INTERVAL_S, PUBLISH_QOS and DEVICE_*, but for DEVICE_BUFFER_READINGS, say "
-        "nothing.",
+        description="JSON file of a SensorFleet, watched for changes. With it, FLEET_ID, FLEET_PRIORITY, FLEET_TENANT, "
+        "SITE_ID, PUBLISH_INTERVAL_S, PUBLISH_QOS and DEVICE_*, except DEVICE_BUFFER_READINGS, have no effect.",
     )
     fleet_pod_index: int | None = Field(
-        default=None, ge=0, le=1_000_000, description="Which of the fleet's pods this is, from 0: it has its share."
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="Index of this pod in the fleet, from 0, which selects its devices.",
     )
     fleet_id: Name = Field(default="fleet-demo", description="`fleet.id`.")
     fleet_priority: FleetPriority = Field(default="normal", description="`fleet.priority`.")
@@ -56,10 +58,10 @@ class ProducerSettings(BrokerSettings):
         default=60,
         ge=0,
         le=3600,
-        description="Seconds for which a reading that has no subscriber is published again; 0 for never.",
+        description="Seconds for which a reading without subscribers is published again; 0 for never.",
     )
     drain_timeout_s: Seconds = Field(
-        default=10, ge=0, le=600, description="Seconds that SIGTERM leaves for readings not acknowledged yet."
+        default=10, ge=0, le=600, description="Seconds to wait for acknowledgements after SIGTERM."
     )
 
     @model_validator(mode="after")
