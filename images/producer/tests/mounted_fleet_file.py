@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
-from typing import Any
 
-FLEET: dict[str, Any] = {
+FLEET: dict[str, object] = {
     "generation": 0,
     "fleet": "demo",
     "namespace": "iot",
@@ -35,14 +34,15 @@ class MountedFleetFile:
     def __init__(self, folder: Path, **members: object) -> None:
         self._folder = folder
         self._numbers = itertools.count()
+        self._generations = itertools.count(1)
         self._members = {**FLEET, **members}
         self.path = folder / "fleet.json"
         self.write()
         self.path.symlink_to(Path("..data", "fleet.json"))
 
     def write(self, **changes: object) -> None:
-        """Change members, and increment the generation unless it is given."""
-        self._members = {**self._members, "generation": self._members["generation"] + 1, **changes}
+        """Change members and increment the generation."""
+        self._members = {**self._members, "generation": next(self._generations), **changes}
         self.write_text(json.dumps(self._members))
 
     def write_text(self, text: str) -> None:

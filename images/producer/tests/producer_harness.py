@@ -198,19 +198,19 @@ class Listener:
         return [json.loads(message.payload) for message in self.messages.copy()]
 
     def _connected(
-        self, client: Client, userdata: Any, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
+        self, client: Client, userdata: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
         del userdata, flags, reason, properties
         self._may_subscribe.wait(DEADLINE_S)
         client.subscribe(self._topic, qos=2)
 
     def _on_subscribe(
-        self, client: Client, userdata: Any, mid: int, reasons: list[ReasonCode], properties: Properties | None
+        self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
     ) -> None:
         del client, userdata, mid, reasons, properties
         self._subscribed = True
 
-    def _on_message(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
+    def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
         del client, userdata
         self.messages.append(message)
         self.message_ids.add(json.loads(message.payload)["message_id"])
@@ -244,6 +244,8 @@ class Backend(Process):
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         }
 
-    def query(self, path: str, **parameters: str | int) -> Any:
-        """Send a query."""
-        return httpx.get(f"{self.url}/api/{path}", params=parameters, trust_env=False).raise_for_status().json()
+    def query(self, path: str, **parameters: str | int) -> dict[str, Any]:
+        """Send a query, and return the JSON object of the answer."""
+        response = httpx.get(f"{self.url}/api/{path}", params=parameters, trust_env=False).raise_for_status()
+        answer: dict[str, Any] = response.json()
+        return answer

@@ -10,7 +10,6 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import httpx
 import pytest
@@ -313,7 +312,7 @@ def test_a_collector_that_sends_nothing_is_reported(make_stack: Callable[..., St
     assert "delivery: FAILED: the Collector has the spans and sends none to Scout" in printed
 
 
-def make_spans(*names_and_kinds: tuple[str, str]) -> list[dict[str, Any]]:
+def make_spans(*names_and_kinds: tuple[str, str]) -> list[dict[str, object]]:
     """A chain of spans, each the parent of the next."""
     return [
         {
