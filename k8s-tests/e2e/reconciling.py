@@ -10,7 +10,7 @@ from typing import Any
 from lightkube.config.kubeconfig import KubeConfig
 from mqtt_trace_operator.children import Manifest, PodTemplate
 from mqtt_trace_operator.cluster import Cluster
-from mqtt_trace_operator.reconcile import Reconciler, Record
+from mqtt_trace_operator.reconcile import Reconciler, Result
 from mqtt_trace_operator.sensors import Sensors
 
 from e2e.release import until
@@ -49,11 +49,11 @@ class Done:
     """What an operator did in one reconcile.
 
     Attributes:
-        record: What it tells.
+        result: What it tells.
         writes: How many requests were to change something.
     """
 
-    record: Record
+    result: Result
     writes: int
 
 
@@ -100,8 +100,8 @@ class Fleets:
             cluster = Interruptible(self.kubectl.kubeconfig, before_apply)
             sensors = Sensors(_PORT)
             try:
-                record = await Reconciler(cluster, sensors, self.template).reconcile(self.kubectl.namespace, name)
-                return Done(record, cluster.writes)
+                result = await Reconciler(cluster, sensors, self.template).reconcile(self.kubectl.namespace, name)
+                return Done(result, cluster.writes)
             finally:
                 await sensors.close()
                 await cluster.close()

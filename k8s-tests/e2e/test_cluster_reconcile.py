@@ -37,8 +37,8 @@ def test_a_new_fleet_gets_its_children(fleets: Fleets) -> None:
     """ConfigMap and StatefulSet are there and owned, and the status says what was told and what is missing."""
     fleets.apply()
     done = fleets.reconcile()
-    assert done.record.changes == ["ConfigMap demo-fleet created", "StatefulSet demo created"]
-    assert done.record.outcome is Outcome.UNSETTLED
+    assert done.result.changes == ["ConfigMap demo-fleet created", "StatefulSet demo created"]
+    assert done.result.outcome is Outcome.REQUEUE
     fleet = fleets.get("fleet")
     for child in (fleets.get("configmap", "demo-fleet"), fleets.get("statefulset")):
         (owner,) = child["metadata"]["ownerReferences"]
@@ -70,7 +70,7 @@ def test_a_rescale_and_a_new_interval_replace_no_pod(fleets: Fleets) -> None:
     before = template_of(fleets)
     fleets.kubectl("scale", "fleet/demo", "--replicas=7")
     fleets.kubectl("patch", "fleet", "demo", "--type=merge", "--patch", '{"spec": {"interval": "500ms"}}')
-    assert fleets.reconcile().record.changes == ["ConfigMap demo-fleet changed", "StatefulSet demo changed"]
+    assert fleets.reconcile().result.changes == ["ConfigMap demo-fleet changed", "StatefulSet demo changed"]
     told = fleets.fleet_file()
     assert (told["replicas"], told["intervalSeconds"], told["generation"]) == (7, 0.5, 3)
     assert fleets.get("statefulset")["spec"]["replicas"] == 4
@@ -116,13 +116,13 @@ def test_what_somebody_changes_or_deletes_is_put_back(fleets: Fleets, interfere:
     fleets.reconcile()
     told, template = fleets.fleet_file(), template_of(fleets)
     fleets.kubectl(*interfere)
-    assert len(fleets.reconcile().record.changes) == 1
+    assert len(fleets.reconcile().result.changes) == 1
     assert fleets.fleet_file() == told
     assert template_of(fleets) == template
     stateful_set = fleets.get("statefulset")
     assert stateful_set["spec"]["replicas"] == 2
     assert stateful_set["metadata"]["labels"]["mqtt-trace.io/fleet"] == "demo"
-    assert fleets.reconcile().record.changes == []
+    assert fleets.reconcile().result.changes == []
 
 
 def test_what_others_add_is_left_to_them(fleets: Fleets) -> None:
@@ -131,7 +131,7 @@ def test_what_others_add_is_left_to_them(fleets: Fleets) -> None:
     fleets.reconcile()
     fleets.kubectl("set", "env", "statefulset/demo", "INJECTED=yes")
     fleets.kubectl("annotate", "configmap", "demo-fleet", "example.com/note=mine")
-    assert fleets.reconcile().record.changes == []
+    assert fleets.reconcile().result.changes == []
     assert fleets.get("configmap", "demo-fleet")["metadata"]["annotations"]["example.com/note"] == "mine"
 
 
@@ -148,7 +148,7 @@ def test_a_field_that_another_manager_took_is_taken_back(fleets: Fleets) -> None
     options = ["--server-side", "--force-conflicts", "--field-manager=somebody", "--validate=false"]
     fleets.kubectl("apply", *options, "--filename", "-", stdin=json.dumps(theirs))
     assert fleets.get("statefulset")["spec"]["replicas"] == 5
-    assert fleets.reconcile().record.changes == ["StatefulSet demo changed"]
+    assert fleets.reconcile().result.changes == ["StatefulSet demo changed"]
     assert fleets.get("statefulset")["spec"]["replicas"] == 2
 
 
@@ -158,12 +158,12 @@ def test_an_operator_that_ends_in_the_middle_is_followed_by_one_that_finishes(fl
     fleets.apply()
     with pytest.raises(KeyboardInterrupt):
         fleets.reconcile(before_apply=interrupt_at(number))
-    assert len(fleets.reconcile().record.changes) == 2 - number
+    assert len(fleets.reconcile().result.changes) == 2 - number
     assert fleets.get("statefulset")["spec"]["replicas"] == fleets.fleet_file()["replicas"] - 1
     fleets.apply(replicas=6)
     with pytest.raises(KeyboardInterrupt):
         fleets.reconcile(before_apply=interrupt_at(number))
-    assert len(fleets.reconcile().record.changes) == 2 - number
+    assert len(fleets.reconcile().result.changes) == 2 - number
     assert (fleets.fleet_file()["replicas"], fleets.get("statefulset")["spec"]["replicas"]) == (6, 3)
 
 
@@ -177,7 +177,7 @@ def test_a_fleet_that_is_deleted_meanwhile_is_no_error(fleets: Fleets, number: i
             fleets.kubectl("delete", "fleet", "demo", "--wait")
 
     fleets.reconcile(before_apply=delete)
-    assert fleets.reconcile().record.outcome is Outcome.GONE
+    assert fleets.reconcile().result.outcome is Outcome.GONE
     until(
         lambda: not fleets.kubectl("get", "statefulset,configmap", "--selector=mqtt-trace.io/fleet", "--output=name"),
         120,
@@ -197,7 +197,7 @@ def test_a_namespace_that_ends_meanwhile_is_no_error(make_namespace: Callable[[s
         if apply == 0:
             kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
 
-    assert fleets.reconcile(before_apply=end).record.outcome is Outcome.GONE
+    assert fleets.reconcile(before_apply=end).result.outcome is Outcome.GONE
     kubectl("patch", "configmap", "last", "--type=merge", '--patch={"metadata": {"finalizers": null}}')
 
 
@@ -214,7 +214,7 @@ def test_a_child_of_somebody_else_is_not_touched(fleets: Fleets, kind: str) -> N
     before = fleets.get(kind, name)["metadata"]
     fleets.apply()
     done = fleets.reconcile()
-    assert done.record.outcome is Outcome.UNSETTLED
+    assert done.result.outcome is Outcome.REQUEUE
     stalled = fleets.condition("Stalled")
     assert (stalled["status"], stalled["reason"]) == ("True", "ForeignChild")
     message = f"{foreign['kind']} {name} is there and not this fleet's: remove it, or name the fleet otherwise"
@@ -233,7 +233,7 @@ def test_a_paused_fleet_stays_as_it_is(fleets: Fleets) -> None:
     fleets.reconcile()
     fleets.apply(replicas=9, paused=True)
     fleets.kubectl("scale", "statefulset", "demo", "--replicas=1")
-    assert fleets.reconcile().record.changes == []
+    assert fleets.reconcile().result.changes == []
     fleet = fleets.get("fleet")
     assert (fleet["status"]["replicas"], fleet["status"]["observedGeneration"]) == (3, 2)
     assert fleets.condition("Reconciling")["reason"] == "Paused"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from mqtt_trace_operator.children import PodTemplate, stateful_set
-from mqtt_trace_operator.drift import Child, contains, state_of
+from mqtt_trace_operator.drift import Child, classify, contains
 from mqtt_trace_operator.fleet import Fleet
 
 MakeFleet = Callable[..., Fleet]
@@ -43,7 +43,7 @@ def wanted(fleet: Fleet, template: PodTemplate) -> dict[str, Any]:
 
 def test_a_child_that_is_not_there_has_to_be_created(fleet: Fleet, wanted: dict[str, Any]) -> None:
     """Also after somebody deleted it."""
-    assert state_of(None, wanted, fleet) is Child.MISSING
+    assert classify(None, wanted, fleet) is Child.MISSING
 
 
 def test_what_the_api_server_and_others_added_is_no_drift(fleet: Fleet, wanted: dict[str, Any]) -> None:
@@ -51,7 +51,7 @@ def test_what_the_api_server_and_others_added_is_no_drift(fleet: Fleet, wanted: 
     live = as_defaulted(wanted)
     (container,) = live["spec"]["template"]["spec"]["containers"]
     next(variable for variable in container["env"] if variable["name"] == "EMPTY").pop("value")
-    assert state_of(live, wanted, fleet) is Child.CURRENT
+    assert classify(live, wanted, fleet) is Child.CURRENT
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_an_edit_of_what_was_applied_is_drift(fleet: Fleet, wanted: dict[str, An
     """Whatever the operator wrote and somebody changed or removed is written again."""
     live = as_defaulted(wanted)
     edit(live)
-    assert state_of(live, wanted, fleet) is Child.DRIFTED
+    assert classify(live, wanted, fleet) is Child.DRIFTED
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_divisor_is_a_quantity_too(live: object, wanted: object, same: bool) -
 def test_what_a_fleet_asks_for_no_more_is_drift(make_fleet: MakeFleet, template: PodTemplate) -> None:
     """A variable that the fleet dropped is only seen by the hash of what was applied."""
     live = as_defaulted(stateful_set(make_fleet(env=[{"name": "A", "value": "b"}]), template))
-    assert state_of(live, stateful_set(make_fleet(), template), make_fleet()) is Child.DRIFTED
+    assert classify(live, stateful_set(make_fleet(), template), make_fleet()) is Child.DRIFTED
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_what_a_fleet_asks_for_no_more_is_drift(make_fleet: MakeFleet, template:
         ([{"kind": "Deployment", "name": "demo", "uid": "x", "controller": True}], Child.FOREIGN),
         ([{"kind": "SensorFleet", "name": "demo", "uid": "uid-of-demo"}], Child.FOREIGN),
         ([{"kind": "SensorFleet", "name": "other", "uid": "x", "controller": True}], Child.FOREIGN),
-        ([{"kind": "SensorFleet", "name": "demo", "uid": "uid-of-the-former", "controller": True}], Child.LEAVING),
+        ([{"kind": "SensorFleet", "name": "demo", "uid": "uid-of-the-former", "controller": True}], Child.TERMINATING),
     ],
 )
 def test_a_child_of_somebody_else_is_left_alone(
@@ -126,14 +126,14 @@ def test_a_child_of_somebody_else_is_left_alone(
     """Only the fleet's own controller reference counts; the child of a former fleet of the name is about to go."""
     live = as_defaulted(wanted)
     live["metadata"]["ownerReferences"] = owners
-    assert state_of(live, wanted, fleet) is state
+    assert classify(live, wanted, fleet) is state
 
 
 def test_a_child_that_is_being_deleted_is_waited_for(fleet: Fleet, wanted: dict[str, Any]) -> None:
     """Applying to it would change what is about to go."""
     live = as_defaulted(wanted)
     live["metadata"]["deletionTimestamp"] = "2026-11-25T09:00:00Z"
-    assert state_of(live, wanted, fleet) is Child.LEAVING
+    assert classify(live, wanted, fleet) is Child.TERMINATING
 
 
 @pytest.mark.parametrize(

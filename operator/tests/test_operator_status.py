@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from lightkube.resources.core_v1 import Pod
 from mqtt_trace_operator.children import config_map
+from mqtt_trace_operator.diagnosis import Reason
 from mqtt_trace_operator.fleet import Fleet
 from mqtt_trace_operator.sensors import Report
-from mqtt_trace_operator.status import Applied, Observed, Status, ready_condition, status_of, status_of_invalid
-from mqtt_trace_operator.trouble import Trouble
+from mqtt_trace_operator.status import Applied, Observed, Status, build_invalid_status, build_status, find_ready
 
 MakeFleet = Callable[..., Fleet]
 MakePod = Callable[..., Pod]
@@ -27,7 +27,7 @@ def observe(make_fleet: MakeFleet, make_pod: MakePod) -> Callable[..., Observed]
     def observed(*connected: int, generation: int = 7, **others: Any) -> Observed:
         pods = [make_pod(index) for index in range(len(connected))]
         reports = {f"demo-{index}": Report(count, generation) for index, count in enumerate(connected)}
-        applied = Applied.of(config_map(make_fleet()))
+        applied = Applied.from_config_map(config_map(make_fleet()))
         return Observed(**{"applied": applied, "pods": pods, "reports": reports, "rolled_out": True, **others})
 
     return observed
@@ -40,7 +40,7 @@ def conditions(status: Status) -> dict[str, tuple[str, str, str]]:
 
 def test_a_settled_fleet_is_ready(make_fleet: MakeFleet, observe: Callable[..., Observed]) -> None:
     """Every sensor is connected and nothing is on its way."""
-    status = status_of(make_fleet(), observe(100, 100, 50), {}, NOW)
+    status = build_status(make_fleet(), observe(100, 100, 50), {}, NOW)
     numbers = {key: value for key, value in status.items() if key != "conditions"}
     assert numbers == {
         "observedGeneration": 7,
@@ -61,7 +61,7 @@ def test_a_fleet_whose_sensors_connect_is_reconciling(make_fleet: MakeFleet, obs
     observed = observe(100, 60, 0)
     assert not observed.settled
     message = "160 of 250 sensors connected"
-    found = conditions(status_of(make_fleet(), observed, {}, NOW))
+    found = conditions(build_status(make_fleet(), observed, {}, NOW))
     assert found["Ready"] == ("False", "Connecting", message)
     assert found["Reconciling"] == ("True", "Connecting", message)
 
@@ -71,8 +71,8 @@ def test_pods_that_work_by_an_older_file_are_waited_for(
 ) -> None:
     """All sensors are connected, but the change has not arrived everywhere."""
     observed = observe(100, 100, 50, generation=6)
-    assert [pod.metadata and pod.metadata.name for pod in observed.behind] == ["demo-0", "demo-1", "demo-2"]
-    found = conditions(status_of(make_fleet(), observed, {}, NOW))
+    assert [pod.metadata and pod.metadata.name for pod in observed.outdated] == ["demo-0", "demo-1", "demo-2"]
+    found = conditions(build_status(make_fleet(), observed, {}, NOW))
     assert (found["Ready"][0], found["Reconciling"][0]) == ("True", "True")
 
 
@@ -89,22 +89,22 @@ def test_a_pod_that_does_not_answer_counts_for_none(observe: Callable[..., Obser
 
 def test_what_pods_cannot_do_is_the_message(make_fleet: MakeFleet, observe: Callable[..., Observed]) -> None:
     """It may pass, so the fleet is not stalled."""
-    trouble = Trouble("ImagePullBackOff", "demo-2: cannot pull image nope:1: not found")
-    found = conditions(status_of(make_fleet(), observe(100, 100, 0, trouble=trouble), {}, NOW))
-    assert found["Ready"] == ("False", trouble.reason, trouble.message)
+    failure = Reason("ImagePullBackOff", "demo-2: cannot pull image nope:1: not found")
+    found = conditions(build_status(make_fleet(), observe(100, 100, 0, pod_failure=failure), {}, NOW))
+    assert found["Ready"] == ("False", failure.name, failure.message)
     assert found["Reconciling"][0] == "True"
     assert found["Stalled"][0] == "False"
 
 
 def test_what_stops_the_operator_stalls_the_fleet(make_fleet: MakeFleet, observe: Callable[..., Observed]) -> None:
     """Nothing will change by itself, however many sensors are connected."""
-    blocked = Trouble("ForeignChild", "StatefulSet demo is there and not this fleet's")
-    observed = observe(100, 100, 50, blocked=blocked)
+    stalled = Reason("ForeignChild", "StatefulSet demo is there and not this fleet's")
+    observed = observe(100, 100, 50, stalled=stalled)
     assert not observed.settled
-    assert conditions(status_of(make_fleet(), observed, {}, NOW)) == {
-        "Ready": ("False", blocked.reason, blocked.message),
+    assert conditions(build_status(make_fleet(), observed, {}, NOW)) == {
+        "Ready": ("False", stalled.name, stalled.message),
         "Reconciling": ("False", "Stalled", ""),
-        "Stalled": ("True", blocked.reason, blocked.message),
+        "Stalled": ("True", stalled.name, stalled.message),
     }
 
 
@@ -112,7 +112,7 @@ def test_a_paused_fleet_says_so_and_counts_what_is_there(
     make_fleet: MakeFleet, observe: Callable[..., Observed]
 ) -> None:
     """What it asks for meanwhile is not what its pods were told."""
-    status = status_of(make_fleet(replicas=9999, paused=True), observe(100, 100, 50), {}, NOW)
+    status = build_status(make_fleet(replicas=9999, paused=True), observe(100, 100, 50), {}, NOW)
     assert (status["replicas"], status["readyReplicas"]) == (250, 250)
     found = conditions(status)
     assert found["Ready"] == ("True", "Connected", "paused: 250 sensors connected")
@@ -129,7 +129,7 @@ def test_a_fleet_of_which_nothing_was_applied_is_not_ready(
     """It has no sensor that is not connected, but nobody was told of one."""
     observed = Observed()
     assert not observed.settled
-    found = conditions(status_of(make_fleet(paused=paused), observed, {}, NOW))
+    found = conditions(build_status(make_fleet(paused=paused), observed, {}, NOW))
     assert found["Ready"] == ("False", "NotApplied", message)
     assert found["Reconciling"][0] == reconciling
 
@@ -137,18 +137,18 @@ def test_a_fleet_of_which_nothing_was_applied_is_not_ready(
 def test_a_condition_keeps_its_time_while_it_stays(make_fleet: MakeFleet, observe: Callable[..., Observed]) -> None:
     """The time is that of the last transition, not of the last look; a status that says the same is equal."""
     fleet, later = make_fleet(), NOW + timedelta(minutes=1)
-    before = status_of(fleet, observe(100, 100, 0), {}, NOW)
-    assert status_of(fleet, observe(100, 100, 0), before, later) == before
-    still = ready_condition(status_of(fleet, observe(100, 100, 40), before, later))
+    before = build_status(fleet, observe(100, 100, 0), {}, NOW)
+    assert build_status(fleet, observe(100, 100, 0), before, later) == before
+    still = find_ready(build_status(fleet, observe(100, 100, 40), before, later))
     assert (still["lastTransitionTime"], still["message"]) == ("2026-11-25T09:00:00Z", "240 of 250 sensors connected")
-    ready = ready_condition(status_of(fleet, observe(100, 100, 50), before, later))
+    ready = find_ready(build_status(fleet, observe(100, 100, 50), before, later))
     assert ready["lastTransitionTime"] == "2026-11-25T09:01:00Z"
 
 
 def test_a_spec_that_cannot_be_read_leaves_the_numbers(make_object: Callable[..., dict[str, Any]]) -> None:
     """What was there is still there; the fleet is stalled until its spec changes."""
     resource = {**make_object(), "status": {"replicas": 50, "readyReplicas": 50}}
-    status = status_of_invalid(resource, Trouble("InvalidSpec", "spec.interval: field required"), NOW)
+    status = build_invalid_status(resource, Reason("InvalidSpec", "spec.interval: field required"), NOW)
     assert (status["replicas"], status["observedGeneration"]) == (50, 7)
     assert conditions(status)["Stalled"] == ("True", "InvalidSpec", "spec.interval: field required")
 
@@ -158,7 +158,7 @@ def test_a_spec_that_cannot_be_read_leaves_the_numbers(make_object: Callable[...
 )
 def test_without_a_readable_fleet_file_no_sensor_is_there(content: dict[str, Any] | None) -> None:
     """Before it is applied, or after somebody spoilt it."""
-    assert Applied.of(content) == Applied(generation=0, replicas=0)
+    assert Applied.from_config_map(content) == Applied(generation=0, replicas=0)
 
 
 @pytest.mark.parametrize(("count", "message"), [(0, "0 sensors connected"), (1, "1 sensor connected")])
@@ -166,4 +166,4 @@ def test_a_count_is_english(make_fleet: MakeFleet, make_pod: MakePod, count: int
     """One sensor, no sensors."""
     pods = [make_pod(0)] if count else []
     observed = Observed(Applied(7, count, 100), pods, {"demo-0": Report(count, 7)}, rolled_out=True)
-    assert ready_condition(status_of(make_fleet(), observed, {}, NOW))["message"] == message
+    assert find_ready(build_status(make_fleet(), observed, {}, NOW))["message"] == message

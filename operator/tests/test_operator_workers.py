@@ -77,7 +77,7 @@ def test_what_happens_during_a_reconcile_leads_to_one_more() -> None:
     """A hundred events are one, and no two reconciles of a fleet run at once."""
 
     async def test() -> None:
-        reconciles = Reconciles(Outcome.SETTLED, Outcome.GONE)
+        reconciles = Reconciles(Outcome.DONE, Outcome.GONE)
         workers = Workers(reconciles)
         reconciles.gate.clear()
         workers.enqueue(DEMO)
@@ -114,7 +114,7 @@ def test_an_unsettled_fleet_is_looked_at_again() -> None:
     """Without an event, until it is settled."""
 
     async def test() -> None:
-        reconciles = Reconciles(Outcome.UNSETTLED, Outcome.UNSETTLED, Outcome.SETTLED)
+        reconciles = Reconciles(Outcome.REQUEUE, Outcome.REQUEUE, Outcome.DONE)
         workers = Workers(reconciles)
         workers.enqueue(DEMO)
         await reconciles.until(lambda: len(reconciles.seen) == 3)
@@ -195,7 +195,7 @@ def test_closing_ends_a_reconcile_in_the_middle() -> None:
     """The operator does not wait for what hangs."""
 
     async def test() -> None:
-        reconciles = Reconciles(Outcome.SETTLED)
+        reconciles = Reconciles(Outcome.DONE)
         workers = Workers(reconciles)
         reconciles.gate.clear()
         workers.enqueue(DEMO)

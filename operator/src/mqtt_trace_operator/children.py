@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mqtt_trace import ConfigurationError
-from mqtt_trace_operator.fleet import GROUP, KIND, VERSION, Fleet, pods_for
+from mqtt_trace_operator.fleet import GROUP, KIND, VERSION, Fleet, count_pods
 
 Manifest = dict[str, Any]
 
@@ -96,7 +96,7 @@ def stateful_set(fleet: Fleet, template: PodTemplate) -> Manifest:
             "kind": "StatefulSet",
             "metadata": {"name": fleet.name},
             "spec": {
-                "replicas": pods_for(fleet.spec.replicas, fleet.spec.sensors_per_pod),
+                "replicas": count_pods(fleet.spec.replicas, fleet.spec.sensors_per_pod),
                 "podManagementPolicy": "Parallel",
                 "selector": {"matchLabels": {FLEET_LABEL: fleet.name}},
                 "template": _pod_template(fleet, template),

@@ -16,7 +16,7 @@ from mqtt_trace_operator.children import Manifest
 from mqtt_trace_operator.fleet import GROUP, KIND, PLURAL, VERSION, Fleet, Object
 
 FIELD_MANAGER = "mqtt-trace-operator"
-NUDGE = f"{GROUP}/fleet-generation"
+GENERATION_ANNOTATION = f"{GROUP}/fleet-generation"
 """Annotation of a pod whose fleet file has changed: any change of a pod makes kubelet refresh its volumes."""
 
 SensorFleet = create_namespaced_resource(GROUP, VERSION, KIND, PLURAL)
@@ -118,11 +118,11 @@ class Cluster:
             about: FieldSelector = {"involvedObject.kind": kind, "involvedObject.uid": uid}
             return [event async for event in self._client.list(Event, namespace=namespace, fields=about)]
 
-    async def nudge(self, namespace: str, pod: str, value: str) -> None:
+    async def annotate(self, namespace: str, pod: str, value: str) -> None:
         """Annotate a pod, so that kubelet looks at it now. A pod that is gone is none of our business."""
         async with self._turns:
             self.writes += 1
-            patch = {"metadata": {"annotations": {NUDGE: value}}}
+            patch = {"metadata": {"annotations": {GENERATION_ANNOTATION: value}}}
             try:
                 await self._client.patch(Pod, pod, patch, namespace=namespace, patch_type=PatchType.MERGE)
             except ApiError as error:

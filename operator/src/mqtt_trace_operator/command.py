@@ -13,12 +13,12 @@ from mqtt_trace import ConfigurationError, telemetry
 from mqtt_trace.service import HealthServer, load, run
 from mqtt_trace_operator.children import PodTemplate
 from mqtt_trace_operator.cluster import Cluster
-from mqtt_trace_operator.handlers import operator_settings, registry_for
+from mqtt_trace_operator.handlers import build_registry, operator_settings
 from mqtt_trace_operator.probe import Probe
 from mqtt_trace_operator.reconcile import Reconciler
+from mqtt_trace_operator.recorder import recorded
 from mqtt_trace_operator.sensors import Sensors
 from mqtt_trace_operator.settings import OperatorSettings
-from mqtt_trace_operator.telling import told
 from mqtt_trace_operator.workers import Workers
 
 PROGRAM = "mqtt-trace-operator"
@@ -49,7 +49,7 @@ async def operate(settings: OperatorSettings, stop: asyncio.Event) -> None:
             sensors = Sensors(template.health_port)
             open_until_the_end.push_async_callback(sensors.close)
             tracer = providers.tracer_provider.get_tracer("mqtt_trace_operator")
-            workers = Workers(told(Reconciler(cluster, sensors, template).reconcile, tracer))
+            workers = Workers(recorded(Reconciler(cluster, sensors, template).reconcile, tracer))
             probe = Probe(workers, cluster)
             await open_until_the_end.enter_async_context(
                 HealthServer(settings.health_host, settings.health_port, probe.status, probe.alive)
@@ -57,7 +57,7 @@ async def operate(settings: OperatorSettings, stop: asyncio.Event) -> None:
             await _until_fleets_are_known(cluster, settings.watch_namespace, stop)
             if not stop.is_set():
                 await kopf.operator(
-                    registry=registry_for(workers, stop),
+                    registry=build_registry(workers, stop),
                     settings=operator_settings(),
                     clusterwide=settings.watch_namespace is None,
                     namespaces=[settings.watch_namespace] if settings.watch_namespace else [],

@@ -21,7 +21,7 @@ class Child(Enum):
 
     MISSING = auto()
     """It has to be created."""
-    LEAVING = auto()
+    TERMINATING = auto()
     """It belonged to a fleet of the same name that was deleted; the garbage collector is about to remove it."""
     FOREIGN = auto()
     """It is somebody else's: hands off."""
@@ -31,16 +31,16 @@ class Child(Enum):
     """Nothing."""
 
 
-def state_of(live: Object | None, wanted: Object, fleet: Fleet) -> Child:
+def classify(live: Object | None, wanted: Object, fleet: Fleet) -> Child:
     """Compare a child with what the fleet wants it to be. What others added to it does not count."""
     if live is None:
         return Child.MISSING
     controller = _controller(live)
     if is_own(live, fleet):
         leaving = live["metadata"].get("deletionTimestamp") is not None
-        return Child.LEAVING if leaving else Child.CURRENT if contains(live, wanted) else Child.DRIFTED
+        return Child.TERMINATING if leaving else Child.CURRENT if contains(live, wanted) else Child.DRIFTED
     if (controller.get("kind"), controller.get("name")) == (KIND, fleet.name):
-        return Child.LEAVING
+        return Child.TERMINATING
     return Child.FOREIGN
 
 

@@ -117,6 +117,6 @@ class Fleet:
         return f"{GROUP}/fleet={self.name}"
 
 
-def pods_for(sensors: int, per_pod: int) -> int:
+def count_pods(sensors: int, per_pod: int) -> int:
     """How many pods so many sensors need."""
     return -(-sensors // per_pod)

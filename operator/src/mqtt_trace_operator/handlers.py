@@ -18,7 +18,7 @@ from mqtt_trace_operator.workers import Key, Workers
 _CHILDREN = (("apps", "v1", "statefulsets"), ("", "v1", "configmaps"), ("", "v1", "pods"))
 
 
-def registry_for(workers: Workers, stop: asyncio.Event) -> kopf.OperatorRegistry:
+def build_registry(workers: Workers, stop: asyncio.Event) -> kopf.OperatorRegistry:
     """Handlers that enqueue fleets until a signal tells kopf to end; then they close the workers and set `stop`."""
     registry = kopf.OperatorRegistry()
 
@@ -29,7 +29,7 @@ def registry_for(workers: Workers, stop: asyncio.Event) -> kopf.OperatorRegistry
         workers.enqueue(Key(str(namespace), name))
 
     async def on_child(namespace: str | None, labels: kopf.Labels, **_: Any) -> None:
-        if key := fleet_of(namespace, labels):
+        if key := find_fleet_key(namespace, labels):
             workers.enqueue(key)
 
     async def on_end(**_: Any) -> None:
@@ -45,7 +45,7 @@ def registry_for(workers: Workers, stop: asyncio.Event) -> kopf.OperatorRegistry
     return registry
 
 
-def fleet_of(namespace: str | None, labels: Mapping[str, str]) -> Key | None:
+def find_fleet_key(namespace: str | None, labels: Mapping[str, str]) -> Key | None:
     """The fleet that a child's label names. Anybody may write an empty one, which names none."""
     return Key(str(namespace), labels[FLEET_LABEL]) if labels[FLEET_LABEL] else None
 

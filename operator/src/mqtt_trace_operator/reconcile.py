@@ -12,12 +12,20 @@ from lightkube.resources.core_v1 import Pod
 
 from mqtt_trace_operator.children import Manifest, PodTemplate, config_map, stateful_set
 from mqtt_trace_operator.cluster import FIELD_MANAGER, Cluster
-from mqtt_trace_operator.drift import Child, is_made_by, is_own, state_of
+from mqtt_trace_operator.diagnosis import Reason, diagnose_creation, diagnose_mounts, diagnose_pods, find_stuck
+from mqtt_trace_operator.drift import Child, classify, is_made_by, is_own
 from mqtt_trace_operator.fleet import Fleet, InvalidFleetError, Object
-from mqtt_trace_operator.nudge import nudge_for
+from mqtt_trace_operator.refresh import refresh_annotation
 from mqtt_trace_operator.sensors import Sensors
-from mqtt_trace_operator.status import Applied, Observed, name_of, ready_condition, status_of, status_of_invalid, uid_of
-from mqtt_trace_operator.trouble import Trouble, held_up, of_creation, of_mounts, of_pods
+from mqtt_trace_operator.status import (
+    Applied,
+    Observed,
+    build_invalid_status,
+    build_status,
+    find_ready,
+    pod_name,
+    pod_uid,
+)
 
 _CHANGED_MEANWHILE = {404, 409}
 """Not found, and conflict: the next look finds what is there then."""
@@ -29,16 +37,16 @@ _MAY_PASS = _CHANGED_MEANWHILE | {401, 408, 429}
 class Outcome(Enum):
     """What a reconcile leaves."""
 
-    SETTLED = auto()
+    DONE = auto()
     """Nothing happens until something changes."""
-    UNSETTLED = auto()
+    REQUEUE = auto()
     """Pods are on their way: look again soon."""
     GONE = auto()
     """There is no such fleet, or no longer for long."""
 
 
 @dataclass
-class Record:
+class Result:
     """What a reconcile did.
 
     Attributes:
@@ -76,7 +84,7 @@ class Reconciler:
         self._template = template
         self._now = now
 
-    async def reconcile(self, namespace: str, name: str) -> Record:
+    async def reconcile(self, namespace: str, name: str) -> Result:
         """Bring one fleet to what it says.
 
         Raises:
@@ -85,45 +93,45 @@ class Reconciler:
         """
         resource = await self._cluster.fleet(namespace, name)
         if resource is None or resource["metadata"].get("deletionTimestamp"):
-            return Record()
-        record = Record(fleet=resource, outcome=Outcome.UNSETTLED)
+            return Result()
+        result = Result(fleet=resource, outcome=Outcome.REQUEUE)
         try:
             fleet = Fleet.from_object(resource)
             wanted = config_map(fleet), stateful_set(fleet, self._template)
         except InvalidFleetError as error:
-            trouble = Trouble("InvalidSpec", str(error))
-            await self._write(record, status_of_invalid(resource, trouble, self._now()))
-            record.outcome = Outcome.SETTLED
-            return record
+            reason = Reason("InvalidSpec", str(error))
+            await self._write(result, build_invalid_status(resource, reason, self._now()))
+            result.outcome = Outcome.DONE
+            return result
         try:
-            children, blocked = await self._apply(fleet, wanted, record)
+            children, stalled = await self._apply(fleet, wanted, result)
         except ApiError as error:
             if _namespace_ends(error):
-                return Record()
+                return Result()
             if error.status.code in _CHANGED_MEANWHILE:
-                return record
+                return result
             raise
-        observed = await self._observe(fleet, children, blocked)
-        await self._nudge(fleet, observed, record)
+        observed = await self._observe(fleet, children, stalled)
+        await self._refresh_volumes(fleet, observed, result)
         former = resource.get("status") or {}
-        await self._write(record, status_of(fleet, observed, former, self._now()))
-        record.outcome = Outcome.SETTLED if observed.settled else Outcome.UNSETTLED
-        return record
+        await self._write(result, build_status(fleet, observed, former, self._now()))
+        result.outcome = Outcome.DONE if observed.settled else Outcome.REQUEUE
+        return result
 
     async def _apply(
-        self, fleet: Fleet, wanted: tuple[Manifest, ...], record: Record
-    ) -> tuple[list[Object | None], Trouble | None]:
+        self, fleet: Fleet, wanted: tuple[Manifest, ...], result: Result
+    ) -> tuple[list[Object | None], Reason | None]:
         """Return the children as they are then, and what keeps one from being what it should."""
         live = list(await asyncio.gather(*map(self._cluster.child, wanted)))
         if fleet.spec.paused:
             return live, None
         for number, child in enumerate(wanted):
-            state = state_of(live[number], child, fleet)
+            state = classify(live[number], child, fleet)
             what = f"{child['kind']} {child['metadata']['name']}"
             if state is Child.FOREIGN:
                 message = f"{what} is there and not this fleet's: remove it, or name the fleet otherwise"
-                return live, Trouble("ForeignChild", message)
-            if state is Child.LEAVING:
+                return live, Reason("ForeignChild", message)
+            if state is Child.TERMINATING:
                 return live, None
             if state is Child.CURRENT:
                 continue
@@ -132,51 +140,53 @@ class Reconciler:
             except ApiError as error:
                 if not _is_refusal(error):
                     raise
-                return live, Trouble("Refused", f"{what} is refused: {error.status.message}")
-            record.changes.append(f"{what} {'created' if state is Child.MISSING else 'changed'}")
+                return live, Reason("Refused", f"{what} is refused: {error.status.message}")
+            result.changes.append(f"{what} {'created' if state is Child.MISSING else 'changed'}")
         return live, None
 
-    async def _observe(self, fleet: Fleet, children: list[Object | None], blocked: Trouble | None) -> Observed:
+    async def _observe(self, fleet: Fleet, children: list[Object | None], stalled: Reason | None) -> Observed:
         # What a deleted fleet of the same name left is about to go.
-        configuration, pods_of = (child if child and is_own(child, fleet) else None for child in children)
-        pods = [pod for pod in await self._cluster.pods(fleet) if pods_of and is_made_by(pod, pods_of)]
+        configuration, workload = (child if child and is_own(child, fleet) else None for child in children)
+        pods = [pod for pod in await self._cluster.pods(fleet) if workload and is_made_by(pod, workload)]
         reports = await self._sensors.reports(pods)
-        applied = Applied.of(configuration)
-        trouble = await self._trouble(fleet, pods_of, applied, pods)
-        return Observed(applied, pods, reports, _is_rolled_out(pods_of, applied, pods), trouble, blocked)
+        applied = Applied.from_config_map(configuration)
+        reason = await self._diagnose(fleet, workload, applied, pods)
+        return Observed(applied, pods, reports, _is_rolled_out(workload, applied, pods), reason, stalled)
 
-    async def _trouble(
+    async def _diagnose(
         self, fleet: Fleet, stateful_set: Object | None, applied: Applied, pods: list[Pod]
-    ) -> Trouble | None:
+    ) -> Reason | None:
         """Read Events only of what the pods' own status does not tell: a settled fleet needs none."""
-        trouble = of_pods(pods, self._now())
-        if trouble is None and stateful_set is not None and len(pods) < applied.pods:
+        reason = diagnose_pods(pods, self._now())
+        if reason is None and stateful_set is not None and len(pods) < applied.pods:
             events = await self._cluster.events(fleet.namespace, "StatefulSet", stateful_set["metadata"]["uid"])
-            trouble = of_creation(events, _applied_at(stateful_set))
-        if trouble is None and (pod := held_up(pods, self._now())) is not None:
-            events = await self._cluster.events(fleet.namespace, "Pod", uid_of(pod))
-            trouble = of_mounts(pod, events)
-        return trouble
+            reason = diagnose_creation(events, _applied_at(stateful_set))
+        if reason is None and (pod := find_stuck(pods, self._now())) is not None:
+            events = await self._cluster.events(fleet.namespace, "Pod", pod_uid(pod))
+            reason = diagnose_mounts(pod, events)
+        return reason
 
-    async def _nudge(self, fleet: Fleet, observed: Observed, record: Record) -> None:
+    async def _refresh_volumes(self, fleet: Fleet, observed: Observed, result: Result) -> None:
         if fleet.spec.paused:
             return
         generation, now = observed.applied.generation, self._now()
-        values = {name_of(pod): value for pod in observed.behind if (value := nudge_for(pod, generation, now))}
-        await asyncio.gather(*(self._cluster.nudge(fleet.namespace, pod, value) for pod, value in values.items()))
+        values = {
+            pod_name(pod): value for pod in observed.outdated if (value := refresh_annotation(pod, generation, now))
+        }
+        await asyncio.gather(*(self._cluster.annotate(fleet.namespace, pod, value) for pod, value in values.items()))
         if values:
-            record.changes.append(f"{len(values)} pod{'' if len(values) == 1 else 's'} nudged")
+            result.changes.append(f"{len(values)} pod{'' if len(values) == 1 else 's'} nudged")
 
-    async def _write(self, record: Record, status: Mapping[str, Any]) -> None:
-        resource = record.fleet or {}
+    async def _write(self, result: Result, status: Mapping[str, Any]) -> None:
+        resource = result.fleet or {}
         former = resource.get("status") or {}
         if status == former:
             return
         metadata = resource["metadata"]
         await self._cluster.write_status(metadata["namespace"], metadata["name"], status)
-        before, now = ready_condition(former), ready_condition(status)
+        before, now = find_ready(former), find_ready(status)
         if any(before.get(key) != now[key] for key in ("status", "reason")):
-            record.ready = now
+            result.ready = now
 
 
 def _is_refusal(error: ApiError) -> bool:

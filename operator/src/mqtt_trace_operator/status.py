@@ -9,9 +9,9 @@ from typing import Any, Self
 from lightkube.resources.core_v1 import Pod
 
 from mqtt_trace_operator.children import FLEET_FILE
-from mqtt_trace_operator.fleet import Fleet, Object, pods_for
+from mqtt_trace_operator.diagnosis import Reason
+from mqtt_trace_operator.fleet import Fleet, Object, count_pods
 from mqtt_trace_operator.sensors import Report
-from mqtt_trace_operator.trouble import Trouble
 
 Status = dict[str, Any]
 
@@ -33,7 +33,7 @@ class Applied:
     sensors_per_pod: int = 1
 
     @classmethod
-    def of(cls, config_map: Object | None) -> Self:
+    def from_config_map(cls, config_map: Object | None) -> Self:
         """What is in the ConfigMap that the pods mount. Nothing, without one or with one that cannot be read."""
         try:
             said = json.loads((config_map or {})["data"][FLEET_FILE])
@@ -44,9 +44,9 @@ class Applied:
     @property
     def pods(self) -> int:
         """How many pods these sensors need."""
-        return pods_for(self.replicas, self.sensors_per_pod)
+        return count_pods(self.replicas, self.sensors_per_pod)
 
-    def sensors_of(self, pod: int) -> int:
+    def count_sensors(self, pod: int) -> int:
         """How many sensors the pod of this index simulates."""
         return min(max(self.replicas - pod * self.sensors_per_pod, 0), self.sensors_per_pod)
 
@@ -60,24 +60,24 @@ class Observed:
         pods: Those that there are.
         reports: What they say, by their names.
         rolled_out: Whether the StatefulSet has no pod left to create, replace or remove.
-        trouble: What keeps pods from running.
-        blocked: What keeps the operator from applying what is wanted.
+        pod_failure: What keeps pods from running.
+        stalled: What keeps the operator from applying what is wanted.
     """
 
     applied: Applied = field(default_factory=Applied)
     pods: Sequence[Pod] = ()
     reports: Mapping[str, Report] = field(default_factory=dict)
     rolled_out: bool = False
-    trouble: Trouble | None = None
-    blocked: Trouble | None = None
+    pod_failure: Reason | None = None
+    stalled: Reason | None = None
 
     @property
     def connected(self) -> int:
         """How many of the sensors that there have to be are connected, as the pods say."""
         return sum(
-            min(report.connected, self.applied.sensors_of(index))
+            min(report.connected, self.applied.count_sensors(index))
             for pod in self.pods
-            if (index := index_of(pod)) is not None and (report := self.reports.get(name_of(pod))) is not None
+            if (index := pod_index(pod)) is not None and (report := self.reports.get(pod_name(pod))) is not None
         )
 
     @property
@@ -86,21 +86,21 @@ class Observed:
         return self.applied.generation > 0 and self.connected == self.applied.replicas
 
     @property
-    def behind(self) -> list[Pod]:
+    def outdated(self) -> list[Pod]:
         """Pods that work by a fleet file older than the one applied."""
         return [
             pod
             for pod in self.pods
-            if (report := self.reports.get(name_of(pod))) is not None and report.generation < self.applied.generation
+            if (report := self.reports.get(pod_name(pod))) is not None and report.generation < self.applied.generation
         ]
 
     @property
     def settled(self) -> bool:
         """Whether nothing is left to happen by itself."""
-        return self.blocked is None and self.rolled_out and not self.behind and self.complete
+        return self.stalled is None and self.rolled_out and not self.outdated and self.complete
 
 
-def status_of(fleet: Fleet, observed: Observed, former: Mapping[str, Any], now: datetime) -> Status:
+def build_status(fleet: Fleet, observed: Observed, former: Mapping[str, Any], now: datetime) -> Status:
     """The whole status.
 
     Args:
@@ -116,95 +116,97 @@ def status_of(fleet: Fleet, observed: Observed, former: Mapping[str, Any], now: 
         "readyReplicas": observed.connected,
         "pods": len(observed.pods),
         "selector": fleet.selector,
-        "conditions": _conditions(fleet.generation, _verdict(fleet, observed), former, now),
+        "conditions": _conditions(fleet.generation, _judge(fleet, observed), former, now),
     }
 
 
-def status_of_invalid(resource: Object, trouble: Trouble, now: datetime) -> Status:
+def build_invalid_status(resource: Object, reason: Reason, now: datetime) -> Status:
     """The status of a fleet whose spec cannot be read: what was there of it is still there."""
     former = resource.get("status") or {}
     generation = resource["metadata"]["generation"]
     return {
         **former,
         "observedGeneration": generation,
-        "conditions": _conditions(generation, _stalled(trouble), former, now),
+        "conditions": _conditions(generation, _stalled_conditions(reason), former, now),
     }
 
 
-def ready_condition(status: Mapping[str, Any]) -> Mapping[str, Any]:
+def find_ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
     """The condition `Ready`, or nothing."""
     return next((condition for condition in status.get("conditions") or [] if condition["type"] == "Ready"), {})
 
 
-def name_of(pod: Pod) -> str:
+def pod_name(pod: Pod) -> str:
     """A pod's name."""
     return (pod.metadata.name if pod.metadata else None) or ""
 
 
-def uid_of(pod: Pod) -> str:
+def pod_uid(pod: Pod) -> str:
     """A pod's uid, which no other pod of its name has."""
     return (pod.metadata.uid if pod.metadata else None) or ""
 
 
-def index_of(pod: Pod) -> int | None:
+def pod_index(pod: Pod) -> int | None:
     """A pod's ordinal in its StatefulSet."""
     index = ((pod.metadata.labels if pod.metadata else None) or {}).get(_INDEX, "")
     return int(index) if index.isdecimal() else None
 
 
 @dataclass(frozen=True)
-class _Verdict:
-    """The three conditions, each true or not, and why."""
+class _Conditions:
+    """The three conditions, each true or not, and reason."""
 
-    ready: tuple[bool, Trouble]
-    reconciling: tuple[bool, Trouble]
-    stalled: tuple[bool, Trouble]
-
-
-def _stalled(why: Trouble) -> _Verdict:
-    return _Verdict((False, why), (False, Trouble("Stalled", "")), (True, why))
+    ready: tuple[bool, Reason]
+    reconciling: tuple[bool, Reason]
+    stalled: tuple[bool, Reason]
 
 
-def _verdict(fleet: Fleet, observed: Observed) -> _Verdict:
-    if observed.blocked is not None:
-        return _stalled(observed.blocked)
-    why = _why(fleet, observed)
-    reconciling = (True, why)
+def _stalled_conditions(reason: Reason) -> _Conditions:
+    return _Conditions((False, reason), (False, Reason("Stalled", "")), (True, reason))
+
+
+def _judge(fleet: Fleet, observed: Observed) -> _Conditions:
+    if observed.stalled is not None:
+        return _stalled_conditions(observed.stalled)
+    reason = _ready_reason(fleet, observed)
+    reconciling = (True, reason)
     if fleet.spec.paused or observed.settled:
-        reconciling = (False, Trouble("Paused" if fleet.spec.paused else "Settled", ""))
-    return _Verdict((observed.complete, why), reconciling, (False, Trouble("NotStalled", "")))
+        reconciling = (False, Reason("Paused" if fleet.spec.paused else "Settled", ""))
+    return _Conditions((observed.complete, reason), reconciling, (False, Reason("NotStalled", "")))
 
 
-def _why(fleet: Fleet, observed: Observed) -> Trouble:
+def _ready_reason(fleet: Fleet, observed: Observed) -> Reason:
     connected, replicas = observed.connected, observed.applied.replicas
     paused = "paused: " if fleet.spec.paused else ""
-    if observed.trouble is not None and not observed.settled:
-        return Trouble(observed.trouble.reason, paused + observed.trouble.message)
+    if observed.pod_failure is not None and not observed.settled:
+        return Reason(observed.pod_failure.name, paused + observed.pod_failure.message)
     if observed.applied.generation == 0:
-        return Trouble("NotApplied", f"{paused}nothing applied yet")
+        return Reason("NotApplied", f"{paused}nothing applied yet")
     if observed.complete:
-        return Trouble("Connected", f"{paused}{_count(connected)} connected")
-    return Trouble("Connecting", f"{paused}{connected} of {_count(replicas)} connected")
+        return Reason("Connected", f"{paused}{_count(connected)} connected")
+    return Reason("Connecting", f"{paused}{connected} of {_count(replicas)} connected")
 
 
-def _conditions(generation: int, verdict: _Verdict, former: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
+def _conditions(
+    generation: int, verdict: _Conditions, former: Mapping[str, Any], now: datetime
+) -> list[dict[str, Any]]:
     before = {condition["type"]: condition for condition in former.get("conditions") or []}
     conditions = {"Ready": verdict.ready, "Reconciling": verdict.reconciling, "Stalled": verdict.stalled}
     return [
-        _condition(kind, truth, why, before.get(kind, {}), now) | {"observedGeneration": generation}
-        for kind, (truth, why) in conditions.items()
+        _condition(kind, truth, reason, before.get(kind, {}), now) | {"observedGeneration": generation}
+        for kind, (truth, reason) in conditions.items()
     ]
 
 
-def _condition(kind: str, truth: bool, why: Trouble, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def _condition(kind: str, truth: bool, reason: Reason, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     status = "True" if truth else "False"
     stays = before.get("status") == status
     return {
         "type": kind,
         "status": status,
         "lastTransitionTime": before["lastTransitionTime"] if stays else _timestamp(now),
-        "reason": why.reason,
-        "message": why.message,
+        "reason": reason.name,
+        "message": reason.message,
     }
 
 

@@ -100,7 +100,7 @@ class Workers:
                 delay -= rest
             else:
                 failures = _delays(*_BACK_OFF_S)
-                delay = next(looks) if outcome is Outcome.UNSETTLED else None
+                delay = next(looks) if outcome is Outcome.REQUEUE else None
                 if outcome is Outcome.GONE and not worker.wake.is_set():
                     del self._workers[key]
                     return

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 from lightkube.resources.core_v1 import Event, Pod
-from mqtt_trace_operator.trouble import Trouble, held_up, of_creation, of_mounts, of_pods
+from mqtt_trace_operator.diagnosis import Reason, diagnose_creation, diagnose_mounts, diagnose_pods, find_stuck
 
 MakePod = Callable[..., Pod]
 
@@ -44,39 +44,39 @@ def ended(reason: str, code: int, *, minutes_ago: int = 1) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("status", "trouble"),
+    ("status", "reason"),
     [
         (
             container(waiting("ErrImagePull", PULL)),
-            Trouble("ImagePullBackOff", "demo-0: cannot pull image nope:1: not found"),
+            Reason("ImagePullBackOff", "demo-0: cannot pull image nope:1: not found"),
         ),
         (
             container(waiting("ImagePullBackOff", f'Back-off pulling image "nope:1": ErrImagePull: {PULL}')),
-            Trouble("ImagePullBackOff", "demo-0: cannot pull image nope:1: not found"),
+            Reason("ImagePullBackOff", "demo-0: cannot pull image nope:1: not found"),
         ),
         (
             container(waiting("CreateContainerConfigError", 'secret "auth" not found')),
-            Trouble("CreateContainerConfigError", 'demo-0: secret "auth" not found'),
+            Reason("CreateContainerConfigError", 'demo-0: secret "auth" not found'),
         ),
         (
             container(waiting("CrashLoopBackOff", "back-off 40s restarting"), ended("Error", 2)),
-            Trouble("CrashLoopBackOff", "demo-0: ended with exit code 2: see kubectl logs --previous"),
+            Reason("CrashLoopBackOff", "demo-0: ended with exit code 2: see kubectl logs --previous"),
         ),
         (
             container(waiting("CrashLoopBackOff"), ended("OOMKilled", 137)),
-            Trouble("OOMKilled", "demo-0: killed: it needs more memory than its limit"),
+            Reason("OOMKilled", "demo-0: killed: it needs more memory than its limit"),
         ),
         (
             container(ended("OOMKilled", 137)),
-            Trouble("OOMKilled", "demo-0: killed: it needs more memory than its limit"),
+            Reason("OOMKilled", "demo-0: killed: it needs more memory than its limit"),
         ),
         (
             container(ended("Error", 1)),
-            Trouble("CrashLoopBackOff", "demo-0: ended with exit code 1: see kubectl logs --previous"),
+            Reason("CrashLoopBackOff", "demo-0: ended with exit code 1: see kubectl logs --previous"),
         ),
         (
             container({"running": {}}, ended("Error", 1)),
-            Trouble("CrashLoopBackOff", "demo-0: ended with exit code 1: see kubectl logs --previous"),
+            Reason("CrashLoopBackOff", "demo-0: ended with exit code 1: see kubectl logs --previous"),
         ),
         (container({"running": {}}, ended("OOMKilled", 137, minutes_ago=7)), None),
         (container({"running": {}}, ended("Error", 1)) | {"ready": True}, None),
@@ -84,18 +84,16 @@ def ended(reason: str, code: int, *, minutes_ago: int = 1) -> dict[str, Any]:
         (container({"running": {}}), None),
     ],
 )
-def test_a_container_that_cannot_run_says_why(
-    make_pod: MakePod, status: dict[str, Any], trouble: Trouble | None
-) -> None:
+def test_a_container_that_cannot_run_says_why(make_pod: MakePod, status: dict[str, Any], reason: Reason | None) -> None:
     """With the pod's name; the two reasons of a failing pull are one, so that the message stays the same."""
-    assert of_pods([make_pod(containerStatuses=[status])], NOW) == trouble
+    assert diagnose_pods([make_pod(containerStatuses=[status])], NOW) == reason
 
 
 def test_a_pod_without_a_place_says_why(make_pod: MakePod) -> None:
     """The scheduler's first sentence, without the advice that follows."""
     message = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No victims."
     unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
-    assert of_pods([make_pod(conditions=[unschedulable])], NOW) == Trouble(
+    assert diagnose_pods([make_pod(conditions=[unschedulable])], NOW) == Reason(
         "Unschedulable", "demo-0: cannot be scheduled: 0/1 nodes are available: 1 Insufficient cpu"
     )
 
@@ -103,7 +101,7 @@ def test_a_pod_without_a_place_says_why(make_pod: MakePod) -> None:
 def test_an_evicted_pod_says_why(make_pod: MakePod) -> None:
     """The pod is there without containers, and the node has said what it lacked."""
     pod = make_pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory. Threshold: 100Mi.")
-    assert of_pods([pod], NOW) == Trouble("Evicted", "demo-0: The node was low on resource: memory")
+    assert diagnose_pods([pod], NOW) == Reason("Evicted", "demo-0: The node was low on resource: memory")
 
 
 def test_pods_with_the_same_trouble_are_counted(make_pod: MakePod) -> None:
@@ -111,7 +109,9 @@ def test_pods_with_the_same_trouble_are_counted(make_pod: MakePod) -> None:
     broken = [container(waiting("ErrImagePull", PULL))]
     crashing = [container(waiting("CrashLoopBackOff"), ended("Error", 1))]
     pods = [make_pod(0, containerStatuses=crashing), *(make_pod(n, containerStatuses=broken) for n in (1, 2, 3))]
-    assert of_pods(pods, NOW) == Trouble("ImagePullBackOff", "demo-1 and 2 more: cannot pull image nope:1: not found")
+    assert diagnose_pods(pods, NOW) == Reason(
+        "ImagePullBackOff", "demo-1 and 2 more: cannot pull image nope:1: not found"
+    )
 
 
 def test_a_pod_that_is_leaving_is_in_no_trouble(make_pod: MakePod) -> None:
@@ -119,7 +119,7 @@ def test_a_pod_that_is_leaving_is_in_no_trouble(make_pod: MakePod) -> None:
     pod = make_pod(containerStatuses=[container(ended("OOMKilled", 137))])
     assert pod.metadata
     pod.metadata.deletionTimestamp = NOW
-    assert of_pods([pod], NOW) is None
+    assert diagnose_pods([pod], NOW) is None
 
 
 def event(reason: str, message: str, seconds: float) -> Event:
@@ -144,11 +144,11 @@ QUOTA = (
 
 def test_a_quota_that_pods_exceed_is_named() -> None:
     """There is no pod to ask: the StatefulSet's events tell."""
-    trouble = of_creation([event("SuccessfulCreate", "", -5), event("FailedCreate", QUOTA, 1)], NOW)
+    reason = diagnose_creation([event("SuccessfulCreate", "", -5), event("FailedCreate", QUOTA, 1)], NOW)
     message = (
         "demo-1 cannot be created: forbidden: exceeded quota: pods, requested: pods=1, used: pods=1, limited: pods=1"
     )
-    assert trouble == Trouble("FailedCreate", message)
+    assert reason == Reason("FailedCreate", message)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_quota_that_pods_exceed_is_named() -> None:
 )
 def test_what_was_said_before_is_stale(events: list[Event]) -> None:
     """A failure that is older than the last change, or that a success followed, is none any more."""
-    assert of_creation(events, NOW) is None
+    assert diagnose_creation(events, NOW) is None
 
 
 def starting(*states: dict[str, Any], seconds: float = 6) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def test_a_pod_that_waits_longer_than_for_its_volumes_is_held_up(make_pod: MakeP
     """The first of them is enough to ask."""
     creating = starting(waiting("ContainerCreating"))
     pods = [make_pod(0, **starting({"running": {}})), make_pod(1, **creating), make_pod(2, **creating)]
-    assert held_up(pods, NOW) is pods[1]
+    assert find_stuck(pods, NOW) is pods[1]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_pod_that_waits_longer_than_for_its_volumes_is_held_up(make_pod: MakeP
 )
 def test_a_pod_that_only_starts_is_not_held_up(make_pod: MakePod, status: dict[str, Any]) -> None:
     """Most pods wait for their volumes for a moment, and nobody has to read their events."""
-    assert held_up([make_pod(**status)], NOW) is None
+    assert find_stuck([make_pod(**status)], NOW) is None
 
 
 def test_a_pod_that_is_leaving_is_not_held_up(make_pod: MakePod) -> None:
@@ -199,7 +199,7 @@ def test_a_pod_that_is_leaving_is_not_held_up(make_pod: MakePod) -> None:
     pod = make_pod(**starting(waiting("ContainerCreating")))
     assert pod.metadata
     pod.metadata.deletionTimestamp = NOW
-    assert held_up([pod], NOW) is None
+    assert find_stuck([pod], NOW) is None
 
 
 MOUNT = 'MountVolume.SetUp failed for volume "ca" : secret "x" not found'
@@ -223,7 +223,7 @@ TIMEOUT = "Unable to attach or mount volumes: unmounted volumes=[ca]: timed out 
 )
 def test_a_volume_that_cannot_be_mounted_is_named(make_pod: MakePod, events: list[Event], message: str) -> None:
     """With its cause in a line, also after kubelet has said that it waited in vain."""
-    assert of_mounts(make_pod(), events) == Trouble("FailedMount", message)
+    assert diagnose_mounts(make_pod(), events) == Reason("FailedMount", message)
 
 
 @pytest.mark.parametrize(
@@ -237,14 +237,14 @@ def test_a_volume_that_cannot_be_mounted_is_named(make_pod: MakePod, events: lis
 )
 def test_a_volume_that_is_mounted_meanwhile_is_no_trouble(make_pod: MakePod, events: list[Event]) -> None:
     """The pod pulls its image then, which may take long; the event may be of the same second."""
-    assert of_mounts(make_pod(), events) is None
+    assert diagnose_mounts(make_pod(), events) is None
 
 
 def test_a_long_message_is_cut_to_a_line(make_pod: MakePod) -> None:
     """`kubectl get fleet` shows it in a column."""
     status = container(waiting("CreateContainerError", "a\nlong story " * 100))
-    trouble = of_pods([make_pod(containerStatuses=[status])], NOW)
-    assert trouble is not None
-    assert "\n" not in trouble.message
-    assert len(trouble.message) == 240
-    assert trouble.message.endswith("…")
+    reason = diagnose_pods([make_pod(containerStatuses=[status])], NOW)
+    assert reason is not None
+    assert "\n" not in reason.message
+    assert len(reason.message) == 240
+    assert reason.message.endswith("…")

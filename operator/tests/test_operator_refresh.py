@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from lightkube.resources.core_v1 import Pod
-from mqtt_trace_operator.nudge import nudge_for
+from mqtt_trace_operator.refresh import refresh_annotation
 
 MakePod = Callable[..., Pod]
 
@@ -30,4 +30,4 @@ def test_a_pod_is_nudged_once_and_again_if_it_took_no_notice(
 ) -> None:
     """For each generation of the fleet file, and again after five seconds."""
     annotations = {"mqtt-trace.io/fleet-generation": annotation} if annotation is not None else {}
-    assert nudge_for(make_pod(annotations=annotations), 8, NOW) == value
+    assert refresh_annotation(make_pod(annotations=annotations), 8, NOW) == value

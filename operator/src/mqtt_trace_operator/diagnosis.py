@@ -19,68 +19,68 @@ _SHOWN = 240
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Reason:
     """Something that only a change outside the operator can end.
 
     Attributes:
-        reason: In CamelCase, as conditions have it.
+        name: In CamelCase, as conditions have it.
         message: What it is and where, such as `demo-0: cannot pull image nowhere/x:1: not found`.
     """
 
-    reason: str
+    name: str
     message: str
 
 
-def of_pods(pods: Iterable[Pod], now: datetime) -> Trouble | None:
-    """The trouble that most pods have, with the name of the first of them and the number of the others."""
-    found: dict[Trouble, list[str]] = {}
+def diagnose_pods(pods: Iterable[Pod], now: datetime) -> Reason | None:
+    """The reason that most pods have, with the name of the first of them and the number of the others."""
+    found: dict[Reason, list[str]] = {}
     for pod in pods:
-        trouble = _of_pod(pod, now)
-        if trouble is not None:
-            found.setdefault(trouble, []).append(_name(pod))
+        reason = _diagnose_pod(pod, now)
+        if reason is not None:
+            found.setdefault(reason, []).append(_name(pod))
     if not found:
         return None
-    trouble, (first, *others) = max(found.items(), key=lambda item: len(item[1]))
+    reason, (first, *others) = max(found.items(), key=lambda item: len(item[1]))
     more = f" and {len(others)} more" if others else ""
-    return Trouble(trouble.reason, _cut(f"{first}{more}: {trouble.message}"))
+    return Reason(reason.name, _cut(f"{first}{more}: {reason.message}"))
 
 
-def of_creation(events: Iterable[Event], since: datetime | None) -> Trouble | None:
+def diagnose_creation(events: Iterable[Event], since: datetime | None) -> Reason | None:
     """Why pods cannot be created, by the events of their StatefulSet: a quota or an admission policy says no.
 
     Args:
         events: Those of the StatefulSet, of any reason.
         since: When what is wanted changed last: what was said of the former does not count.
     """
-    told = [event for when, event in _in_order(events) if since is None or when >= since]
-    if not told or told[-1].reason != _FAILED_CREATE:
+    observed = [event for when, event in _in_order(events) if since is None or when >= since]
+    if not observed or observed[-1].reason != _FAILED_CREATE:
         return None
-    return Trouble(_FAILED_CREATE, _cut(_cause_of_failed_create(told[-1].message or "")))
+    return Reason(_FAILED_CREATE, _cut(_cause_of_failed_create(observed[-1].message or "")))
 
 
-def held_up(pods: Iterable[Pod], now: datetime) -> Pod | None:
+def find_stuck(pods: Iterable[Pod], now: datetime) -> Pod | None:
     """The first pod that waits for longer than it takes to mount volumes: its status does not say for what."""
-    return next((pod for pod in pods if not _is_leaving(pod) and _is_held_up(pod, now)), None)
+    return next((pod for pod in pods if not _is_terminating(pod) and _is_stuck(pod, now)), None)
 
 
-def of_mounts(pod: Pod, events: Iterable[Event]) -> Trouble | None:
+def diagnose_mounts(pod: Pod, events: Iterable[Event]) -> Reason | None:
     """Why a pod's volumes cannot be mounted, by the events of the pod: a Secret is missing, or a key of it.
 
     Args:
         pod: The pod.
         events: Those of the pod, of any reason.
     """
-    told = [event for _, event in _in_order(events)]
-    if not told or told[-1].reason != _FAILED_MOUNT:
+    observed = [event for _, event in _in_order(events)]
+    if not observed or observed[-1].reason != _FAILED_MOUNT:
         return None
-    failures = [event.message or "" for event in told if event.reason == _FAILED_MOUNT]
+    failures = [event.message or "" for event in observed if event.reason == _FAILED_MOUNT]
     # Every other minute kubelet says that it has waited in vain, and not for what.
     causes = [message for message in failures if message.startswith("MountVolume")]
     message = (causes or failures)[-1].replace('" : ', '": ')
-    return Trouble(_FAILED_MOUNT, _cut(f"{_name(pod)}: {message}"))
+    return Reason(_FAILED_MOUNT, _cut(f"{_name(pod)}: {message}"))
 
 
-def _is_held_up(pod: Pod, now: datetime) -> bool:
+def _is_stuck(pod: Pod, now: datetime) -> bool:
     status = pod.status
     if status is None or status.startTime is None or now - status.startTime < _MOUNTED_WITHIN:
         return False
@@ -88,38 +88,38 @@ def _is_held_up(pod: Pod, now: datetime) -> bool:
     return any(state and state.waiting and state.waiting.reason == "ContainerCreating" for state in states)
 
 
-def _of_pod(pod: Pod, now: datetime) -> Trouble | None:
+def _diagnose_pod(pod: Pod, now: datetime) -> Reason | None:
     status = pod.status
-    if status is None or _is_leaving(pod):
+    if status is None or _is_terminating(pod):
         return None
     for condition in status.conditions or []:
         if condition.type == "PodScheduled" and condition.status == "False" and condition.reason == "Unschedulable":
-            return Trouble("Unschedulable", f"cannot be scheduled: {_first_sentence(condition.message or '')}")
+            return Reason("Unschedulable", f"cannot be scheduled: {_first_sentence(condition.message or '')}")
     containers = [*(status.initContainerStatuses or []), *(status.containerStatuses or [])]
-    found = next(filter(None, (_of_container(container, now) for container in containers)), None)
+    found = next(filter(None, (_diagnose_container(container, now) for container in containers)), None)
     if found is None and status.phase == "Failed":
-        return Trouble(status.reason or "Failed", _first_sentence(status.message or "the pod has failed"))
+        return Reason(status.reason or "Failed", _first_sentence(status.message or "the pod has failed"))
     return found
 
 
-def _of_container(container: ContainerStatus, now: datetime) -> Trouble | None:
+def _diagnose_container(container: ContainerStatus, now: datetime) -> Reason | None:
     waiting = container.state.waiting if container.state else None
     reason = (waiting.reason if waiting else None) or ""
     message = (waiting.message if waiting else None) or ""
     if reason in _PULL:
         # The two reasons of a pull that fails alternate; the cause is at the end of both messages.
-        return Trouble("ImagePullBackOff", f"cannot pull image {container.image}: {_last_part(message)}")
+        return Reason("ImagePullBackOff", f"cannot pull image {container.image}: {_last_part(message)}")
     if reason in _WAITING:
-        return Trouble(reason, message)
-    ended = None if container.ready else _end_of(container, now)
+        return Reason(reason, message)
+    ended = None if container.ready else _last_termination(container, now)
     if ended is None:
         return None
     if ended.reason == "OOMKilled":
-        return Trouble(ended.reason, "killed: it needs more memory than its limit")
-    return Trouble("CrashLoopBackOff", f"ended with exit code {ended.exitCode}: see kubectl logs --previous")
+        return Reason(ended.reason, "killed: it needs more memory than its limit")
+    return Reason("CrashLoopBackOff", f"ended with exit code {ended.exitCode}: see kubectl logs --previous")
 
 
-def _end_of(container: ContainerStatus, now: datetime) -> ContainerStateTerminated | None:
+def _last_termination(container: ContainerStatus, now: datetime) -> ContainerStateTerminated | None:
     """How a container ended that did so just now, also if it has been started again meanwhile."""
     if container.state is not None and container.state.terminated is not None:
         return container.state.terminated
@@ -128,7 +128,7 @@ def _end_of(container: ContainerStatus, now: datetime) -> ContainerStateTerminat
     return None if is_old else last
 
 
-def _is_leaving(pod: Pod) -> bool:
+def _is_terminating(pod: Pod) -> bool:
     return pod.metadata is not None and pod.metadata.deletionTimestamp is not None
 
 
@@ -143,9 +143,9 @@ def _when(event: Event) -> datetime | None:
 
 
 def _in_order(events: Iterable[Event]) -> list[tuple[datetime, Event]]:
-    told = [(when, event) for event in events if (when := _when(event)) is not None]
+    observed = [(when, event) for event in events if (when := _when(event)) is not None]
     # Times are whole seconds: nothing fails to be mounted any more when the same one saw the pod go on.
-    return sorted(told, key=lambda item: (item[0], item[1].reason != _FAILED_MOUNT))
+    return sorted(observed, key=lambda item: (item[0], item[1].reason != _FAILED_MOUNT))
 
 
 def _cause_of_failed_create(message: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import kopf
 import pytest
-from mqtt_trace_operator.reconcile import Outcome, Record
-from mqtt_trace_operator.telling import told
+from mqtt_trace_operator.reconcile import Outcome, Result
+from mqtt_trace_operator.recorder import recorded
 from mqtt_trace_operator.workers import Key, Reconcile
 from opentelemetry.trace import NoOpTracer
 
@@ -27,10 +27,10 @@ def test_only_what_asks_for_somebody_is_a_warning(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(kopf, "info", tell("Normal"))
     monkeypatch.setattr(kopf, "warn", tell("Warning"))
 
-    async def reconcile(_namespace: str, _name: str) -> Record:
-        return Record(ready={"reason": reason, "message": "words"}, fleet={}, outcome=Outcome.SETTLED)
+    async def reconcile(_namespace: str, _name: str) -> Result:
+        return Result(ready={"reason": reason, "message": "words"}, fleet={}, outcome=Outcome.DONE)
 
-    assert asyncio.run(_await(told(reconcile, NoOpTracer()))) is Outcome.SETTLED
+    assert asyncio.run(_await(recorded(reconcile, NoOpTracer()))) is Outcome.DONE
     assert events == [(kind, reason, "words")]
 
 
