@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scout_sim.queries import Span, SpanStatus
-from scout_sim.shape import shape_of
+from scout_sim.trace_tree import build_tree
 from scout_sim.waterfall import MAX_DEPTH, MAX_ROWS, duration, lay_out, ticks
 
 MS = 1_000_000
@@ -48,14 +48,14 @@ IDS = st.sampled_from("abcdefgh")
 def test_every_span_is_placed_once_below_its_parent(parents: dict[str, str | None]) -> None:
     """Whatever parents spans name, each is placed once, and as deep as its parent plus one if that is above it."""
     nodes = [Node(own, parent) for own, parent in parents.items()]
-    shape = shape_of(nodes)
-    assert sorted(node.span_id for node, _ in shape.spans) == sorted(parents)
+    tree = build_tree(nodes)
+    assert sorted(node.span_id for node, _ in tree.spans) == sorted(parents)
     depths: dict[str, int] = {}
-    for node, depth in shape.spans:
+    for node, depth in tree.spans:
         assert depth == (depths[node.parent_span_id] + 1 if node.parent_span_id in depths else 0)
         depths[node.span_id] = depth
-    tops = [node for node, depth in shape.spans if depth == 0]
-    assert shape.connected == (len(tops) == 1 and tops[0].parent_span_id is None)
+    tops = [node for node, depth in tree.spans if depth == 0]
+    assert tree.connected == (len(tops) == 1 and tops[0].parent_span_id is None)
 
 
 def test_a_long_chain_is_laid_out() -> None:

@@ -7,8 +7,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from scout_sim import queries
-from scout_sim.context import InContext
-from scout_sim.filters import LogFilter, MetricFilter, TraceFilter, complaint
+from scout_sim.dependencies import Injected
+from scout_sim.filters import LogFilter, MetricFilter, TraceFilter, describe_error
 
 router = APIRouter()
 
@@ -20,30 +20,30 @@ async def health() -> dict[str, str]:
 
 
 @router.get("/api/traces", response_class=JSONResponse)
-def traces(wanted: Annotated[TraceFilter, Query()], context: InContext) -> JSONResponse:
+def traces(wanted: Annotated[TraceFilter, Query()], dependencies: Injected) -> JSONResponse:
     """Summaries of the newest traces that pass a filter."""
-    return JSONResponse({"traces": queries.traces(context.store, wanted)})
+    return JSONResponse({"traces": queries.traces(dependencies.store, wanted)})
 
 
 @router.get("/api/traces/{trace_id}")
-def trace(trace_id: str, context: InContext) -> JSONResponse:
+def trace(trace_id: str, dependencies: Injected) -> JSONResponse:
     """Every span of a trace."""
-    spans = queries.spans(context.store, trace_id)
+    spans = queries.spans(dependencies.store, trace_id)
     if not spans:
         return JSONResponse({"error": f"no trace has the id {trace_id}"}, status_code=404)
     return JSONResponse({"trace_id": trace_id.lower(), "spans": spans})
 
 
 @router.get("/api/metrics")
-def metrics(wanted: Annotated[MetricFilter, Query()], context: InContext) -> JSONResponse:
+def metrics(wanted: Annotated[MetricFilter, Query()], dependencies: Injected) -> JSONResponse:
     """The latest point of each metric series."""
-    return JSONResponse({"metrics": queries.metrics(context.store, wanted)})
+    return JSONResponse({"metrics": queries.metrics(dependencies.store, wanted)})
 
 
 @router.get("/api/logs")
-def logs(wanted: Annotated[LogFilter, Query()], context: InContext) -> JSONResponse:
+def logs(wanted: Annotated[LogFilter, Query()], dependencies: Injected) -> JSONResponse:
     """The newest log records that pass a filter."""
-    return JSONResponse({"logs": queries.logs(context.store, wanted)})
+    return JSONResponse({"logs": queries.logs(dependencies.store, wanted)})
 
 
 async def refuse(_: Request, error: Exception) -> JSONResponse:
@@ -51,4 +51,4 @@ async def refuse(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
     problem = error.errors()[0]
-    return JSONResponse({"error": complaint(problem)}, status_code=404 if problem["loc"][0] == "path" else 422)
+    return JSONResponse({"error": describe_error(problem)}, status_code=404 if problem["loc"][0] == "path" else 422)

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 
 from scout_sim import api, ingest, pages
-from scout_sim.context import Context
+from scout_sim.dependencies import Dependencies
 from scout_sim.otlp import OtlpError
 from scout_sim.settings import Settings
 from scout_sim.store import Store
@@ -26,7 +26,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
 
     # The pages of FastAPI's own documentation load scripts from elsewhere.
     app = FastAPI(title="scout-sim", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.context = Context(settings=settings, tokens=Tokens.of(settings), store=store)
+    app.state.dependencies = Dependencies(settings=settings, tokens=Tokens.from_settings(settings), store=store)
     app.include_router(api.router)
     app.include_router(ingest.router)
     app.include_router(pages.router, include_in_schema=False)

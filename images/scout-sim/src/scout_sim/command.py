@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from scout_sim.app import create_app
 from scout_sim.listening import AddressError, host_and_port, listen
-from scout_sim.settings import Settings, complaints, variables
+from scout_sim.settings import Settings, describe_errors, variables
 from scout_sim.store import Retention, Store
 
 _KEEP_ALIVE_S = 120  # longer than exporters keep idle connections: one closed while they send looks like lost data
@@ -27,7 +27,7 @@ def main() -> None:
     try:
         settings = Settings()
     except ValidationError as error:
-        _refuse(*complaints(error))
+        _refuse(*describe_errors(error))
     try:
         listening = listen(settings.host, settings.port)
     except AddressError as error:

@@ -117,7 +117,7 @@ class LogFilter(_Filter):
     limit: Limit = 100
 
 
-def complaint(problem: Mapping[str, Any]) -> str:
+def describe_error(problem: Mapping[str, Any]) -> str:
     """One line about the first of pydantic's problems: the parameter, and what is wrong with it."""
     parameter = next((part for part in problem["loc"] if part not in {"query", "path"}), "request")
     if problem["type"] == "extra_forbidden":

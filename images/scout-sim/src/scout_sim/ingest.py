@@ -14,10 +14,10 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from scout_sim import otlp
-from scout_sim.context import Context, InContext, read_body
+from scout_sim.dependencies import Dependencies, Injected, read_body
 from scout_sim.otlp import Encoding, OtlpError
-from scout_sim.points import point_rows
-from scout_sim.records import log_rows, span_rows
+from scout_sim.points import decode_points
+from scout_sim.records import decode_logs, decode_spans
 from scout_sim.store import Store
 from scout_sim.tokens import TokenRefusedError
 
@@ -36,44 +36,48 @@ class Signal(StrEnum):
 
 
 @router.post("/realms/{tenant}/protocol/openid-connect/token")
-async def token(tenant: str, request: Request, context: InContext) -> JSONResponse:
+async def token(tenant: str, request: Request, dependencies: Injected) -> JSONResponse:
     """Issue a token for client credentials, in the form or as HTTP Basic (RFC 6749, section 4.4)."""
-    if tenant != context.settings.tenant:
+    if tenant != dependencies.settings.tenant:
         return JSONResponse({"error": "Realm does not exist"}, status_code=404)
     try:
         form = await _form(request)
-        access_token = context.tokens.issue(form, request.headers.get("authorization"))
+        access_token = dependencies.tokens.issue(form, request.headers.get("authorization"))
     except TokenRefusedError as refusal:
         problem = {"error": refusal.error, "error_description": refusal.description}
         challenge = {"WWW-Authenticate": f'Basic realm="{tenant}"'} if refusal.status == 401 else {}  # noqa: PLR2004 - Unauthorized
         return JSONResponse(problem, status_code=refusal.status, headers=_NOT_STORED | challenge)
-    answer = {"access_token": access_token, "token_type": "Bearer", "expires_in": context.settings.token_lifetime_s}
+    answer = {
+        "access_token": access_token,
+        "token_type": "Bearer",
+        "expires_in": dependencies.settings.token_lifetime_s,
+    }
     return JSONResponse(answer, headers=_NOT_STORED)
 
 
 @router.post("/{tenant}/otlp/v1/{signal}")
-async def ingest(tenant: str, signal: Signal, request: Request, context: InContext) -> Response:
+async def ingest(tenant: str, signal: Signal, request: Request, dependencies: Injected) -> Response:
     """Take OTLP/HTTP for a tenant."""
     body = await read_body(request)
-    if tenant != context.settings.tenant:
-        raise OtlpError(404, Code.NOT_FOUND, f"the tenant is {context.settings.tenant}")
-    if context.settings.require_token:
+    if tenant != dependencies.settings.tenant:
+        raise OtlpError(404, Code.NOT_FOUND, f"the tenant is {dependencies.settings.tenant}")
+    if dependencies.settings.require_token:
         try:
-            context.tokens.verify(request.headers.get("authorization"))
+            dependencies.tokens.verify(request.headers.get("authorization"))
         except TokenRefusedError as refusal:
             challenge = {"WWW-Authenticate": f'Bearer error="{refusal.error}"' if refusal.error else "Bearer"}
             raise OtlpError(refusal.status, Code.UNAUTHENTICATED, refusal.description, challenge) from None
-    return await _ingest(signal, request, body, context)
+    return await _ingest(signal, request, body, dependencies)
 
 
 @router.post("/v1/{signal}")
-async def ingest_without_tenant(signal: Signal, request: Request, context: InContext) -> Response:
+async def ingest_without_tenant(signal: Signal, request: Request, dependencies: Injected) -> Response:
     """Take OTLP/HTTP from services that have no Collector to add a tenant and a token."""
     body = await read_body(request)
-    if context.settings.require_token:
-        message = f"tokens are required here: send to /{context.settings.tenant}/otlp/v1/{signal}"
+    if dependencies.settings.require_token:
+        message = f"tokens are required here: send to /{dependencies.settings.tenant}/otlp/v1/{signal}"
         raise OtlpError(404, Code.NOT_FOUND, message)
-    return await _ingest(signal, request, body, context)
+    return await _ingest(signal, request, body, dependencies)
 
 
 async def refuse(request: Request, error: Exception) -> Response:
@@ -81,16 +85,16 @@ async def refuse(request: Request, error: Exception) -> Response:
     if not isinstance(error, OtlpError):
         raise error
     try:
-        encoding = otlp.encoding_of(request.headers.get("content-type"))
+        encoding = otlp.parse_content_type(request.headers.get("content-type"))
     except OtlpError:
         encoding = Encoding.JSON
     return Response(error.body(encoding), status_code=error.status, media_type=encoding, headers=error.headers)
 
 
-async def _ingest(signal: Signal, request: Request, body: bytes, context: Context) -> Response:
-    encoding = otlp.encoding_of(request.headers.get("content-type"))
+async def _ingest(signal: Signal, request: Request, body: bytes, dependencies: Dependencies) -> Response:
+    encoding = otlp.parse_content_type(request.headers.get("content-type"))
     content_encoding = request.headers.get("content-encoding")
-    answer = await run_in_threadpool(_keep, signal, body, content_encoding, encoding, context.store)
+    answer = await run_in_threadpool(_keep, signal, body, content_encoding, encoding, dependencies.store)
     return Response(otlp.write(answer, encoding), media_type=encoding)
 
 
@@ -99,15 +103,15 @@ def _keep(signal: Signal, body: bytes, content_encoding: str | None, encoding: E
     try:
         match signal:
             case Signal.TRACES:
-                spans = span_rows(otlp.read(ExportTraceServiceRequest, body, encoding))
+                spans = decode_spans(otlp.read(ExportTraceServiceRequest, body, encoding))
                 store.add_spans(spans.rows)
                 return otlp.traces_response(spans.rejected, spans.explanation())
             case Signal.METRICS:
-                points = point_rows(otlp.read(ExportMetricsServiceRequest, body, encoding))
+                points = decode_points(otlp.read(ExportMetricsServiceRequest, body, encoding))
                 store.add_points(points.rows)
                 return otlp.metrics_response(points.rejected, points.explanation())
             case Signal.LOGS:
-                records = log_rows(otlp.read(ExportLogsServiceRequest, body, encoding))
+                records = decode_logs(otlp.read(ExportLogsServiceRequest, body, encoding))
                 store.add_logs(records.rows)
                 return otlp.logs_response(records.rejected, records.explanation())
     except sqlite3.Error as error:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from scout_sim.queries import Span
 from scout_sim.records import MISSING_CONTEXT
-from scout_sim.waterfall import shape
+from scout_sim.waterfall import build_span_tree
 
 MISSING_CONTEXT_REASON = "mqtt.missing_context_reason"
 
@@ -41,20 +41,20 @@ def notices(spans: Sequence[Span]) -> list[Notice]:
 
 
 def _disconnected(spans: Sequence[Span]) -> Iterator[str]:
-    of_trace = shape(spans)
-    if len(of_trace.roots) > 1:
-        yield f"{len(of_trace.roots)} spans are roots: {_named([node.span['name'] for node in of_trace.roots])}."
-    if not of_trace.roots and not of_trace.orphans:
+    tree = build_span_tree(spans)
+    if len(tree.roots) > 1:
+        yield f"{len(tree.roots)} spans are roots: {_named([node.span['name'] for node in tree.roots])}."
+    if not tree.roots and not tree.orphans:
         yield "No span is the root."
-    if of_trace.orphans:
-        parents = _named([str(node.parent_span_id) for node in of_trace.orphans])
-        count = len(of_trace.orphans)
+    if tree.orphans:
+        parents = _named([str(node.parent_span_id) for node in tree.orphans])
+        count = len(tree.orphans)
         yield (
             f"{count} {'span has' if count == 1 else 'spans have'} a parent that is not here ({parents}): "
             "it was not sampled, was not exported, or has yet to arrive."
         )
-    if of_trace.circular:
-        yield f"{len(of_trace.circular)} spans are their own ancestors."
+    if tree.circular:
+        yield f"{len(tree.circular)} spans are their own ancestors."
 
 
 def _named(names: list[str]) -> str:

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from scout_sim.size import holds_more
+from scout_sim.protobuf_limits import exceeds_message_limit
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """The most that a request may hold, as sent and decompressed: a Collector's batch of 8,192 spans is about 10 MB."""
@@ -61,7 +61,7 @@ class OtlpError(Exception):
         return write(Status(code=self.code, message=self.message), encoding)
 
 
-def encoding_of(content_type: str | None) -> Encoding:
+def parse_content_type(content_type: str | None) -> Encoding:
     """The encoding that a Content-Type header names.
 
     Raises:
@@ -110,7 +110,7 @@ def read(request_type: type[RequestT], body: bytes, encoding: Encoding) -> Reque
     request = request_type()
     try:
         if encoding is Encoding.PROTOBUF:
-            if holds_more(body, request_type, MAX_MESSAGES):
+            if exceeds_message_limit(body, request_type, MAX_MESSAGES):
                 raise _too_many()
             request.ParseFromString(body)
         else:

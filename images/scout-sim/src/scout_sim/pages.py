@@ -10,13 +10,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import ValidationError
 
 from scout_sim import queries
-from scout_sim.context import InContext
-from scout_sim.filters import LogFilter, TraceFilter, complaint
+from scout_sim.any_value import as_text
+from scout_sim.dependencies import Injected
+from scout_sim.filters import LogFilter, TraceFilter, describe_error
 from scout_sim.notices import notices
 from scout_sim.queries import Log, Span
 from scout_sim.store import Store
-from scout_sim.values import as_text
-from scout_sim.waterfall import colours_of, duration, lay_out
+from scout_sim.waterfall import assign_colours, duration, lay_out
 
 router = APIRouter(default_response_class=HTMLResponse)
 
@@ -40,15 +40,15 @@ _AGES = {
 
 
 @router.get("/")
-def recent(request: Request, context: InContext) -> HTMLResponse:
+def recent(request: Request, dependencies: Injected) -> HTMLResponse:
     """The newest traces, with a form to filter them; its fields are the parameters of `/api/traces`."""
     asked = {name: value for name, value in request.query_params.items() if value}
     problem, found = None, []
     try:
         wanted = TraceFilter.model_validate(asked | {"attribute": request.query_params.getlist("attribute")})
-        found = queries.traces(context.store, wanted)
+        found = queries.traces(dependencies.store, wanted)
     except ValidationError as error:
-        problem = complaint(error.errors()[0])
+        problem = describe_error(error.errors()[0])
     return _page(
         "traces.html",
         status=422 if problem else 200,
@@ -57,22 +57,22 @@ def recent(request: Request, context: InContext) -> HTMLResponse:
         problem=problem,
         traces=found,
         longest_ms=max((trace["duration_ms"] for trace in found), default=0),
-        colours=colours_of(queries.services(context.store)),
+        colours=assign_colours(queries.services(dependencies.store)),
         ages=_AGES,
-        settings=context.settings,
+        settings=dependencies.settings,
         address=str(request.base_url).rstrip("/"),
     )
 
 
 @router.get("/traces/{trace_id}")
-def waterfall(trace_id: str, context: InContext, span: str = "") -> HTMLResponse:
+def waterfall(trace_id: str, dependencies: Injected, span: str = "") -> HTMLResponse:
     """One trace in time; `span` is the id of the span whose details are shown, at first the uppermost."""
-    spans = queries.spans(context.store, trace_id)
+    spans = queries.spans(dependencies.store, trace_id)
     if not spans:
         return _page("unknown.html", status=404, trace_id=trace_id)
-    colours = colours_of(queries.services(context.store))
+    colours = assign_colours(queries.services(dependencies.store))
     laid_out = lay_out(spans, colours)
-    selected = _found(spans, span) if span else laid_out.rows[0].span
+    selected = _find_span(spans, span) if span else laid_out.rows[0].span
     return _page(
         "trace.html",
         trace_id=spans[0]["trace_id"],
@@ -80,7 +80,7 @@ def waterfall(trace_id: str, context: InContext, span: str = "") -> HTMLResponse
         colours=colours,
         asked=span,
         selected=selected,
-        logs=_logs_of(selected, context.store) if selected else [],
+        logs=_find_logs(selected, dependencies.store) if selected else [],
         notices=notices(spans),
         error=any(span["status"]["code"] == "ERROR" for span in spans),
         start_ns=min(span["start_ns"] for span in spans),
@@ -95,11 +95,11 @@ def _is_true(missing_context: str) -> bool:
         return False
 
 
-def _found(spans: Sequence[Span], span_id: str) -> Span | None:
+def _find_span(spans: Sequence[Span], span_id: str) -> Span | None:
     return next((span for span in spans if span["span_id"] == span_id.lower()), None)
 
 
-def _logs_of(span: Span, store: Store) -> list[Log]:
+def _find_logs(span: Span, store: Store) -> list[Log]:
     of_span = LogFilter(trace_id=span["trace_id"], span_id=span["span_id"], limit=_LOGS_OF_A_SPAN)
     return queries.logs(store, of_span)[::-1]
 

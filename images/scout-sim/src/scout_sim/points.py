@@ -15,8 +15,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     SummaryDataPoint,
 )
 
-from scout_sim.records import MAX_NS, Decoded, resource_of
-from scout_sim.values import Attributes, JsonValue, attributes_of, number, to_json
+from scout_sim.any_value import Attributes, JsonValue, decode_attributes, json_number, to_json
+from scout_sim.records import MAX_NS, Decoded, decode_resource
 
 DataPoint = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint | SummaryDataPoint
 
@@ -46,22 +46,22 @@ class PointRow(NamedTuple):
     data: str
 
 
-def point_rows(request: ExportMetricsServiceRequest) -> Decoded[PointRow]:
+def decode_points(request: ExportMetricsServiceRequest) -> Decoded[PointRow]:
     """The data points of a request; those of a metric without name, or with a time out of range, are rejected."""
     decoded: Decoded[PointRow] = Decoded()
-    for of_resource in request.resource_metrics:
-        service, resource = resource_of(of_resource.resource)
-        for of_scope in of_resource.scope_metrics:
-            for metric in of_scope.metrics:
-                for point in _points_of(metric):
+    for resource_metrics in request.resource_metrics:
+        service, resource = decode_resource(resource_metrics.resource)
+        for scope_metrics in resource_metrics.scope_metrics:
+            for metric in scope_metrics.metrics:
+                for point in _data_points(metric):
                     if problem := _problem(metric, point):
                         decoded.reject(f"metric {metric.name[:80]!r}: {problem}")
                     else:
-                        decoded.rows.append(_row(metric, point, service, resource, of_scope.scope.name))
+                        decoded.rows.append(_row(metric, point, service, resource, scope_metrics.scope.name))
     return decoded
 
 
-def _points_of(metric: Metric) -> Iterable[DataPoint]:
+def _data_points(metric: Metric) -> Iterable[DataPoint]:
     kind = metric.WhichOneof("data")
     return getattr(metric, kind).data_points if kind else ()
 
@@ -76,7 +76,7 @@ def _problem(metric: Metric, point: DataPoint) -> str | None:
 
 def _row(metric: Metric, point: DataPoint, service: str, resource: str, scope: str) -> PointRow:
     kind = metric.WhichOneof("data") or ""
-    attributes = to_json(attributes_of(point.attributes))
+    attributes = to_json(decode_attributes(point.attributes))
     identity = to_json([resource, scope, metric.name, kind, metric.unit, attributes])
     temporality = getattr(getattr(metric, kind), "aggregation_temporality", None)
     return PointRow(
@@ -101,13 +101,13 @@ def _measured(metric: Metric, point: DataPoint) -> Attributes:
         return {}
     match point:
         case NumberDataPoint():
-            value = point.as_int if point.WhichOneof("value") == "as_int" else number(point.as_double)
+            value = point.as_int if point.WhichOneof("value") == "as_int" else json_number(point.as_double)
             return {"value": value} | ({"monotonic": metric.sum.is_monotonic} if metric.HasField("sum") else {})
         case HistogramDataPoint():
             return {
                 **_totals(point),
                 "buckets": list(point.bucket_counts),
-                "bounds": [number(bound) for bound in point.explicit_bounds],
+                "bounds": [json_number(bound) for bound in point.explicit_bounds],
             }
         case ExponentialHistogramDataPoint():
             return {
@@ -118,18 +118,18 @@ def _measured(metric: Metric, point: DataPoint) -> Attributes:
                 "negative": _buckets(point.negative),
             }
         case SummaryDataPoint():
-            quantiles: JsonValue = [[number(at.quantile), number(at.value)] for at in point.quantile_values]
-            return {"count": point.count, "sum": number(point.sum), "quantiles": quantiles}
+            quantiles: JsonValue = [[json_number(at.quantile), json_number(at.value)] for at in point.quantile_values]
+            return {"count": point.count, "sum": json_number(point.sum), "quantiles": quantiles}
 
 
 def _totals(point: HistogramDataPoint | ExponentialHistogramDataPoint) -> Attributes:
     totals: Attributes = {"count": point.count}
     if point.HasField("sum"):
-        totals["sum"] = number(point.sum)
+        totals["sum"] = json_number(point.sum)
     if point.HasField("min"):
-        totals["min"] = number(point.min)
+        totals["min"] = json_number(point.min)
     if point.HasField("max"):
-        totals["max"] = number(point.max)
+        totals["max"] = json_number(point.max)
     return totals
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from sqlite3 import Row
 from typing import TypedDict
 
+from scout_sim.any_value import Attributes, JsonValue, to_json
 from scout_sim.filters import LogFilter, MetricFilter, TraceFilter
-from scout_sim.shape import shape_of
 from scout_sim.store import Store
-from scout_sim.values import Attributes, JsonValue, to_json
+from scout_sim.trace_tree import build_tree
 
 _TRACE_IDS = """
 SELECT trace_id FROM traces AS t
@@ -21,8 +21,8 @@ WHERE start_ns >= :since_ns
   AND NOT EXISTS (
       SELECT 1 FROM json_each(:attributes) AS wanted WHERE NOT EXISTS (
           SELECT 1 FROM spans AS s WHERE s.trace_id = t.trace_id
-            AND (holds(s.attributes, wanted.value ->> 0, wanted.value ->> 1)
-                 OR holds(s.resource, wanted.value ->> 0, wanted.value ->> 1))))
+            AND (has_attribute(s.attributes, wanted.value ->> 0, wanted.value ->> 1)
+                 OR has_attribute(s.resource, wanted.value ->> 0, wanted.value ->> 1))))
 ORDER BY start_ns DESC LIMIT :limit
 """
 _OUTLINES = """
@@ -184,16 +184,16 @@ def _outline(row: Row) -> _Outline:
 
 
 def _summary(trace_id: str, outlines: list[_Outline]) -> TraceSummary:
-    shape = shape_of(outlines)
+    tree = build_tree(outlines)
     start_ns = outlines[0].start_ns
     return TraceSummary(
         trace_id=trace_id,
-        root_name=(shape.roots or shape.orphans or outlines)[0].name,
+        root_name=(tree.roots or tree.orphans or outlines)[0].name,
         services=list(dict.fromkeys(outline.service for outline in outlines)),
         span_count=len(outlines),
         start=start_ns / 1e9,
         duration_ms=_took_ms(start_ns, max(outline.end_ns for outline in outlines)),
-        connected=shape.connected,
+        connected=tree.connected,
         missing_context=any(outline.missing_context for outline in outlines),
         error=any(outline.error for outline in outlines),
     )

@@ -10,7 +10,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from scout_sim.values import Attributes, attributes_of, to_json, value_of
+from scout_sim.any_value import Attributes, decode_attributes, decode_value, to_json
 
 TRACE_ID_BYTES = 16
 SPAN_ID_BYTES = 8
@@ -77,31 +77,31 @@ class LogRow(NamedTuple):
     resource: str
 
 
-def span_rows(request: ExportTraceServiceRequest) -> Decoded[SpanRow]:
+def decode_spans(request: ExportTraceServiceRequest) -> Decoded[SpanRow]:
     """The spans of a request; one with an invalid id or time is rejected."""
     decoded: Decoded[SpanRow] = Decoded()
-    for of_resource in request.resource_spans:
-        service, resource = resource_of(of_resource.resource)
-        for of_scope in of_resource.scope_spans:
-            for span in of_scope.spans:
+    for resource_spans in request.resource_spans:
+        service, resource = decode_resource(resource_spans.resource)
+        for scope_spans in resource_spans.scope_spans:
+            for span in scope_spans.spans:
                 if problem := _span_problem(span):
                     decoded.reject(f"span {span.name[:80]!r}: {problem}")
                 else:
-                    decoded.rows.append(_span_row(span, service, resource, of_scope.scope.name))
+                    decoded.rows.append(_span_row(span, service, resource, scope_spans.scope.name))
     return decoded
 
 
-def log_rows(request: ExportLogsServiceRequest) -> Decoded[LogRow]:
+def decode_logs(request: ExportLogsServiceRequest) -> Decoded[LogRow]:
     """The log records of a request; one whose time cannot be stored is rejected.
 
     An invalid trace or span id makes a record without one, as OpenTelemetry's log data model wants it.
     """
     decoded: Decoded[LogRow] = Decoded()
     received_ns = time.time_ns()
-    for of_resource in request.resource_logs:
-        service, resource = resource_of(of_resource.resource)
-        for of_scope in of_resource.scope_logs:
-            for record in of_scope.log_records:
+    for resource_logs in request.resource_logs:
+        service, resource = decode_resource(resource_logs.resource)
+        for scope_logs in resource_logs.scope_logs:
+            for record in scope_logs.log_records:
                 time_ns = record.time_unix_nano or record.observed_time_unix_nano or received_ns
                 if time_ns > MAX_NS:
                     decoded.reject(f"log record: time_unix_nano {time_ns} is out of range")
@@ -110,9 +110,9 @@ def log_rows(request: ExportLogsServiceRequest) -> Decoded[LogRow]:
     return decoded
 
 
-def resource_of(resource: Resource) -> tuple[str, str]:
+def decode_resource(resource: Resource) -> tuple[str, str]:
     """The service's name and all attributes of a resource, the latter as JSON."""
-    attributes = attributes_of(resource.attributes)
+    attributes = decode_attributes(resource.attributes)
     name = attributes.get("service.name")
     return name if isinstance(name, str) and name else "unknown_service", to_json(attributes)
 
@@ -130,7 +130,7 @@ def _span_problem(span: Span) -> str | None:
 
 
 def _span_row(span: Span, service: str, resource: str, scope: str) -> SpanRow:
-    attributes = attributes_of(span.attributes)
+    attributes = decode_attributes(span.attributes)
     return SpanRow(
         trace_id=span.trace_id.hex(),
         span_id=span.span_id.hex(),
@@ -155,16 +155,16 @@ def _link(link: Span.Link) -> Attributes:
     return {
         "trace_id": link.trace_id.hex(),
         "span_id": link.span_id.hex(),
-        "attributes": attributes_of(link.attributes),
+        "attributes": decode_attributes(link.attributes),
     }
 
 
 def _event(event: Span.Event) -> Attributes:
-    return {"name": event.name, "time_ns": event.time_unix_nano, "attributes": attributes_of(event.attributes)}
+    return {"name": event.name, "time_ns": event.time_unix_nano, "attributes": decode_attributes(event.attributes)}
 
 
 def _log_row(record: LogRecord, time_ns: int, service: str, resource: str) -> LogRow:
-    body = value_of(record.body)
+    body = decode_value(record.body)
     return LogRow(
         time_ns=time_ns,
         severity=_severity(record),
@@ -172,7 +172,7 @@ def _log_row(record: LogRecord, time_ns: int, service: str, resource: str) -> Lo
         service=service,
         trace_id=record.trace_id.hex() if _is_id(record.trace_id, TRACE_ID_BYTES) else None,
         span_id=record.span_id.hex() if _is_id(record.span_id, SPAN_ID_BYTES) else None,
-        attributes=to_json(attributes_of(record.attributes)),
+        attributes=to_json(decode_attributes(record.attributes)),
         resource=resource,
     )
 

@@ -56,7 +56,7 @@ def variables() -> list[tuple[str, str, str]]:
     ]
 
 
-def complaints(error: ValidationError) -> list[str]:
+def describe_errors(error: ValidationError) -> list[str]:
     """One `VARIABLE: what was wrong` for each wrong value, without the value: it may be a secret."""
     return [
         f"{PREFIX}{str(problem['loc'][0]).upper()}: {problem['msg'].removeprefix('Value error, ')}"

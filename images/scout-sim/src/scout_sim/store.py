@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from scout_sim.any_value import has_attribute
 from scout_sim.points import PointRow
 from scout_sim.records import LogRow, SpanRow
-from scout_sim.values import holds
 
 SCHEMA_VERSION = 1
 
@@ -126,7 +126,7 @@ class Store:
             connection.execute(_EVICT_LOGS, [self._retention.logs])
 
     def select(self, query: str, parameters: Mapping[str, int | float | str | None]) -> list[sqlite3.Row]:
-        """The rows of a SELECT with named parameters; SQL's `holds` is `values.holds`."""
+        """The rows of a SELECT with named parameters; SQL's `has_attribute` is `values.has_attribute`."""
         with self._lock:
             return self._connection.execute(query, parameters).fetchall()
 
@@ -138,7 +138,7 @@ class Store:
 
 def _prepare(connection: sqlite3.Connection) -> None:
     connection.row_factory = sqlite3.Row
-    connection.create_function("holds", 3, holds, deterministic=True)
+    connection.create_function("has_attribute", 3, has_attribute, deterministic=True)
     # In a container the root is read-only: a large sort, which would go through a file in /tmp, would fail.
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA journal_mode = WAL")

@@ -44,7 +44,7 @@ class Tokens:
     lifetime_s: int
 
     @classmethod
-    def of(cls, settings: Settings) -> "Tokens":
+    def from_settings(cls, settings: Settings) -> "Tokens":
         """The tokens that these settings describe."""
         return cls(
             tenant=settings.tenant,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scout_sim.queries import Span
-from scout_sim.shape import Shape, shape_of
+from scout_sim.trace_tree import TraceTree, build_tree
 
 COLOURS = 8
 """How many colours the style sheet has; further services share them."""
@@ -91,19 +91,19 @@ class SpanNode:
         return self.span["parent_span_id"]
 
 
-def shape(spans: Sequence[Span]) -> Shape[SpanNode]:
+def build_span_tree(spans: Sequence[Span]) -> TraceTree[SpanNode]:
     """The shape of a trace's spans."""
-    return shape_of([SpanNode(span) for span in spans])
+    return build_tree([SpanNode(span) for span in spans])
 
 
-def colours_of(services: Sequence[str]) -> dict[str, int]:
+def assign_colours(services: Sequence[str]) -> dict[str, int]:
     """A colour for each service, the same on all pages."""
     return {service: number % COLOURS for number, service in enumerate(services)}
 
 
 def lay_out(spans: Sequence[Span], colours: Mapping[str, int]) -> Waterfall:
     """The waterfall of a trace that has at least one span."""
-    placed = shape(spans).spans
+    placed = build_span_tree(spans).spans
     start_ns = min(span["start_ns"] for span in spans)
     length_ns = max(0, max(span["end_ns"] for span in spans) - start_ns)
     rows = [

@@ -14,7 +14,7 @@ _MAX_SHIFT = 63
 Part = tuple[int, int, Descriptor]
 
 
-def holds_more(body: bytes, message: type[Message], limit: int) -> bool:
+def exceeds_message_limit(body: bytes, message: type[Message], limit: int) -> bool:
     """Whether a body, read as this message, has more than `limit` messages inside, at any depth.
 
     Raises:

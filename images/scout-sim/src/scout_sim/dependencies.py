@@ -13,7 +13,7 @@ from scout_sim.tokens import Tokens
 
 
 @dataclass(frozen=True)
-class Context:
+class Dependencies:
     """One scout-sim."""
 
     settings: Settings
@@ -21,12 +21,12 @@ class Context:
     store: Store
 
 
-async def _context(request: Request) -> Context:
-    context: Context = request.app.state.context
-    return context
+async def _dependencies(request: Request) -> Dependencies:
+    dependencies: Dependencies = request.app.state.dependencies
+    return dependencies
 
 
-InContext = Annotated[Context, Depends(_context)]
+Injected = Annotated[Dependencies, Depends(_dependencies)]
 
 
 async def read_body(request: Request) -> bytes:

@@ -12,30 +12,30 @@ JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[st
 Attributes = dict[str, JsonValue]
 
 
-def attributes_of(pairs: Iterable[KeyValue]) -> Attributes:
+def decode_attributes(pairs: Iterable[KeyValue]) -> Attributes:
     """Attributes by key; of a key that is given twice the last value counts."""
-    return {pair.key: value_of(pair.value) for pair in pairs}
+    return {pair.key: decode_value(pair.value) for pair in pairs}
 
 
-def value_of(value: AnyValue) -> JsonValue:
+def decode_value(value: AnyValue) -> JsonValue:
     """An attribute's value; bytes become base64, a value of no known kind None."""
     match value.WhichOneof("value"):
         case "string_value" | "int_value" | "bool_value" as scalar:
             plain: JsonValue = getattr(value, scalar)
             return plain
         case "double_value":
-            return number(value.double_value)
+            return json_number(value.double_value)
         case "array_value":
-            return [value_of(element) for element in value.array_value.values]
+            return [decode_value(element) for element in value.array_value.values]
         case "kvlist_value":
-            return attributes_of(value.kvlist_value.values)
+            return decode_attributes(value.kvlist_value.values)
         case "bytes_value":
             return base64.b64encode(value.bytes_value).decode()
         case _:
             return None
 
 
-def number(value: float) -> JsonValue:
+def json_number(value: float) -> JsonValue:
     """A double as JSON can hold it: protobuf's JSON mapping writes the others as text."""
     if math.isfinite(value):
         return value
@@ -47,7 +47,7 @@ def as_text(value: JsonValue) -> str:
     return value if isinstance(value, str) else to_json(value)
 
 
-def holds(attributes: str, key: str, value: str) -> bool:
+def has_attribute(attributes: str, key: str, value: str) -> bool:
     """Whether attributes, as JSON, hold a key with a value, given as text.
 
     A search looks at every span: those that cannot match are told by their text, which is ten times as fast as reading
@@ -60,7 +60,7 @@ def holds(attributes: str, key: str, value: str) -> bool:
 
 
 def to_json(value: object) -> str:
-    """Compact JSON whose equality is the equality of what it holds."""
+    """Compact JSON whose equality is the equality of what it has_attribute."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 

@@ -22,7 +22,7 @@ NodeT = TypeVar("NodeT", bound=Node)
 
 
 @dataclass(frozen=True)
-class Shape(Generic[NodeT]):
+class TraceTree(Generic[NodeT]):
     """How the spans of one trace hang together.
 
     Attributes:
@@ -43,7 +43,7 @@ class Shape(Generic[NodeT]):
         return len(self.roots) == 1 and not self.orphans and not self.circular
 
 
-def shape_of(spans: Sequence[NodeT]) -> Shape[NodeT]:
+def build_tree(spans: Sequence[NodeT]) -> TraceTree[NodeT]:
     """The shape of the spans of one trace."""
     known = {span.span_id for span in spans}
     children: dict[str | None, list[NodeT]] = defaultdict(list)
@@ -57,7 +57,7 @@ def shape_of(spans: Sequence[NodeT]) -> Shape[NodeT]:
     circular = [span for span in spans if span.span_id not in placed]
     for span in circular:
         _place(span, children, placed)
-    return Shape(spans=list(placed.values()), roots=roots, orphans=orphans, circular=circular)
+    return TraceTree(spans=list(placed.values()), roots=roots, orphans=orphans, circular=circular)
 
 
 def _place(top: NodeT, children: Mapping[str | None, list[NodeT]], placed: dict[str, tuple[NodeT, int]]) -> None:
