@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 
@@ -135,12 +136,29 @@ def test_a_worker_outlives_every_error(caplog: pytest.LogCaptureFixture) -> None
 
     with caplog.at_level(logging.WARNING):
         run(test)
-    assert caplog.messages == ["iot/demo: ValueError: surprise; again in 1 s"]
+    (message,) = caplog.messages
+    assert re.fullmatch(r"iot/demo: ValueError: surprise; retrying in (0\.[5-9]|1\.0) s", message)
+
+
+def test_fleets_that_fail_together_are_retried_apart(caplog: pytest.LogCaptureFixture) -> None:
+    """The delays after an error have jitter, so that fleets do not return to an API server all at once."""
+
+    async def test() -> None:
+        reconciles = Reconciles(ValueError("surprise"))
+        workers = Workers(reconciles)
+        for number in range(20):
+            workers.enqueue(Key("iot", f"fleet-{number}"))
+        await reconciles.until(lambda: len(reconciles.seen) == 20 and reconciles.running == 0)
+
+    with caplog.at_level(logging.WARNING):
+        run(test)
+    delays = [message.rpartition(" in ")[2] for message in caplog.messages]
+    assert len(delays) == 20
+    assert len(set(delays)) > 1
 
 
 def test_events_do_not_shorten_the_back_off_after_an_error() -> None:
-    """However many come, the next try begins when the first back-off, a second, is over."""
-
+    """The next try begins no earlier than the first back-off ends, however many events come."""
     async def test() -> None:
         reconciles = Reconciles(ValueError("surprise"))
         workers = Workers(reconciles)
@@ -153,7 +171,7 @@ def test_events_do_not_shorten_the_back_off_after_an_error() -> None:
         coming = asyncio.create_task(events())
         began = time.monotonic()
         await reconciles.until(lambda: len(reconciles.seen) == 2)
-        assert time.monotonic() - began > 0.9
+        assert time.monotonic() - began > 0.45
         assert not coming.done()
 
     run(test)

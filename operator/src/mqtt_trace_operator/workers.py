@@ -3,24 +3,24 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from mqtt_trace.aio import Backoff
 from mqtt_trace_operator.reconcile import Outcome
 
 _logger = logging.getLogger(__name__)
 
-_REST_S = 0.25
-"""Between two reconciles of a fleet: pods that start together make many events."""
+_MIN_INTERVAL_S = 0.25
+"""Between two reconciles of a fleet: pods that start together cause many events."""
 
-_REST_AFTER_ERROR_S = 5.0
-"""No event shortens a back-off below this: it would make a fleet that fails a burden on the API server. None has to
-wait for longer: it may be the spec that mends the fleet, and the back-off grows to a minute."""
+_MAX_WAIT_AFTER_ERROR_S = 5.0
+"""Events wait for the back-off, but no longer than this. Without the wait a failing fleet would burden the API server;
+with a longer one, a change of the spec that repairs the fleet would wait for up to a minute."""
 
-_LOOK_AGAIN_S = (0.5, 10.0)
-_BACK_OFF_S = (1.0, 60.0)
-_GROWTH = 1.6
+_REQUEUE_BACKOFF = Backoff(0.5, 10.0)
+_ERROR_BACKOFF = Backoff(1.0, 60.0)
 
 
 class Key(NamedTuple):
@@ -83,31 +83,35 @@ class Workers:
         return None if self._ended is None else time.monotonic() - self._ended
 
     async def _work(self, key: Key, worker: _Worker) -> None:
-        looks, failures = _delays(*_LOOK_AGAIN_S), _delays(*_BACK_OFF_S)
+        requeues = failures = 0
         delay: float | None = None
         while True:
             if await _woken(worker.wake, delay):
-                looks = _delays(*_LOOK_AGAIN_S)
+                requeues = 0
             worker.wake.clear()
             worker.began = time.monotonic()
             try:
                 outcome = await self._reconcile(key)
-            except Exception as error:  # whatever it was, the fleet must not be without its worker
-                delay = next(failures)
-                _logger.warning("%s/%s: %s; again in %.0f s", *key, _shown(error), delay)
+            except Exception as error:  # the fleet must keep its worker after any error
+                failures += 1
+                delay = _ERROR_BACKOFF.delay(failures)
+                _logger.warning("%s/%s: %s; retrying in %.1f s", *key, _describe(error), delay)
                 _logger.debug("the failed reconcile", exc_info=error)
-                rest = min(delay, _REST_AFTER_ERROR_S)
-                delay -= rest
+                pause = min(delay, _MAX_WAIT_AFTER_ERROR_S)
+                delay -= pause
             else:
-                failures = _delays(*_BACK_OFF_S)
-                delay = next(looks) if outcome is Outcome.REQUEUE else None
+                failures = 0
                 if outcome is Outcome.GONE and not worker.wake.is_set():
                     del self._workers[key]
                     return
-                rest = _REST_S
+                delay = None
+                if outcome is Outcome.REQUEUE:
+                    requeues += 1
+                    delay = _REQUEUE_BACKOFF.delay(requeues)
+                pause = _MIN_INTERVAL_S
             finally:
                 worker.began, self._ended = None, time.monotonic()
-            await asyncio.sleep(rest)
+            await asyncio.sleep(pause)
 
 
 async def _woken(wake: asyncio.Event, delay: float | None) -> bool:
@@ -119,12 +123,5 @@ async def _woken(wake: asyncio.Event, delay: float | None) -> bool:
     return True
 
 
-def _delays(first: float, longest: float) -> Iterator[float]:
-    delay = first
-    while True:
-        yield delay
-        delay = min(delay * _GROWTH, longest)
-
-
-def _shown(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
