@@ -46,11 +46,11 @@ def with_volume(volume: dict[str, Any]) -> PodTemplate:
 
 @dataclass
 class Done:
-    """What an operator did in one reconcile.
+    """The last reconcile of an operator.
 
     Attributes:
-        result: What it tells.
-        writes: How many requests were to change something.
+        result: Its result.
+        writes: Number of its requests other than reads.
     """
 
     result: Result
@@ -93,27 +93,38 @@ class Fleets:
         """Apply a fleet with this spec, of three sensors in two pods unless it says otherwise."""
         self.kubectl("apply", "--filename", "-", stdin=json.dumps(manifest(name, **spec)))
 
-    def reconcile(self, name: str = "demo", before_apply: Callable[[int], object] = lambda _: None) -> Done:
-        """Reconcile once, as an operator that has just started."""
+    def reconcile(
+        self,
+        name: str = "demo",
+        before_apply: Callable[[int], object] = lambda _: None,
+        then: Callable[[], object] | None = None,
+    ) -> Done:
+        """Reconcile once as an operator that has just started and, with `then`, once more after calling it."""
 
-        async def once() -> Done:
+        async def run() -> Done:
             cluster = Interruptible(self.kubectl.kubeconfig, before_apply)
             sensors = Sensors(_PORT)
+            reconciler = Reconciler(cluster, sensors, self.template)
             try:
-                result = await Reconciler(cluster, sensors, self.template).reconcile(self.kubectl.namespace, name)
-                return Done(result, cluster.writes)
+                result = await reconciler.reconcile(self.kubectl.namespace, name)
+                former_writes = 0
+                if then is not None:
+                    former_writes = cluster.writes
+                    then()
+                    result = await reconciler.reconcile(self.kubectl.namespace, name)
+                return Done(result, cluster.writes - former_writes)
             finally:
                 await sensors.close()
                 await cluster.close()
 
-        return asyncio.run(once())
+        return asyncio.run(run())
 
     def get(self, kind: str, name: str = "demo") -> Any:
         """Return an object as the API server has it."""
         return self.kubectl.json("get", kind, name)
 
     def fleet_file(self, name: str = "demo") -> Any:
-        """Return what the fleet's pods are told."""
+        """Return the fleet file that the fleet's pods mount."""
         return json.loads(self.get("configmap", f"{name}-fleet")["data"]["fleet.json"])
 
     def condition(self, kind: str, name: str = "demo") -> Any:

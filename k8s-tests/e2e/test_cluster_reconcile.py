@@ -34,7 +34,7 @@ def interrupt_at(number: int) -> Callable[[int], None]:
 
 
 def test_a_new_fleet_gets_its_children(fleets: Fleets) -> None:
-    """ConfigMap and StatefulSet are there and owned, and the status says what was told and what is missing."""
+    """ConfigMap and StatefulSet are there and owned, and the status counts the sensors of the fleet file and those connected."""
     fleets.apply()
     done = fleets.reconcile()
     assert done.result.changes == ["ConfigMap demo-fleet created", "StatefulSet demo created"]
@@ -54,12 +54,14 @@ def test_a_new_fleet_gets_its_children(fleets: Fleets) -> None:
 
 
 def test_a_reconcile_that_has_nothing_to_change_writes_nothing(fleets: Fleets) -> None:
-    """Not even one of an operator that has just started, once the status says what there is."""
+    """An operator that has just started applies each child once, which changes nothing; from then on it only reads."""
     fleets.apply(resources={"limits": {"memory": "65536Ki", "cpu": "0.05"}}, env=[{"name": "EMPTY"}])
     fleets.reconcile_until("Ready", "ImagePullBackOff")
-    until(lambda: fleets.reconcile().writes == 0, 60, "the status has settled")
+    until(lambda: fleets.reconcile(then=lambda: None).writes == 0, 60, "the status has settled")
     before = versions(fleets)
-    assert fleets.reconcile().writes == 0
+    started = fleets.reconcile()
+    assert (started.writes, started.result.changes) == (2, [])
+    assert fleets.reconcile(then=lambda: None).writes == 0
     assert versions(fleets) == before
 
 
@@ -71,8 +73,8 @@ def test_a_rescale_and_a_new_interval_replace_no_pod(fleets: Fleets) -> None:
     fleets.kubectl("scale", "fleet/demo", "--replicas=7")
     fleets.kubectl("patch", "fleet", "demo", "--type=merge", "--patch", '{"spec": {"interval": "500ms"}}')
     assert fleets.reconcile().result.changes == ["ConfigMap demo-fleet changed", "StatefulSet demo changed"]
-    told = fleets.fleet_file()
-    assert (told["replicas"], told["intervalSeconds"], told["generation"]) == (7, 0.5, 3)
+    fleet_file = fleets.fleet_file()
+    assert (fleet_file["replicas"], fleet_file["intervalSeconds"], fleet_file["generation"]) == (7, 0.5, 3)
     assert fleets.get("statefulset")["spec"]["replicas"] == 4
     assert template_of(fleets) == before
 
@@ -114,10 +116,9 @@ def test_what_somebody_changes_or_deletes_is_put_back(fleets: Fleets, interfere:
     """The children are what the fleet wants again, and then stay."""
     fleets.apply()
     fleets.reconcile()
-    told, template = fleets.fleet_file(), template_of(fleets)
-    fleets.kubectl(*interfere)
-    assert len(fleets.reconcile().result.changes) == 1
-    assert fleets.fleet_file() == told
+    fleet_file, template = fleets.fleet_file(), template_of(fleets)
+    assert len(fleets.reconcile(then=lambda: fleets.kubectl(*interfere)).result.changes) == 1
+    assert fleets.fleet_file() == fleet_file
     assert template_of(fleets) == template
     stateful_set = fleets.get("statefulset")
     assert stateful_set["spec"]["replicas"] == 2
@@ -126,12 +127,16 @@ def test_what_somebody_changes_or_deletes_is_put_back(fleets: Fleets, interfere:
 
 
 def test_what_others_add_is_left_to_them(fleets: Fleets) -> None:
-    """A variable and an annotation of somebody else stay, and are no reason to write."""
+    """A variable and an annotation that somebody else adds stay, and count as no change."""
     fleets.apply()
-    fleets.reconcile()
-    fleets.kubectl("set", "env", "statefulset/demo", "INJECTED=yes")
-    fleets.kubectl("annotate", "configmap", "demo-fleet", "example.com/note=mine")
-    assert fleets.reconcile().result.changes == []
+
+    def add() -> None:
+        fleets.kubectl("set", "env", "statefulset/demo", "INJECTED=yes")
+        fleets.kubectl("annotate", "configmap", "demo-fleet", "example.com/note=mine")
+
+    assert fleets.reconcile(then=add).result.changes == []
+    environment = template_of(fleets)["spec"]["containers"][0]["env"]
+    assert {"name": "INJECTED", "value": "yes"} in environment
     assert fleets.get("configmap", "demo-fleet")["metadata"]["annotations"]["example.com/note"] == "mine"
 
 

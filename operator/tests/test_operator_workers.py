@@ -159,6 +159,7 @@ def test_fleets_that_fail_together_are_retried_apart(caplog: pytest.LogCaptureFi
 
 def test_events_do_not_shorten_the_back_off_after_an_error() -> None:
     """The next try begins no earlier than the first back-off ends, however many events come."""
+
     async def test() -> None:
         reconciles = Reconciles(ValueError("surprise"))
         workers = Workers(reconciles)

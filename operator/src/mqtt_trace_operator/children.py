@@ -1,9 +1,7 @@
 """The objects that a fleet consists of, as pure functions of the fleet and the chart's pod template."""
 
 import copy
-import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +12,6 @@ from mqtt_trace_operator.fleet import GROUP, KIND, VERSION, Fleet, count_pods
 Manifest = dict[str, Any]
 
 FLEET_LABEL = f"{GROUP}/fleet"
-HASH_ANNOTATION = f"{GROUP}/applied-hash"
 FLEET_FILE = "fleet.json"
 
 _FOLDER = "/etc/mqtt-trace/fleet"
@@ -144,9 +141,4 @@ def _owned(fleet: Fleet, manifest: Manifest) -> Manifest:
         "app.kubernetes.io/part-of": "mqtt-trace",
     }
     metadata["ownerReferences"] = [owner]
-    metadata["annotations"] = {HASH_ANNOTATION: _hash(manifest)}
     return manifest
-
-
-def _hash(manifest: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]

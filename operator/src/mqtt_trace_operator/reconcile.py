@@ -13,7 +13,14 @@ from lightkube.resources.core_v1 import Pod
 from mqtt_trace_operator.children import Manifest, PodTemplate, config_map, stateful_set
 from mqtt_trace_operator.cluster import FIELD_MANAGER, Cluster
 from mqtt_trace_operator.diagnosis import Reason, diagnose_creation, diagnose_mounts, diagnose_pods, find_stuck
-from mqtt_trace_operator.drift import Child, classify, is_made_by, is_own
+from mqtt_trace_operator.drift import (
+    Child,
+    LastApplied,
+    classify,
+    is_controlled_by,
+    is_pod_of,
+    without_status,
+)
 from mqtt_trace_operator.fleet import Fleet, InvalidFleetError, Object
 from mqtt_trace_operator.refresh import refresh_annotation
 from mqtt_trace_operator.sensors import Sensors
@@ -83,6 +90,7 @@ class Reconciler:
         self._sensors = sensors
         self._template = template
         self._now = now
+        self._last_applied = LastApplied()
 
     async def reconcile(self, namespace: str, name: str) -> Result:
         """Bring one fleet to what it says.
@@ -93,6 +101,7 @@ class Reconciler:
         """
         resource = await self._cluster.fleet(namespace, name)
         if resource is None or resource["metadata"].get("deletionTimestamp"):
+            self._last_applied.forget(namespace, name)
             return Result()
         result = Result(fleet=resource, outcome=Outcome.REQUEUE)
         try:
@@ -107,6 +116,7 @@ class Reconciler:
             children, stalled = await self._apply(fleet, wanted, result)
         except ApiError as error:
             if _namespace_ends(error):
+                self._last_applied.forget(namespace, name)
                 return Result()
             if error.status.code in _CHANGED_MEANWHILE:
                 return result
@@ -126,28 +136,34 @@ class Reconciler:
         if fleet.spec.paused:
             return live, None
         for number, child in enumerate(wanted):
-            state = classify(live[number], child, fleet)
-            what = f"{child['kind']} {child['metadata']['name']}"
-            if state is Child.FOREIGN:
-                message = f"{what} is there and not this fleet's: remove it, or name the fleet otherwise"
+            before = live[number]
+            owner = classify(before, fleet)
+            description = f"{child['kind']} {child['metadata']['name']}"
+            if owner is Child.FOREIGN:
+                message = f"{description} is there and not this fleet's: remove it, or name the fleet otherwise"
                 return live, Reason("ForeignChild", message)
-            if state is Child.TERMINATING:
+            if owner is Child.TERMINATING:
                 return live, None
-            if state is Child.CURRENT:
+            if before is not None and self._last_applied.is_current(fleet, child, before):
                 continue
             try:
-                live[number] = await self._cluster.apply(child)
+                after = await self._cluster.apply(child)
             except ApiError as error:
                 if not _is_refusal(error):
                     raise
-                return live, Reason("Refused", f"{what} is refused: {error.status.message}")
-            result.changes.append(f"{what} {'created' if state is Child.MISSING else 'changed'}")
+                return live, Reason("Refused", f"{description} is refused: {error.status.message}")
+            live[number] = after
+            self._last_applied.remember(fleet, child, after)
+            if before is None:
+                result.changes.append(f"{description} created")
+            elif without_status(before) != without_status(after):
+                result.changes.append(f"{description} changed")
         return live, None
 
     async def _observe(self, fleet: Fleet, children: list[Object | None], stalled: Reason | None) -> Observed:
         # What a deleted fleet of the same name left is about to go.
-        configuration, workload = (child if child and is_own(child, fleet) else None for child in children)
-        pods = [pod for pod in await self._cluster.pods(fleet) if workload and is_made_by(pod, workload)]
+        configuration, workload = (child if child and is_controlled_by(child, fleet) else None for child in children)
+        pods = [pod for pod in await self._cluster.pods(fleet) if workload and is_pod_of(pod, workload)]
         reports = await self._sensors.reports(pods)
         applied = Applied.from_config_map(configuration)
         reason = await self._diagnose(fleet, workload, applied, pods)
