@@ -34,7 +34,7 @@ def interrupt_at(number: int) -> Callable[[int], None]:
 
 
 def test_a_new_fleet_gets_its_children(fleets: Fleets) -> None:
-    """ConfigMap and StatefulSet are there and owned, and the status counts the sensors of the fleet file and those connected."""
+    """The fleet owns a ConfigMap and a StatefulSet, and its status counts the sensors, none of them connected."""
     fleets.apply()
     done = fleets.reconcile()
     assert done.result.changes == ["ConfigMap demo-fleet created", "StatefulSet demo created"]

@@ -5,6 +5,7 @@ import re
 import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,6 @@ def test_help_names_every_variable() -> None:
         ("tenant", ""),
         ("client_id", ""),
         ("client_secret", ""),
-        ("audience", ""),
         ("token_lifetime_s", "0"),
         ("require_token", "perhaps"),
         ("max_spans", "0"),
@@ -139,6 +139,21 @@ def test_sigterm_does_not_wait_for_ever(make_scout: Callable[..., ScoutSim]) -> 
         assert running.process.stop() == 0
     _, *logged = running.process.output().splitlines()
     assert logged == ["ERROR:    Cancel 1 running task(s), timeout graceful shutdown exceeded"]
+
+
+def test_a_file_of_the_former_release_is_used(make_scout: Callable[..., ScoutSim], tmp_path: Path) -> None:
+    """A database of release 0.2.0, which kept metrics in another table, keeps its traces and takes metrics."""
+    database = tmp_path / "scout.db"
+    before = make_scout(require_token=False, database=database)
+    kept = trace_id()
+    before.send_spans(span(kept))
+    assert before.process.stop() == 0
+    with closing(sqlite3.connect(database)) as former:
+        former.executescript("DROP TABLE metrics; CREATE TABLE metric_points (series TEXT PRIMARY KEY);")
+    after = make_scout(require_token=False, database=database)
+    point = {"timeUnixNano": "1", "asInt": "1"}
+    assert after.send(metrics({"name": "kept", "gauge": {"dataPoints": [point]}}), "metrics") == {}
+    assert after.trace_ids() == [kept]
 
 
 def test_a_file_keeps_what_was_received(make_scout: Callable[..., ScoutSim], tmp_path: Path) -> None:

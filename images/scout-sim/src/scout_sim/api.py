@@ -19,7 +19,7 @@ async def health() -> dict[str, str]:
     return {"status": "ready"}
 
 
-@router.get("/api/traces", response_class=JSONResponse)
+@router.get("/api/traces")
 def traces(wanted: Annotated[TraceFilter, Query()], dependencies: Injected) -> JSONResponse:
     """Summaries of the newest traces that pass a filter."""
     return JSONResponse({"traces": queries.traces(dependencies.store, wanted)})

@@ -24,12 +24,11 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         yield
         store.close()
 
-    # The pages of FastAPI's own documentation load scripts from elsewhere.
-    app = FastAPI(title="scout-sim", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(lifespan=lifespan, openapi_url=None)
     app.state.dependencies = Dependencies(settings=settings, tokens=Tokens.from_settings(settings), store=store)
     app.include_router(api.router)
     app.include_router(ingest.router)
-    app.include_router(pages.router, include_in_schema=False)
+    app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
     app.add_exception_handler(OtlpError, ingest.refuse)
     app.add_exception_handler(RequestValidationError, api.refuse)

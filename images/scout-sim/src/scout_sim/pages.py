@@ -7,15 +7,15 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pydantic import ValidationError
 
 from scout_sim import queries
 from scout_sim.any_value import as_text
 from scout_sim.dependencies import Injected
-from scout_sim.filters import LogFilter, TraceFilter, describe_error
+from scout_sim.filters import LogFilter, TraceFilter
 from scout_sim.notices import notices
 from scout_sim.queries import Log, Span
 from scout_sim.store import Store
+from scout_sim.tokens import AUDIENCE
 from scout_sim.waterfall import assign_colours, duration, lay_out
 
 router = APIRouter(default_response_class=HTMLResponse)
@@ -30,36 +30,19 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _LOGS_OF_A_SPAN = 200
-_AGES = {
-    "": "any time",
-    "5m": "last 5 minutes",
-    "15m": "last 15 minutes",
-    "1h": "last hour",
-    "24h": "last 24 hours",
-}
 
 
 @router.get("/")
 def recent(request: Request, dependencies: Injected) -> HTMLResponse:
-    """The newest traces, with a form to filter them; its fields are the parameters of `/api/traces`."""
-    asked = {name: value for name, value in request.query_params.items() if value}
-    problem, found = None, []
-    try:
-        wanted = TraceFilter.model_validate(asked | {"attribute": request.query_params.getlist("attribute")})
-        found = queries.traces(dependencies.store, wanted)
-    except ValidationError as error:
-        problem = describe_error(error.errors()[0])
+    """The newest traces."""
+    found = queries.traces(dependencies.store, TraceFilter())
     return _page(
         "traces.html",
-        status=422 if problem else 200,
-        asked=asked,
-        missing_context=_is_true(asked.get("missing_context", "")),
-        problem=problem,
         traces=found,
         longest_ms=max((trace["duration_ms"] for trace in found), default=0),
         colours=assign_colours(queries.services(dependencies.store)),
-        ages=_AGES,
         settings=dependencies.settings,
+        audience=AUDIENCE,
         address=str(request.base_url).rstrip("/"),
     )
 
@@ -85,14 +68,6 @@ def waterfall(trace_id: str, dependencies: Injected, span: str = "") -> HTMLResp
         error=any(span["status"]["code"] == "ERROR" for span in spans),
         start_ns=min(span["start_ns"] for span in spans),
     )
-
-
-def _is_true(missing_context: str) -> bool:
-    """Whether the parameter is true to the filter, which as a whole may be refused for another one."""
-    try:
-        return TraceFilter.model_validate({"missing_context": missing_context}).missing_context is True
-    except ValidationError:
-        return False
 
 
 def _find_span(spans: Sequence[Span], span_id: str) -> Span | None:

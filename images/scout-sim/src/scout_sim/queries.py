@@ -31,15 +31,14 @@ FROM spans WHERE trace_id IN (SELECT value FROM json_each(:trace_ids)) ORDER BY 
 """
 _SPANS = "SELECT * FROM spans WHERE trace_id = :trace_id ORDER BY start_ns, end_ns DESC"
 _POINTS = """
-SELECT * FROM metric_points
+SELECT * FROM metrics
 WHERE (:name IS NULL OR name = :name) AND (:service IS NULL OR service = :service)
 ORDER BY name, service, attributes, resource
 """
 _LOGS = """
 SELECT * FROM logs
 WHERE (:trace_id IS NULL OR trace_id = :trace_id) AND (:span_id IS NULL OR span_id = :span_id)
-  AND (:service IS NULL OR service = :service) AND (:severity IS NULL OR severity = upper(:severity))
-  AND (:contains IS NULL OR instr(body, :contains))
+  AND (:service IS NULL OR service = :service) AND (:contains IS NULL OR instr(body, :contains))
 ORDER BY time_ns DESC, number DESC LIMIT :limit
 """
 _SERVICES = "SELECT DISTINCT service FROM spans ORDER BY service"
@@ -102,6 +101,17 @@ class Span(TypedDict):
     scope: str
 
 
+class Metric(TypedDict):
+    """The latest point of a metric series; `value` is None for a histogram or summary."""
+
+    name: str
+    service: str
+    unit: str
+    attributes: Attributes
+    resource: Attributes
+    value: JsonValue
+
+
 class Log(TypedDict):
     """A log record; `trace_id` and `span_id` are those it was written in, if any."""
 
@@ -134,7 +144,7 @@ def traces(store: Store, wanted: TraceFilter) -> list[TraceSummary]:
     found = store.select(
         _TRACE_IDS,
         {
-            "since_ns": wanted.since,
+            "since_ns": int(wanted.since * 1e9),
             "service": wanted.service,
             "name": wanted.name,
             "missing_context": wanted.missing_context,
@@ -155,7 +165,7 @@ def spans(store: Store, trace_id: str) -> list[Span]:
     return [_span(row) for row in store.select(_SPANS, {"trace_id": trace_id.lower()})]
 
 
-def metrics(store: Store, wanted: MetricFilter) -> list[dict[str, JsonValue]]:
+def metrics(store: Store, wanted: MetricFilter) -> list[Metric]:
     """The latest point of each series that a filter wants."""
     return [_point(row) for row in store.select(_POINTS, wanted.model_dump())]
 
@@ -223,21 +233,15 @@ def _took_ms(start_ns: int, end_ns: int) -> float:
     return max(0, end_ns - start_ns) / 1e6  # an end that was never set is 0
 
 
-def _point(row: Row) -> dict[str, JsonValue]:
-    measured: dict[str, JsonValue] = json.loads(row["data"])
-    return {
-        "name": row["name"],
-        "service": row["service"],
-        "type": row["type"],
-        "unit": row["unit"],
-        "attributes": json.loads(row["attributes"]),
-        "resource": json.loads(row["resource"]),
-        "scope": row["scope"],
-        "temporality": row["temporality"],
-        "start_ns": row["start_ns"],
-        "time_ns": row["time_ns"],
-        **measured,
-    }
+def _point(row: Row) -> Metric:
+    return Metric(
+        name=row["name"],
+        service=row["service"],
+        unit=row["unit"],
+        attributes=json.loads(row["attributes"]),
+        resource=json.loads(row["resource"]),
+        value=json.loads(row["value"]),
+    )
 
 
 def _log(row: Row) -> Log:

@@ -28,7 +28,6 @@ class Settings(BaseSettings):
     )
     client_id: str = Field(default="scout-sim", min_length=1, description="OAuth2 client that may send telemetry")
     client_secret: SecretStr = Field(default=SecretStr("scout-sim-secret"), description="secret of that client")
-    audience: str = Field(default="b14collector", min_length=1, description="audience that a token is issued for")
     token_lifetime_s: PositiveInt = Field(default=300, description="seconds that a token is valid")
     require_token: bool = Field(
         default=True, description="false: take OTLP without a token, and at /v1/{traces,metrics,logs} as well"

@@ -29,18 +29,19 @@ CREATE TABLE traces (
 ) WITHOUT ROWID;
 CREATE INDEX traces_by_start ON traces (start_ns);
 CREATE INDEX traces_by_update ON traces (updated_ns);
-CREATE TABLE metric_points (
-    series TEXT PRIMARY KEY, name TEXT NOT NULL, service TEXT NOT NULL, type TEXT NOT NULL, unit TEXT NOT NULL,
-    attributes TEXT NOT NULL, resource TEXT NOT NULL, scope TEXT NOT NULL, temporality TEXT,
-    start_ns INTEGER NOT NULL, time_ns INTEGER NOT NULL, data TEXT NOT NULL
-);
-CREATE INDEX metric_points_by_time ON metric_points (time_ns);
 CREATE TABLE logs (
     number INTEGER PRIMARY KEY AUTOINCREMENT, time_ns INTEGER NOT NULL, severity TEXT NOT NULL, body TEXT NOT NULL,
     service TEXT NOT NULL, trace_id TEXT, span_id TEXT, attributes TEXT NOT NULL, resource TEXT NOT NULL
 );
 CREATE INDEX logs_by_trace ON logs (trace_id, span_id);
 CREATE INDEX logs_by_time ON logs (time_ns);
+"""
+_METRICS_SCHEMA = """
+CREATE TABLE IF NOT EXISTS metrics (
+    series TEXT PRIMARY KEY, name TEXT NOT NULL, service TEXT NOT NULL, unit TEXT NOT NULL, attributes TEXT NOT NULL,
+    resource TEXT NOT NULL, time_ns INTEGER NOT NULL, value TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS metrics_by_time ON metrics (time_ns);
 """
 
 _INSERT_SPAN = "INSERT OR IGNORE INTO spans VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
@@ -49,15 +50,13 @@ INSERT OR REPLACE INTO traces
 SELECT trace_id, min(start_ns), count(*), ? FROM spans WHERE trace_id = ? GROUP BY trace_id
 """
 _UPSERT_POINT = """
-INSERT INTO metric_points VALUES (?,?,?,?,?,?,?,?,?,?,?,?)
-ON CONFLICT (series) DO UPDATE
-SET start_ns = excluded.start_ns, time_ns = excluded.time_ns, temporality = excluded.temporality, data = excluded.data
+INSERT INTO metrics VALUES (?,?,?,?,?,?,?,?)
+ON CONFLICT (series) DO UPDATE SET time_ns = excluded.time_ns, value = excluded.value
 WHERE excluded.time_ns >= time_ns
 """
 _EVICT_POINTS = """
-DELETE FROM metric_points WHERE series IN (
-    SELECT series FROM metric_points ORDER BY time_ns
-    LIMIT max(0, (SELECT count(*) FROM metric_points) - ?)
+DELETE FROM metrics WHERE series IN (
+    SELECT series FROM metrics ORDER BY time_ns LIMIT max(0, (SELECT count(*) FROM metrics) - ?)
 )
 """
 _INSERT_LOG = """
@@ -148,6 +147,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
     elif version != SCHEMA_VERSION:
         raise sqlite3.DatabaseError(f"its schema has version {version}, expected {SCHEMA_VERSION}")
+    connection.executescript(_METRICS_SCHEMA)  # also into a file of release 0.2.0, which kept metrics in another table
 
 
 def _evict_traces(connection: sqlite3.Connection, excess: int) -> int:

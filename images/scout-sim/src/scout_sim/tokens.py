@@ -12,6 +12,9 @@ import jwt
 
 from scout_sim.settings import Settings
 
+AUDIENCE = "b14collector"
+"""The audience of Scout's tokens."""
+
 
 class TokenRefusedError(Exception):
     """A token request or a Bearer token was refused.
@@ -40,7 +43,6 @@ class Tokens:
     tenant: str
     client_id: str
     client_secret: str
-    audience: str
     lifetime_s: int
 
     @classmethod
@@ -50,7 +52,6 @@ class Tokens:
             tenant=settings.tenant,
             client_id=settings.client_id,
             client_secret=settings.client_secret.get_secret_value(),
-            audience=settings.audience,
             lifetime_s=settings.token_lifetime_s,
         )
 
@@ -73,13 +74,13 @@ class Tokens:
         known_secret = secrets.compare_digest(client_secret.encode(), self.client_secret.encode())
         if not (known_id and known_secret):
             raise TokenRefusedError(401, "invalid_client", "unknown client or wrong client secret")
-        if form.get("audience") != self.audience:
-            raise TokenRefusedError(400, "invalid_target", f"audience must be {self.audience}")
+        if form.get("audience") != AUDIENCE:
+            raise TokenRefusedError(400, "invalid_target", f"audience must be {AUDIENCE}")
         now = int(time.time())
         claims = {
             "iss": self.tenant,
             "sub": self.client_id,
-            "aud": self.audience,
+            "aud": AUDIENCE,
             "iat": now,
             "exp": now + self.lifetime_s,
         }
@@ -89,13 +90,13 @@ class Tokens:
         """Check an `Authorization: Bearer` header (RFC 6750).
 
         Raises:
-            TokenRefusedError: 401 when it is absent, not of this tenant and audience, or expired.
+            TokenRefusedError: 401 when it is absent, not of this tenant, or expired.
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise TokenRefusedError(401, "", "a Bearer token is required")
         try:
-            jwt.decode(token.strip(), self._key(), algorithms=["HS256"], audience=self.audience, issuer=self.tenant)
+            jwt.decode(token.strip(), self._key(), algorithms=["HS256"], audience=AUDIENCE, issuer=self.tenant)
         except jwt.ExpiredSignatureError:
             raise TokenRefusedError(401, "invalid_token", "the token has expired") from None
         except jwt.InvalidTokenError:
