@@ -70,11 +70,11 @@ class Interruptible(Cluster):
         self._before_apply = before_apply
         self._applies = 0
 
-    async def apply(self, wanted: Manifest) -> Any:
+    async def apply(self, manifest: Manifest) -> Any:
         """Apply, after what happens before."""
         self._before_apply(self._applies)
         self._applies += 1
-        return await super().apply(wanted)
+        return await super().apply(manifest)
 
 
 @dataclass(frozen=True)

@@ -222,7 +222,7 @@ def test_a_child_of_somebody_else_is_not_touched(fleets: Fleets, kind: str) -> N
     assert done.result.outcome is Outcome.REQUEUE
     stalled = fleets.condition("Stalled")
     assert (stalled["status"], stalled["reason"]) == ("True", "ForeignChild")
-    message = f"{foreign['kind']} {name} is there and not this fleet's: remove it, or name the fleet otherwise"
+    message = f"{foreign['kind']} {name} exists and is not this fleet's: delete it, or rename the fleet"
     assert stalled["message"] == message
     after = fleets.get(kind, name)["metadata"]
     assert (after["uid"], after.get("ownerReferences")) == (before["uid"], None)

@@ -167,5 +167,5 @@ def test_a_file_that_is_no_pod_template_is_named(tmp_path: Path, content: str) -
     """With the variable that leads to it."""
     path = tmp_path / "pod-template.json"
     path.write_text(content)
-    with pytest.raises(ConfigurationError, match=r"^POD_TEMPLATE_FILE: is no pod template of one container"):
+    with pytest.raises(ConfigurationError, match=r"^POD_TEMPLATE_FILE: must be a pod template of one container"):
         PodTemplate.read(path)

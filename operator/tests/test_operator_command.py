@@ -41,5 +41,5 @@ def test_a_cluster_that_cannot_be_found_is_one_line(tmp_path: Path, template: Po
     assert template.health_port == 8080
     done = run(tmp_path, POD_TEMPLATE_FILE=str(tmp_path / "pod-template.json"))
     assert done.returncode == 2
-    assert done.stderr.startswith("mqtt-trace-operator: KUBECONFIG: leads to no cluster: ")
+    assert done.stderr.startswith("mqtt-trace-operator: KUBECONFIG: gives access to no cluster: ")
     assert len(done.stderr.splitlines()) == 1

@@ -64,11 +64,11 @@ def ended(reason: str, code: int, *, minutes_ago: int = 1) -> dict[str, Any]:
         ),
         (
             container(waiting("CrashLoopBackOff"), ended("OOMKilled", 137)),
-            Reason("OOMKilled", "demo-0: killed: it needs more memory than its limit"),
+            Reason("OOMKilled", "demo-0: killed: it needed more memory than its limit"),
         ),
         (
             container(ended("OOMKilled", 137)),
-            Reason("OOMKilled", "demo-0: killed: it needs more memory than its limit"),
+            Reason("OOMKilled", "demo-0: killed: it needed more memory than its limit"),
         ),
         (
             container(ended("Error", 1)),

@@ -98,7 +98,7 @@ def test_what_pods_cannot_do_is_the_message(make_fleet: MakeFleet, observe: Call
 
 def test_what_stops_the_operator_stalls_the_fleet(make_fleet: MakeFleet, observe: Callable[..., Observed]) -> None:
     """Nothing will change by itself, however many sensors are connected."""
-    stalled = Reason("ForeignChild", "StatefulSet demo is there and not this fleet's")
+    stalled = Reason("ForeignChild", "StatefulSet demo exists and is not this fleet's")
     observed = observe(100, 100, 50, stalled=stalled)
     assert not observed.settled
     assert conditions(build_status(make_fleet(), observed, {}, NOW)) == {

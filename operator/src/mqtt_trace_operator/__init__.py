@@ -1,7 +1,8 @@
 """The operator of SensorFleet: fleets of simulated sensors that `kubectl scale` works on.
 
-How a change flows: `handlers` learns of it and names the fleet, `workers` runs one reconcile of that fleet at a time,
-and `reconcile` brings the cluster from what it is to what the fleet says. What is wanted is made by pure functions:
-`fleet` reads the resource, `children` builds its objects, `drift` compares, `trouble` finds what pods cannot do, and
-`status` tells of it. `cluster` and `sensors` are the edges: the API server, and the pods' own counts of sensors.
+How a change flows: `handlers` enqueues the fleet of an event, `workers` runs one reconcile per fleet at a time, and
+`reconcile` brings the cluster to the state that the fleet's spec describes. Pure functions decide: `fleet` reads the
+resource, `children` builds its objects, `drift` decides which of them to apply, `diagnosis` finds out why pods fail,
+`refresh` when to annotate them, and `status` builds the status. `recorder` reports each result as a span, a log line
+and Events. `cluster` and `sensors` are the edges: the API server, and the pods' own counts of connected sensors.
 """

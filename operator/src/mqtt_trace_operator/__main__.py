@@ -1,7 +1,7 @@
 """The command `mqtt-trace-operator`.
 
-It imports nothing until a signal ends it quietly, and no OpenTelemetry until the variables are checked that it reads
-while it is imported, and raises for.
+It sets up quiet ends by signals before it imports anything else. OpenTelemetry reads some variables at import and raises
+on a wrong value, so they are checked first.
 """
 
 import os
@@ -9,7 +9,7 @@ import signal
 
 
 def main() -> None:
-    """Look after fleets until SIGTERM."""
+    """Run the operator until SIGTERM."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell starts what runs in the background
             # Not an exception, which an import may swallow. As process 1 of a container it has no default action.

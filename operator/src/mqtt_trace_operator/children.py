@@ -1,4 +1,4 @@
-"""The objects that a fleet consists of, as pure functions of the fleet and the chart's pod template."""
+"""The child objects of a fleet, as pure functions of the fleet and the chart's pod template."""
 
 import copy
 import json
@@ -21,11 +21,11 @@ _VOLUME = "fleet"
 
 @dataclass(frozen=True)
 class PodTemplate:
-    """The pods of a fleet as the chart makes them: all that is not the fleet's own, of one container.
+    """The chart's part of the pods of fleets, with one container.
 
     Attributes:
         manifest: A pod template, with `metadata` and `spec`.
-        health_port: Where the container answers `GET /ready`.
+        health_port: The port on which the container answers `GET /ready`.
     """
 
     manifest: Manifest
@@ -36,7 +36,7 @@ class PodTemplate:
         """Read it from a JSON file.
 
         Raises:
-            mqtt_trace.ConfigurationError: The file holds no such template.
+            mqtt_trace.ConfigurationError: The file contains no such template.
         """
         try:
             manifest = json.loads(path.read_text())
@@ -45,13 +45,13 @@ class PodTemplate:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
                 variable="POD_TEMPLATE_FILE",
-                problem=f"is no pod template of one container with a port named health: {error!r} (got '{path}')",
+                problem=f"must be a pod template of one container with a port named health: {error!r} (got '{path}')",
             ) from error
         return cls(manifest, port)
 
 
 def fleet_file(fleet: Fleet) -> dict[str, Any]:
-    """What the fleet's pods read, and read again whenever it changes."""
+    """The content of the fleet file, which the fleet's pods read again after each change."""
     spec = fleet.spec
     return {
         "generation": fleet.generation,
@@ -85,7 +85,7 @@ def config_map(fleet: Fleet) -> Manifest:
 
 
 def stateful_set(fleet: Fleet, template: PodTemplate) -> Manifest:
-    """The StatefulSet of the pods. Of the fleet its template has image, pull policy, variables and resources."""
+    """The StatefulSet. Only image, pull policy, variables and resources of the fleet change its pod template."""
     return _owned(
         fleet,
         {
@@ -113,12 +113,12 @@ def _pod_template(fleet: Fleet, template: PodTemplate) -> Manifest:
         container["imagePullPolicy"] = spec.image_pull_policy
     if spec.resources is not None:
         container["resources"] = spec.resources
-    own = [{"name": variable.name, "value": variable.value} for variable in spec.env]
+    variables = [{"name": variable.name, "value": variable.value} for variable in spec.env]
     contract = [
         {"name": "FLEET_FILE", "value": f"{_FOLDER}/{FLEET_FILE}"},
         {"name": "FLEET_POD_INDEX", "valueFrom": {"fieldRef": {"fieldPath": _POD_INDEX}}},
     ]
-    given = {variable["name"]: variable for variable in [*container.get("env", []), *own, *contract]}
+    given = {variable["name"]: variable for variable in [*container.get("env", []), *variables, *contract]}
     container["env"] = list(given.values())
     container.setdefault("volumeMounts", []).append({"name": _VOLUME, "mountPath": _FOLDER, "readOnly": True})
     pod["spec"].setdefault("volumes", []).append({"name": _VOLUME, "configMap": {"name": f"{fleet.name}-fleet"}})

@@ -1,4 +1,4 @@
-"""What the command `mqtt-trace-operator` does."""
+"""The work of the command `mqtt-trace-operator`."""
 
 import asyncio
 import logging
@@ -23,13 +23,13 @@ from mqtt_trace_operator.workers import Workers
 
 PROGRAM = "mqtt-trace-operator"
 
-_CRD_AGAIN_S = 2.0
+_CRD_RETRY_S = 2.0
 
 _logger = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Look after fleets until SIGTERM."""
+    """Run the operator until SIGTERM."""
     settings = load(OperatorSettings, PROGRAM)
     run(lambda stop: operate(settings, stop), PROGRAM)
 
@@ -38,23 +38,23 @@ async def operate(settings: OperatorSettings, stop: asyncio.Event) -> None:
     """Reconcile the fleets of a namespace, or of the whole cluster, until `stop`.
 
     Raises:
-        mqtt_trace.ConfigurationError: A setting that turns out not to be usable.
+        mqtt_trace.ConfigurationError: A setting cannot be used.
     """
     template = PodTemplate.read(settings.pod_template_file)
     cluster = _cluster()
     providers = telemetry.setup(PROGRAM, log_level=settings.log_level)
     try:
-        async with AsyncExitStack() as open_until_the_end:
-            open_until_the_end.push_async_callback(cluster.close)
+        async with AsyncExitStack() as resources:
+            resources.push_async_callback(cluster.close)
             sensors = Sensors(template.health_port)
-            open_until_the_end.push_async_callback(sensors.close)
+            resources.push_async_callback(sensors.close)
             tracer = providers.tracer_provider.get_tracer("mqtt_trace_operator")
             workers = Workers(recorded(Reconciler(cluster, sensors, template).reconcile, tracer))
             probe = Probe(workers, cluster)
-            await open_until_the_end.enter_async_context(
+            await resources.enter_async_context(
                 HealthServer(settings.health_host, settings.health_port, probe.status, probe.alive)
             )
-            await _until_fleets_are_known(cluster, settings.watch_namespace, stop)
+            await _wait_for_crd(cluster, settings.watch_namespace, stop)
             if not stop.is_set():
                 await kopf.operator(
                     registry=build_registry(workers, stop),
@@ -72,21 +72,21 @@ def _cluster() -> Cluster:
     try:
         return Cluster()
     except ConfigError as error:
-        raise ConfigurationError(variable="KUBECONFIG", problem=f"leads to no cluster: {error}") from error
+        raise ConfigurationError(variable="KUBECONFIG", problem=f"gives access to no cluster: {error}") from error
 
 
-async def _until_fleets_are_known(cluster: Cluster, namespace: str | None, stop: asyncio.Event) -> None:
-    """Wait for the CRD, which may be installed together with the operator: kopf does not look for it again."""
-    told = ""
+async def _wait_for_crd(cluster: Cluster, namespace: str | None, stop: asyncio.Event) -> None:
+    """Wait for the CRD: kopf looks for it only once, and it may be installed together with the operator."""
+    logged = ""
     while not stop.is_set():
         try:
-            if await cluster.knows_fleets(namespace):
+            if await cluster.has_crd(namespace):
                 return
             problem = "the cluster has no SensorFleet: install the CRD (crds.enabled)"
         except (ApiError, httpx2.HTTPError) as error:
             problem = f"fleets cannot be listed: {error}"
-        if problem != told:
+        if problem != logged:
             _logger.warning("%s; waiting", problem)
-            told = problem
+            logged = problem
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), _CRD_AGAIN_S)
+            await asyncio.wait_for(stop.wait(), _CRD_RETRY_S)

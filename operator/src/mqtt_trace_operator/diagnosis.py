@@ -1,4 +1,4 @@
-"""What keeps pods from running, in one line for whoever reads `kubectl get fleet`."""
+"""Finds out why pods do not run, as one line for `kubectl get fleet`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ _FAILED_CREATE = "FailedCreate"
 _FAILED_MOUNT = "FailedMount"
 _MOUNTED_WITHIN = timedelta(seconds=5)
 _LONGEST_BACK_OFF = timedelta(minutes=6)
-"""A little more than kubelet waits at most before it starts a container again."""
+"""A little more than the longest time that kubelet waits before it restarts a container."""
 
 _SHOWN = 240
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Something that only a change outside the operator can end.
+    """The reason and the message of a condition.
 
     Attributes:
-        name: In CamelCase, as conditions have it.
-        message: What it is and where, such as `demo-0: cannot pull image nowhere/x:1: not found`.
+        name: The condition's `reason`, in CamelCase.
+        message: The condition's `message`, such as `demo-0: cannot pull image nowhere/x:1: not found`.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Reason:
 
 
 def diagnose_pods(pods: Iterable[Pod], now: datetime) -> Reason | None:
-    """The reason that most pods have, with the name of the first of them and the number of the others."""
+    """Find the most frequent reason why pods fail; the message names the first pod and counts the others."""
     found: dict[Reason, list[str]] = {}
     for pod in pods:
         reason = _diagnose_pod(pod, now)
@@ -46,11 +46,11 @@ def diagnose_pods(pods: Iterable[Pod], now: datetime) -> Reason | None:
 
 
 def diagnose_creation(events: Iterable[Event], since: datetime | None) -> Reason | None:
-    """Why pods cannot be created, by the events of their StatefulSet: a quota or an admission policy says no.
+    """Find out why pods cannot be created, such as a quota or an admission policy.
 
     Args:
-        events: Those of the StatefulSet, of any reason.
-        since: When what is wanted changed last: what was said of the former does not count.
+        events: The Events of the StatefulSet.
+        since: Time of the StatefulSet's last change: earlier Events do not count.
     """
     observed = [event for when, event in _in_order(events) if since is None or when >= since]
     if not observed or observed[-1].reason != _FAILED_CREATE:
@@ -59,22 +59,22 @@ def diagnose_creation(events: Iterable[Event], since: datetime | None) -> Reason
 
 
 def find_stuck(pods: Iterable[Pod], now: datetime) -> Pod | None:
-    """The first pod that waits for longer than it takes to mount volumes: its status does not say for what."""
+    """Find the first pod that waits for longer than it takes to mount volumes: its status does not say why."""
     return next((pod for pod in pods if not _is_terminating(pod) and _is_stuck(pod, now)), None)
 
 
 def diagnose_mounts(pod: Pod, events: Iterable[Event]) -> Reason | None:
-    """Why a pod's volumes cannot be mounted, by the events of the pod: a Secret is missing, or a key of it.
+    """Find out why a pod's volumes cannot be mounted, such as a missing Secret or key.
 
     Args:
         pod: The pod.
-        events: Those of the pod, of any reason.
+        events: The Events of the pod.
     """
     observed = [event for _, event in _in_order(events)]
     if not observed or observed[-1].reason != _FAILED_MOUNT:
         return None
     failures = [event.message or "" for event in observed if event.reason == _FAILED_MOUNT]
-    # Every other minute kubelet says that it has waited in vain, and not for what.
+    # Every other minute kubelet reports a time-out, without its cause.
     causes = [message for message in failures if message.startswith("MountVolume")]
     message = (causes or failures)[-1].replace('" : ', '": ')
     return Reason(_FAILED_MOUNT, _cut(f"{_name(pod)}: {message}"))
@@ -115,12 +115,12 @@ def _diagnose_container(container: ContainerStatus, now: datetime) -> Reason | N
     if ended is None:
         return None
     if ended.reason == "OOMKilled":
-        return Reason(ended.reason, "killed: it needs more memory than its limit")
+        return Reason(ended.reason, "killed: it needed more memory than its limit")
     return Reason("CrashLoopBackOff", f"ended with exit code {ended.exitCode}: see kubectl logs --previous")
 
 
 def _last_termination(container: ContainerStatus, now: datetime) -> ContainerStateTerminated | None:
-    """How a container ended that did so just now, also if it has been started again meanwhile."""
+    """A container's termination, if recent; the container may be running again."""
     if container.state is not None and container.state.terminated is not None:
         return container.state.terminated
     last = container.lastState.terminated if container.lastState else None
@@ -144,12 +144,12 @@ def _when(event: Event) -> datetime | None:
 
 def _in_order(events: Iterable[Event]) -> list[tuple[datetime, Event]]:
     observed = [(when, event) for event in events if (when := _when(event)) is not None]
-    # Times are whole seconds: nothing fails to be mounted any more when the same one saw the pod go on.
+    # Times are whole seconds. A pod that went on in the second of a failed mount has mounted its volumes since.
     return sorted(observed, key=lambda item: (item[0], item[1].reason != _FAILED_MOUNT))
 
 
 def _cause_of_failed_create(message: str) -> str:
-    """`create Pod demo-0 in StatefulSet demo failed error: pods "demo-0" is forbidden: …` without its beginning."""
+    """Cut the beginning of `create Pod demo-0 in StatefulSet demo failed error: pods "demo-0" is forbidden: …`."""
     pod, _, cause = message.removeprefix("create Pod ").partition(" failed error: ")
     name = pod.split(" ")[0]
     reason = cause.removeprefix(f'pods "{name}" is ')
@@ -157,11 +157,11 @@ def _cause_of_failed_create(message: str) -> str:
 
 
 def _first_sentence(message: str) -> str:
-    return message.splitlines()[0].split(". ")[0].rstrip(".") if message else "no reason was given"
+    return message.splitlines()[0].split(". ")[0].rstrip(".") if message else "no reason given"
 
 
 def _last_part(message: str) -> str:
-    return message.rstrip().rsplit(": ", 1)[-1] if message else "no reason was given"
+    return message.rstrip().rsplit(": ", 1)[-1] if message else "no reason given"
 
 
 def _cut(message: str) -> str:

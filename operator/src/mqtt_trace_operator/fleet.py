@@ -1,4 +1,4 @@
-"""What a SensorFleet asks for."""
+"""The resource SensorFleet."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class InvalidFleetError(MqttTraceError):
-    """A spec that the schema of this version would refuse; the message is one line for the fleet's owner."""
+    """A spec that this version's schema refuses; the message is one line for the fleet's owner."""
 
 
 class _Part(BaseModel):
@@ -45,7 +45,7 @@ class EnvVar(_Part):
 
 
 class Spec(_Part):
-    """`spec`, complete: the API server fills in the schema's defaults."""
+    """`spec`, into which the API server has filled the schema's defaults."""
 
     replicas: int
     sensors_per_pod: int
@@ -69,7 +69,7 @@ class Spec(_Part):
         """`interval`, a number with its unit, in seconds.
 
         Raises:
-            InvalidFleetError: It is no such duration.
+            InvalidFleetError: It is not a duration.
         """
         match = re.fullmatch(r"(\d+)(ms|s|m|h)", self.interval)
         if match is None:
@@ -82,11 +82,11 @@ class Fleet:
     """A SensorFleet.
 
     Attributes:
-        name: `metadata.name`, also its `fleet.id`.
+        name: `metadata.name`, and the `fleet.id` of its sensors.
         namespace: `metadata.namespace`.
         uid: `metadata.uid`.
         generation: `metadata.generation`, which counts changes of the spec.
-        spec: What it asks for.
+        spec: Its spec.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Fleet:
         """Read the API server's object.
 
         Raises:
-            InvalidFleetError: Its spec is not what this version of the operator knows.
+            InvalidFleetError: This version of the operator does not understand its spec.
         """
         metadata = resource["metadata"]
         try:
@@ -118,5 +118,5 @@ class Fleet:
 
 
 def count_pods(sensors: int, per_pod: int) -> int:
-    """How many pods so many sensors need."""
+    """The number of pods for this number of sensors."""
     return -(-sensors // per_pod)

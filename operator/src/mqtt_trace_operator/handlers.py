@@ -1,6 +1,6 @@
-"""What kopf calls: events name a fleet, and nothing more.
+"""The handlers that kopf calls: each event enqueues its fleet, and nothing more.
 
-Only raw event handlers: any other kind of handler would put a finalizer or annotations on the resource.
+All are raw event handlers: kopf's other kinds put a finalizer or annotations on the resource.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _CHILDREN = (("apps", "v1", "statefulsets"), ("", "v1", "configmaps"), ("", "v1"
 
 
 def build_registry(workers: Workers, stop: asyncio.Event) -> kopf.OperatorRegistry:
-    """Handlers that enqueue fleets until a signal tells kopf to end; then they close the workers and set `stop`."""
+    """Build the handlers that enqueue fleets and, when a signal ends kopf, close the workers and set `stop`."""
     registry = kopf.OperatorRegistry()
 
     async def log_in(**arguments: Any) -> kopf.ConnectionInfo | None:
@@ -33,7 +33,7 @@ def build_registry(workers: Workers, stop: asyncio.Event) -> kopf.OperatorRegist
             workers.enqueue(key)
 
     async def on_end(**_: Any) -> None:
-        # kopf would give tasks that wait for what will not come any more five seconds, and Kubernetes waits for it.
+        # Without this, kopf would wait five seconds for tasks that wait for events, and Kubernetes for kopf.
         workers.close()
         stop.set()
 
@@ -46,18 +46,18 @@ def build_registry(workers: Workers, stop: asyncio.Event) -> kopf.OperatorRegist
 
 
 def find_fleet_key(namespace: str | None, labels: Mapping[str, str]) -> Key | None:
-    """The fleet that a child's label names. Anybody may write an empty one, which names none."""
+    """The fleet that a child's label names; None for an empty label, which any user may write."""
     return Key(str(namespace), labels[FLEET_LABEL]) if labels[FLEET_LABEL] else None
 
 
 def operator_settings() -> kopf.OperatorSettings:
-    """Watch only what belongs to fleets, and look for nothing else in the cluster."""
+    """Settings with which kopf watches fleets and their children, and nothing else in the cluster."""
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True
     settings.peering.standalone = True
     for child in _CHILDREN:
         settings.watching.label_selectors[child] = FLEET_LABEL
     settings.posting.reporting_component = "mqtt-trace-operator"
-    # Without POD_ID kopf asks for the name of its user, and in the image there is none.
+    # Without POD_ID kopf looks up the name of its user, and the image has none.
     settings.posting.reporting_instance = os.environ.setdefault("POD_ID", socket.gethostname())
     return settings

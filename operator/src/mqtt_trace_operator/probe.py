@@ -1,4 +1,4 @@
-"""What the operator's health probes answer."""
+"""The operator's health probes."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,12 +7,12 @@ from mqtt_trace_operator.cluster import Cluster
 from mqtt_trace_operator.workers import Workers
 
 _STUCK_S = 600.0
-"""Each request of a reconcile ends within ten seconds. A hundred fleets that wait for their turn while the API
-server does not answer take less than this, and a restart would not help them."""
+"""Each request of a reconcile ends within ten seconds. While the API server does not answer, the requests of a hundred
+fleets, a few at a time, take less than this, and a restart would not help."""
 
 
 class Probe:
-    """Answers for the workers.
+    """Answers the health probes.
 
     Attributes:
         watching: Set while the operator watches fleets.
@@ -28,7 +28,7 @@ class Probe:
         return self._workers.longest_s < _STUCK_S
 
     def status(self) -> tuple[bool, Mapping[str, object]]:
-        """Whether fleets are looked after, and the figures of the readiness probe; times in seconds."""
+        """Whether the operator watches fleets and works, and the figures of the readiness probe; times in seconds."""
         idle = self._workers.idle_s
         return self.watching.is_set() and self.alive(), {
             "fleets": self._workers.fleets,

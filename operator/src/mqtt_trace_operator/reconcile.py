@@ -1,4 +1,4 @@
-"""One fleet, from what the cluster has to what the fleet says."""
+"""Reconciles one fleet: brings the cluster to the state that its spec describes."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -34,33 +34,33 @@ from mqtt_trace_operator.status import (
     pod_uid,
 )
 
-_CHANGED_MEANWHILE = {404, 409}
-"""Not found, and conflict: the next look finds what is there then."""
+_CONCURRENT_CHANGES = {404, 409}
+"""Not found, and conflict: the next reconcile reads the new state."""
 
-_MAY_PASS = _CHANGED_MEANWHILE | {401, 408, 429}
-"""Refusals that say nothing of the object."""
+_MAY_PASS = _CONCURRENT_CHANGES | {401, 408, 429}
+"""Refusals for other reasons than the object's content."""
 
 
 class Outcome(Enum):
-    """What a reconcile leaves."""
+    """What the worker does next."""
 
     DONE = auto()
-    """Nothing happens until something changes."""
+    """Wait for an event."""
     REQUEUE = auto()
-    """Pods are on their way: look again soon."""
+    """Reconcile again soon: pods are still starting, stopping or connecting."""
     GONE = auto()
-    """There is no such fleet, or no longer for long."""
+    """Forget the fleet: it does not exist, or is being deleted."""
 
 
 @dataclass
 class Result:
-    """What a reconcile did.
+    """The result of a reconcile.
 
     Attributes:
-        changes: What it wrote, such as `StatefulSet demo created`; the status aside.
-        ready: The fleet's condition `Ready` as it is now, if that was another before.
-        fleet: The object that Events are about.
-        outcome: What is left.
+        changes: Changes of children and pods, such as `StatefulSet demo created`.
+        ready: The fleet's condition `Ready`, if its status or reason has changed.
+        fleet: The object that Events refer to.
+        outcome: What the worker does next.
     """
 
     changes: list[str] = field(default_factory=list)
@@ -70,13 +70,13 @@ class Result:
 
 
 class Reconciler:
-    """Reconciles fleets. Idempotent: with nothing to change it writes nothing.
+    """Reconciles fleets. It is idempotent: when nothing has changed it writes nothing.
 
     Args:
         cluster: The API server.
-        sensors: How many sensors the pods have connected.
-        template: The pods of fleets, as the chart wants them.
-        now: The time.
+        sensors: Reads the pods' reports.
+        template: The chart's part of the pods of fleets.
+        now: Returns the current time.
     """
 
     def __init__(
@@ -93,10 +93,10 @@ class Reconciler:
         self._last_applied = LastApplied()
 
     async def reconcile(self, namespace: str, name: str) -> Result:
-        """Bring one fleet to what it says.
+        """Reconcile one fleet.
 
         Raises:
-            lightkube.ApiError: The API server refused in a way that may pass.
+            lightkube.ApiError: The API server refused a request for a reason that may pass.
             httpx2.HTTPError: It cannot be reached.
         """
         resource = await self._cluster.fleet(namespace, name)
@@ -106,19 +106,19 @@ class Reconciler:
         result = Result(fleet=resource, outcome=Outcome.REQUEUE)
         try:
             fleet = Fleet.from_object(resource)
-            wanted = config_map(fleet), stateful_set(fleet, self._template)
+            manifests = config_map(fleet), stateful_set(fleet, self._template)
         except InvalidFleetError as error:
             reason = Reason("InvalidSpec", str(error))
             await self._write(result, build_invalid_status(resource, reason, self._now()))
             result.outcome = Outcome.DONE
             return result
         try:
-            children, stalled = await self._apply(fleet, wanted, result)
+            children, stalled = await self._apply(fleet, manifests, result)
         except ApiError as error:
-            if _namespace_ends(error):
+            if _is_namespace_terminating(error):
                 self._last_applied.forget(namespace, name)
                 return Result()
-            if error.status.code in _CHANGED_MEANWHILE:
+            if error.status.code in _CONCURRENT_CHANGES:
                 return result
             raise
         observed = await self._observe(fleet, children, stalled)
@@ -129,31 +129,31 @@ class Reconciler:
         return result
 
     async def _apply(
-        self, fleet: Fleet, wanted: tuple[Manifest, ...], result: Result
+        self, fleet: Fleet, manifests: tuple[Manifest, ...], result: Result
     ) -> tuple[list[Object | None], Reason | None]:
-        """Return the children as they are then, and what keeps one from being what it should."""
-        live = list(await asyncio.gather(*map(self._cluster.child, wanted)))
+        """Apply the manifests; returns the live children, and why one of them cannot be applied."""
+        live = list(await asyncio.gather(*map(self._cluster.child, manifests)))
         if fleet.spec.paused:
             return live, None
-        for number, child in enumerate(wanted):
+        for number, manifest in enumerate(manifests):
             before = live[number]
             owner = classify(before, fleet)
-            description = f"{child['kind']} {child['metadata']['name']}"
+            description = f"{manifest['kind']} {manifest['metadata']['name']}"
             if owner is Child.FOREIGN:
-                message = f"{description} is there and not this fleet's: remove it, or name the fleet otherwise"
+                message = f"{description} exists and is not this fleet's: delete it, or rename the fleet"
                 return live, Reason("ForeignChild", message)
             if owner is Child.TERMINATING:
                 return live, None
-            if before is not None and self._last_applied.is_current(fleet, child, before):
+            if before is not None and self._last_applied.is_current(fleet, manifest, before):
                 continue
             try:
-                after = await self._cluster.apply(child)
+                after = await self._cluster.apply(manifest)
             except ApiError as error:
                 if not _is_refusal(error):
                     raise
-                return live, Reason("Refused", f"{description} is refused: {error.status.message}")
+                return live, Reason("Refused", f"the API server refused {description}: {error.status.message}")
             live[number] = after
-            self._last_applied.remember(fleet, child, after)
+            self._last_applied.remember(fleet, manifest, after)
             if before is None:
                 result.changes.append(f"{description} created")
             elif without_status(before) != without_status(after):
@@ -161,18 +161,18 @@ class Reconciler:
         return live, None
 
     async def _observe(self, fleet: Fleet, children: list[Object | None], stalled: Reason | None) -> Observed:
-        # What a deleted fleet of the same name left is about to go.
-        configuration, workload = (child if child and is_controlled_by(child, fleet) else None for child in children)
+        # The children of a former fleet of the same name are about to be deleted.
+        fleet_config, workload = (child if child and is_controlled_by(child, fleet) else None for child in children)
         pods = [pod for pod in await self._cluster.pods(fleet) if workload and is_pod_of(pod, workload)]
         reports = await self._sensors.reports(pods)
-        applied = Applied.from_config_map(configuration)
+        applied = Applied.from_config_map(fleet_config)
         reason = await self._diagnose(fleet, workload, applied, pods)
         return Observed(applied, pods, reports, _is_rolled_out(workload, applied, pods), reason, stalled)
 
     async def _diagnose(
         self, fleet: Fleet, stateful_set: Object | None, applied: Applied, pods: list[Pod]
     ) -> Reason | None:
-        """Read Events only of what the pods' own status does not tell: a settled fleet needs none."""
+        """Find out why pods fail. Events are read only where the pods' status does not say why: never in a settled fleet."""
         reason = diagnose_pods(pods, self._now())
         if reason is None and stateful_set is not None and len(pods) < applied.pods:
             events = await self._cluster.events(fleet.namespace, "StatefulSet", stateful_set["metadata"]["uid"])
@@ -191,7 +191,7 @@ class Reconciler:
         }
         await asyncio.gather(*(self._cluster.annotate(fleet.namespace, pod, value) for pod, value in values.items()))
         if values:
-            result.changes.append(f"{len(values)} pod{'' if len(values) == 1 else 's'} nudged")
+            result.changes.append(f"{len(values)} pod{'' if len(values) == 1 else 's'} annotated")
 
     async def _write(self, result: Result, status: Mapping[str, Any]) -> None:
         resource = result.fleet or {}
@@ -206,12 +206,12 @@ class Reconciler:
 
 
 def _is_refusal(error: ApiError) -> bool:
-    """Whether the API server will say the same of the same object."""
+    """Whether the API server would refuse the same object again."""
     code = error.status.code or 0
-    return 400 <= code < 500 and code not in _MAY_PASS and not _namespace_ends(error)  # noqa: PLR2004 - client errors
+    return 400 <= code < 500 and code not in _MAY_PASS and not _is_namespace_terminating(error)  # noqa: PLR2004 - client errors
 
 
-def _namespace_ends(error: ApiError) -> bool:
+def _is_namespace_terminating(error: ApiError) -> bool:
     causes = (error.status.details.causes if error.status.details else None) or []
     return any(cause.reason == "NamespaceTerminating" for cause in causes)
 
@@ -219,12 +219,12 @@ def _namespace_ends(error: ApiError) -> bool:
 def _is_rolled_out(stateful_set: Object | None, applied: Applied, pods: list[Pod]) -> bool:
     if stateful_set is None:
         return False
-    said = stateful_set.get("status") or {}
-    wanted = stateful_set["spec"].get("replicas", 0)
+    status = stateful_set.get("status") or {}
+    replicas = stateful_set["spec"].get("replicas", 0)
     return (
-        said.get("observedGeneration") == stateful_set["metadata"]["generation"]
-        and len(pods) == wanted == applied.pods
-        and said.get("updateRevision") == said.get("currentRevision")
+        status.get("observedGeneration") == stateful_set["metadata"]["generation"]
+        and len(pods) == replicas == applied.pods
+        and status.get("updateRevision") == status.get("currentRevision")
     )
 
 

@@ -1,4 +1,4 @@
-"""How a reconcile that did something is told: a span, a log line, and Events of the fleet."""
+"""Records the results of reconciles: as spans, log lines, and Events of the fleet."""
 
 import logging
 import time
@@ -15,11 +15,11 @@ from mqtt_trace_operator.workers import Key, Reconcile
 _logger = logging.getLogger(__name__)
 
 _EXPECTED = {"Connected", "Connecting", "NotApplied"}
-"""Reasons of `Ready` that ask nobody to do something."""
+"""Reasons of `Ready` that call for no action."""
 
 
 def recorded(reconcile: Callable[[str, str], Awaitable[Result]], tracer: Tracer) -> Reconcile:
-    """Make the reconcile of a worker tell what it did. One that changes nothing is not told."""
+    """Wrap a reconcile so that each result with a change is recorded, and each error as a span."""
 
     async def reconcile_and_record(key: Key) -> Outcome:
         began = time.time_ns()
@@ -56,5 +56,5 @@ def _record(key: Key, result: Result) -> None:
     if result.ready is not None:
         reason, message = result.ready["reason"], result.ready["message"]
         _logger.info("%s/%s: %s", *key, message)
-        tell = kopf.info if reason in _EXPECTED else kopf.warn
-        tell(fleet, reason=reason, message=message)
+        post = kopf.info if reason in _EXPECTED else kopf.warn
+        post(fleet, reason=reason, message=message)

@@ -1,4 +1,4 @@
-"""When a pod whose fleet file has changed is annotated: kubelet then refreshes its volumes now, not in a minute."""
+"""When to annotate a pod with an outdated fleet file: any change of a pod makes kubelet refresh its volumes at once."""
 
 from datetime import datetime
 
@@ -6,15 +6,15 @@ from lightkube.resources.core_v1 import Pod
 
 from mqtt_trace_operator.cluster import GENERATION_ANNOTATION
 
-_AGAIN_AFTER_S = 5
-"""Kubelet may look before it has heard of the new ConfigMap, and then not for another minute."""
+_RETRY_AFTER_S = 5
+"""Kubelet may refresh before it has seen the new ConfigMap, and then not for another minute."""
 
 
 def refresh_annotation(pod: Pod, generation: int, now: datetime) -> str | None:
-    """The value of the annotation for a pod that works by an older fleet file; None when it has it already."""
-    there = ((pod.metadata.annotations if pod.metadata else None) or {}).get(GENERATION_ANNOTATION, "")
-    of, _, since = there.partition("/")
-    moment = int(now.timestamp())
-    if of == str(generation) and since.isdecimal() and moment < int(since) + _AGAIN_AFTER_S:
+    """The annotation for a pod with an outdated fleet file; None while a recent annotation may still take effect."""
+    current = ((pod.metadata.annotations if pod.metadata else None) or {}).get(GENERATION_ANNOTATION, "")
+    annotated, _, since = current.partition("/")
+    now_s = int(now.timestamp())
+    if annotated == str(generation) and since.isdecimal() and now_s < int(since) + _RETRY_AFTER_S:
         return None
-    return f"{generation}/{moment}"
+    return f"{generation}/{now_s}"

@@ -1,4 +1,4 @@
-"""What the pods of a fleet say of their sensors, over HTTP."""
+"""The pods' reports of their sensors, over HTTP."""
 
 import asyncio
 import logging
@@ -11,17 +11,17 @@ from lightkube.resources.core_v1 import Pod
 
 _logger = logging.getLogger(__name__)
 
-_ANSWERS_WITHIN_S = 2.0
-_AT_ONCE = 32
+_TIMEOUT_S = 2.0
+_MAX_CONCURRENT = 32
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a pod answers on `GET /ready`, ready or not.
+    """The answer of a pod to `GET /ready`, ready or not.
 
     Attributes:
-        connected: How many of its sensors are connected to the broker.
-        generation: Of the fleet file that it works by; 0 when it does not say.
+        connected: Number of its sensors that are connected to the broker.
+        generation: Generation of the fleet file that it uses; 0 if it reports none.
     """
 
     connected: int
@@ -29,23 +29,23 @@ class Report:
 
 
 class Sensors:
-    """Asks pods, until it is closed.
+    """Asks pods for their reports.
 
     Args:
-        port: Where they answer.
+        port: The port of the pods' health server.
     """
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_ANSWERS_WITHIN_S))
+        self._turns = asyncio.Semaphore(_MAX_CONCURRENT)
+        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S))
 
     async def close(self) -> None:
-        """Close connections."""
+        """Close its connections."""
         await self._http.close()
 
     async def reports(self, pods: Iterable[Pod]) -> Mapping[str, Report]:
-        """The reports of those pods that answer, by the pods' names."""
+        """The reports of the pods that answer, by pod name."""
         addresses = {
             pod.metadata.name: pod.status.podIP
             for pod in pods
@@ -58,14 +58,14 @@ class Sensors:
         host = f"[{address}]" if ":" in address else address
         try:
             async with self._turns, self._http.get(f"http://{host}:{self._port}/ready") as answer:
-                return _report(await answer.json())
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:  # a pod that starts or ends has no answer
+                return _parse(await answer.json())
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:  # a pod that starts or stops does not answer
             _logger.debug("%s does not answer: %s", host, error)
             return None
 
 
-def _report(said: Any) -> Report | None:
-    if not isinstance(said, Mapping) or not isinstance(connected := said.get("connected"), int):
+def _parse(answer: Any) -> Report | None:
+    if not isinstance(answer, Mapping) or not isinstance(connected := answer.get("connected"), int):
         return None
-    generation = said.get("generation")
+    generation = answer.get("generation")
     return Report(connected, generation if isinstance(generation, int) else 0)

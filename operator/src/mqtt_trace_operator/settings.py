@@ -9,8 +9,8 @@ class OperatorSettings(HealthSettings):
     """Environment variables of mqtt-trace-operator."""
 
     watch_namespace: str | None = Field(
-        default=None, description="Namespace of the fleets to look after; unset, those of the whole cluster."
+        default=None, description="Namespace of the fleets to reconcile; if unset, all namespaces."
     )
     pod_template_file: FilePath = Field(
-        default=..., description="JSON file with the pod template of fleets: image, broker, telemetry."
+        default=..., description="JSON file with the pod template of all fleets: image, broker, telemetry."
     )

@@ -1,4 +1,4 @@
-"""The status of a fleet, as pure functions of what is wanted and what was observed."""
+"""The status of a fleet, as pure functions of its spec and of the observed state."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ _INDEX = "apps.kubernetes.io/pod-index"
 
 @dataclass(frozen=True)
 class Applied:
-    """What the fleet's pods were told last. A fleet that is paused, or that cannot be applied, asks for something else.
+    """The fleet file that the pods mount. It differs from the spec while the fleet is paused or stalled.
 
     Attributes:
-        generation: Of the fleet file; 0 when there is none.
-        replicas: Sensors of all pods.
-        sensors_per_pod: The most that one pod simulates.
+        generation: Generation of the fleet in the file; 0 without a file.
+        replicas: Number of sensors of all pods.
+        sensors_per_pod: The most sensors that one pod simulates.
     """
 
     generation: int = 0
@@ -34,34 +34,34 @@ class Applied:
 
     @classmethod
     def from_config_map(cls, config_map: Object | None) -> Self:
-        """What is in the ConfigMap that the pods mount. Nothing, without one or with one that cannot be read."""
+        """Read the ConfigMap that the pods mount; a missing or unreadable one counts as no file."""
         try:
-            said = json.loads((config_map or {})["data"][FLEET_FILE])
-            return cls(int(said["generation"]), int(said["replicas"]), int(said["sensorsPerPod"]))
+            content = json.loads((config_map or {})["data"][FLEET_FILE])
+            return cls(int(content["generation"]), int(content["replicas"]), int(content["sensorsPerPod"]))
         except (KeyError, TypeError, ValueError):
             return cls()
 
     @property
     def pods(self) -> int:
-        """How many pods these sensors need."""
+        """The number of pods for these sensors."""
         return count_pods(self.replicas, self.sensors_per_pod)
 
     def count_sensors(self, pod: int) -> int:
-        """How many sensors the pod of this index simulates."""
+        """The number of sensors that the pod of this index simulates."""
         return min(max(self.replicas - pod * self.sensors_per_pod, 0), self.sensors_per_pod)
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What there is of a fleet.
+    """The observed state of a fleet.
 
     Attributes:
-        applied: What its pods were told last.
-        pods: Those that there are.
-        reports: What they say, by their names.
-        rolled_out: Whether the StatefulSet has no pod left to create, replace or remove.
-        pod_failure: What keeps pods from running.
-        stalled: What keeps the operator from applying what is wanted.
+        applied: The fleet file that its pods mount.
+        pods: Its pods.
+        reports: The pods' reports, by pod name.
+        rolled_out: Whether the StatefulSet has no pod left to create, replace or delete.
+        pod_failure: Why pods do not run.
+        stalled: Why the operator cannot apply the children.
     """
 
     applied: Applied = field(default_factory=Applied)
@@ -73,7 +73,7 @@ class Observed:
 
     @property
     def connected(self) -> int:
-        """How many of the sensors that there have to be are connected, as the pods say."""
+        """The number of connected sensors in the pods' reports, without sensors that the fleet file no longer has."""
         return sum(
             min(report.connected, self.applied.count_sensors(index))
             for pod in self.pods
@@ -82,12 +82,12 @@ class Observed:
 
     @property
     def complete(self) -> bool:
-        """Whether pods were told of sensors, maybe of none, and all of these are connected."""
+        """Whether all sensors of the fleet file are connected; it may have none."""
         return self.applied.generation > 0 and self.connected == self.applied.replicas
 
     @property
     def outdated(self) -> list[Pod]:
-        """Pods that work by a fleet file older than the one applied."""
+        """The pods that still use an older fleet file."""
         return [
             pod
             for pod in self.pods
@@ -96,18 +96,18 @@ class Observed:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is left to happen by itself."""
+        """Whether nothing changes until the next event."""
         return self.stalled is None and self.rolled_out and not self.outdated and self.complete
 
 
 def build_status(fleet: Fleet, observed: Observed, former: Mapping[str, Any], now: datetime) -> Status:
-    """The whole status.
+    """Build the whole status.
 
     Args:
         fleet: The fleet.
-        observed: What there is of it.
-        former: Its status as it is: a condition that stays what it is keeps its time.
-        now: The time for conditions that change.
+        observed: Its observed state.
+        former: Its current status: a condition whose status does not change keeps its transition time.
+        now: The transition time of the conditions that change.
     """
     replicas = observed.applied.replicas
     return {
@@ -116,23 +116,23 @@ def build_status(fleet: Fleet, observed: Observed, former: Mapping[str, Any], no
         "readyReplicas": observed.connected,
         "pods": len(observed.pods),
         "selector": fleet.selector,
-        "conditions": _conditions(fleet.generation, _judge(fleet, observed), former, now),
+        "conditions": _format_conditions(fleet.generation, _judge(fleet, observed), former, now),
     }
 
 
 def build_invalid_status(resource: Object, reason: Reason, now: datetime) -> Status:
-    """The status of a fleet whose spec cannot be read: what was there of it is still there."""
+    """Build the status of a fleet whose spec is invalid: its sensors stay what they were."""
     former = resource.get("status") or {}
     generation = resource["metadata"]["generation"]
     return {
         **former,
         "observedGeneration": generation,
-        "conditions": _conditions(generation, _stalled_conditions(reason), former, now),
+        "conditions": _format_conditions(generation, _stalled_conditions(reason), former, now),
     }
 
 
 def find_ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The condition `Ready`, or nothing."""
+    """Find the condition `Ready`; empty if there is none."""
     return next((condition for condition in status.get("conditions") or [] if condition["type"] == "Ready"), {})
 
 
@@ -142,7 +142,7 @@ def pod_name(pod: Pod) -> str:
 
 
 def pod_uid(pod: Pod) -> str:
-    """A pod's uid, which no other pod of its name has."""
+    """A pod's uid, which tells it from former pods of its name."""
     return (pod.metadata.uid if pod.metadata else None) or ""
 
 
@@ -154,7 +154,7 @@ def pod_index(pod: Pod) -> int | None:
 
 @dataclass(frozen=True)
 class _Conditions:
-    """The three conditions, each true or not, and reason."""
+    """The truth and the reason of each condition."""
 
     ready: tuple[bool, Reason]
     reconciling: tuple[bool, Reason]
@@ -187,18 +187,20 @@ def _ready_reason(fleet: Fleet, observed: Observed) -> Reason:
     return Reason("Connecting", f"{paused}{connected} of {_count(replicas)} connected")
 
 
-def _conditions(
-    generation: int, verdict: _Conditions, former: Mapping[str, Any], now: datetime
+def _format_conditions(
+    generation: int, judged: _Conditions, former: Mapping[str, Any], now: datetime
 ) -> list[dict[str, Any]]:
     before = {condition["type"]: condition for condition in former.get("conditions") or []}
-    conditions = {"Ready": verdict.ready, "Reconciling": verdict.reconciling, "Stalled": verdict.stalled}
+    conditions = {"Ready": judged.ready, "Reconciling": judged.reconciling, "Stalled": judged.stalled}
     return [
-        _condition(kind, truth, reason, before.get(kind, {}), now) | {"observedGeneration": generation}
+        _format_condition(kind, truth, reason, before.get(kind, {}), now) | {"observedGeneration": generation}
         for kind, (truth, reason) in conditions.items()
     ]
 
 
-def _condition(kind: str, truth: bool, reason: Reason, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def _format_condition(
+    kind: str, truth: bool, reason: Reason, before: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
     status = "True" if truth else "False"
     stays = before.get("status") == status
     return {

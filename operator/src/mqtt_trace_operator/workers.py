@@ -1,4 +1,4 @@
-"""One worker per fleet: it coalesces what happens meanwhile, looks again while pods start, and outlives every error."""
+"""One worker per fleet: it coalesces events, requeues a fleet that is not settled, and survives every error."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ _ERROR_BACKOFF = Backoff(1.0, 60.0)
 
 
 class Key(NamedTuple):
-    """Which fleet."""
+    """Identifies a fleet."""
 
     namespace: str
     name: str
@@ -44,7 +44,7 @@ class Workers:
     """Reconciles each fleet whenever it is enqueued, one reconcile at a time.
 
     Args:
-        reconcile: Does the work; whatever it raises is tried again, at most a minute later.
+        reconcile: Reconciles one fleet; after an exception it is retried within a minute.
     """
 
     def __init__(self, reconcile: Reconcile) -> None:
@@ -53,7 +53,7 @@ class Workers:
         self._ended: float | None = None
 
     def enqueue(self, key: Key) -> None:
-        """Something happened to this fleet, or to what belongs to it."""
+        """Have this fleet reconciled: the fleet or one of its children has changed."""
         worker = self._workers.get(key)
         if worker is None:
             worker = self._workers[key] = _Worker()
@@ -61,25 +61,25 @@ class Workers:
         worker.wake.set()
 
     def close(self) -> None:
-        """End all workers. What a reconcile leaves half done, the next operator finishes."""
+        """Cancel all workers. The next operator finishes an interrupted reconcile."""
         for worker in self._workers.values():
             if worker.task is not None:
                 worker.task.cancel()
 
     @property
     def fleets(self) -> int:
-        """How many fleets there are."""
+        """The number of fleets."""
         return len(self._workers)
 
     @property
     def longest_s(self) -> float:
-        """Seconds that the longest of the running reconciles has been at it; 0 when none runs."""
+        """Seconds since the start of the longest-running reconcile; 0 when none runs."""
         now = time.monotonic()
         return max((now - worker.began for worker in self._workers.values() if worker.began is not None), default=0.0)
 
     @property
     def idle_s(self) -> float | None:
-        """Seconds since a reconcile ended; None before the first."""
+        """Seconds since the last reconcile ended; None before the first has ended."""
         return None if self._ended is None else time.monotonic() - self._ended
 
     async def _work(self, key: Key, worker: _Worker) -> None:
@@ -96,7 +96,7 @@ class Workers:
                 failures += 1
                 delay = _ERROR_BACKOFF.delay(failures)
                 _logger.warning("%s/%s: %s; retrying in %.1f s", *key, _describe(error), delay)
-                _logger.debug("the failed reconcile", exc_info=error)
+                _logger.debug("the reconcile failed", exc_info=error)
                 pause = min(delay, _MAX_WAIT_AFTER_ERROR_S)
                 delay -= pause
             else:
