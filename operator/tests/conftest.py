@@ -1,4 +1,4 @@
-"""Fleets, templates and pods as the API server and the chart give them."""
+"""Fleets as the API server returns them, pods, and the chart's pod template."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ TEMPLATE: dict[str, Any] = {
 
 @pytest.fixture
 def make_object() -> Callable[..., dict[str, Any]]:
-    """A SensorFleet as the API server has it, with these fields of the spec in place of the defaults."""
+    """Make SensorFleets as the API server returns them; the given fields of the spec replace the defaults."""
 
     def make(**spec: Any) -> dict[str, Any]:
         metadata = {"name": "demo", "namespace": "iot", "uid": "uid-of-demo", "generation": 7}
@@ -59,13 +59,13 @@ def make_object() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def make_fleet(make_object: Callable[..., dict[str, Any]]) -> MakeFleet:
-    """The same, read."""
+    """Make fleets read from such objects."""
     return lambda **spec: Fleet.from_object(make_object(**spec))
 
 
 @pytest.fixture
 def template(tmp_path: Path) -> PodTemplate:
-    """The pods of fleets, from a file as the chart writes it."""
+    """The pod template, read from a file as the chart writes it."""
     path = tmp_path / "pod-template.json"
     path.write_text(json.dumps(TEMPLATE))
     return PodTemplate.read(path)
@@ -73,7 +73,7 @@ def template(tmp_path: Path) -> PodTemplate:
 
 @pytest.fixture
 def make_pod() -> MakePod:
-    """Pod number `index` of the fleet demo with this status and these annotations."""
+    """Make pods of the fleet demo, with the given index, status and annotations."""
 
     def make(index: int = 0, *, annotations: dict[str, str] | None = None, **status: Any) -> Pod:
         labels = {"apps.kubernetes.io/pod-index": str(index)}

@@ -1,4 +1,4 @@
-"""What a fleet's objects are, as functions of the fleet and the chart's pod template."""
+"""The child objects of a fleet."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def container_of(fleet: Fleet, template: PodTemplate) -> dict[str, Any]:
     return container
 
 
-def test_the_fleet_file_says_all_that_pods_apply_live(make_fleet: MakeFleet) -> None:
-    """It is what the producer reads, in its words and in seconds."""
+def test_the_fleet_file_has_all_that_pods_apply_live(make_fleet: MakeFleet) -> None:
+    """The fleet file has every field that the producer reads, with times in seconds."""
     faults = {"missingContext": 3, "malformedContext": 2, "mqtt311": 10}
     fleet = make_fleet(
         interval="500ms", qos=2, tenant="t", site="s", priority="high", firmware="2", battery=5, faults=faults
@@ -52,7 +52,7 @@ def test_the_fleet_file_says_all_that_pods_apply_live(make_fleet: MakeFleet) -> 
     ("interval", "seconds"), [("10ms", 0.01), ("500ms", 0.5), ("2s", 2.0), ("3m", 180.0), ("24h", 86400.0)]
 )
 def test_an_interval_has_a_unit(make_fleet: MakeFleet, interval: str, seconds: float) -> None:
-    """It is written with the unit and read in seconds."""
+    """An interval is written with a unit and read in seconds."""
     assert make_fleet(interval=interval).spec.interval_seconds == seconds
 
 
@@ -62,12 +62,12 @@ def test_an_interval_has_a_unit(make_fleet: MakeFleet, interval: str, seconds: f
 def test_pods_are_as_many_as_the_sensors_need(
     make_fleet: MakeFleet, template: PodTemplate, sensors: int, per_pod: int, pods: int
 ) -> None:
-    """The last one may have fewer sensors than it could."""
+    """A fleet has just enough pods for its sensors."""
     assert stateful_set(make_fleet(replicas=sensors, sensorsPerPod=per_pod), template)["spec"]["replicas"] == pods
 
 
 def test_children_belong_to_the_fleet(make_fleet: MakeFleet, template: PodTemplate) -> None:
-    """It is their controller, so that they go with it, and its label leads back to it."""
+    """The fleet is the controller of its children, and their label names it."""
     for child in (config_map(make_fleet()), stateful_set(make_fleet(), template)):
         metadata = child["metadata"]
         (owner,) = metadata["ownerReferences"]
@@ -82,7 +82,7 @@ def test_children_belong_to_the_fleet(make_fleet: MakeFleet, template: PodTempla
 
 
 def test_the_statefulset_finds_its_own_pods(make_fleet: MakeFleet, template: PodTemplate) -> None:
-    """They start together, and carry the label that it selects besides those of the chart."""
+    """The StatefulSet starts its pods in parallel and selects them by a label that it adds to the chart's."""
     spec = stateful_set(make_fleet(), template)["spec"]
     assert spec["podManagementPolicy"] == "Parallel"
     assert spec["selector"] == {"matchLabels": {"mqtt-trace.io/fleet": "demo"}}
@@ -93,7 +93,7 @@ def test_the_statefulset_finds_its_own_pods(make_fleet: MakeFleet, template: Pod
 
 
 def test_a_pod_mounts_the_fleet_file_and_knows_its_number(make_fleet: MakeFleet, template: PodTemplate) -> None:
-    """As a directory, which kubelet refreshes; a single file would stay what it was."""
+    """The fleet file is mounted as a directory, which kubelet refreshes, unlike a single file."""
     pod = stateful_set(make_fleet(), template)["spec"]["template"]["spec"]
     assert pod["volumes"] == [{"name": "fleet", "configMap": {"name": "demo-fleet"}}]
     (container,) = pod["containers"]
@@ -115,17 +115,15 @@ def test_a_pod_mounts_the_fleet_file_and_knows_its_number(make_fleet: MakeFleet,
         {"faults": {"missingContext": 1, "malformedContext": 0, "mqtt311": 0}},
     ],
 )
-def test_what_is_applied_live_leaves_the_pods_alone(
-    make_fleet: MakeFleet, template: PodTemplate, change: dict[str, Any]
-) -> None:
-    """The pod template is the same, so that no pod is replaced."""
+def test_a_live_change_replaces_no_pod(make_fleet: MakeFleet, template: PodTemplate, change: dict[str, Any]) -> None:
+    """A change of these fields leaves the pod template as it is, so that no pod is replaced."""
     before, after = stateful_set(make_fleet(), template), stateful_set(make_fleet(**change), template)
     assert before["spec"]["template"] == after["spec"]["template"]
     assert config_map(make_fleet()) != config_map(make_fleet(**change))
 
 
-def test_image_variables_and_resources_are_the_fleets_to_choose(make_fleet: MakeFleet, template: PodTemplate) -> None:
-    """They take the place of the chart's, a variable also of one from a Secret; the others stay."""
+def test_a_fleet_overrides_image_variables_and_resources(make_fleet: MakeFleet, template: PodTemplate) -> None:
+    """The fleet's image, pull policy, resources and variables replace the chart's; other variables stay."""
     env = [{"name": "LOG_LEVEL", "value": "DEBUG"}, {"name": "OTEL_BSP_MAX_QUEUE_SIZE", "value": "9"}]
     resources = {"requests": {"cpu": "1"}}
     fleet = make_fleet(image="mine:2", imagePullPolicy="Always", env=env, resources=resources)
@@ -144,14 +142,14 @@ def test_image_variables_and_resources_are_the_fleets_to_choose(make_fleet: Make
 
 
 def test_the_same_fleet_has_the_same_children(make_fleet: MakeFleet, template: PodTemplate) -> None:
-    """Building changes nothing that the next building sees."""
+    """Building children has no effect on later ones."""
     first = stateful_set(make_fleet(), template)
     stateful_set(make_fleet(env=[{"name": "A", "value": "b"}]), template)
     assert stateful_set(make_fleet(), template) == first
 
 
-def test_a_spec_that_this_version_does_not_know_is_named(make_object: Callable[..., dict[str, Any]]) -> None:
-    """One line says which field, and that the CRD may be of another version."""
+def test_an_invalid_field_of_the_spec_is_named(make_object: Callable[..., dict[str, Any]]) -> None:
+    """One line names the field and suggests that the CRD is of another version."""
     resource = make_object()
     del resource["spec"]["interval"]
     with pytest.raises(InvalidFleetError, match=r"^spec\.interval: field required: does the CRD fit the operator\?$"):
@@ -163,8 +161,8 @@ def test_a_spec_that_this_version_does_not_know_is_named(make_object: Callable[.
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"spec": {"containers": []}}', '{"spec": {"containers": [{"ports": []}]}}']
 )
-def test_a_file_that_is_no_pod_template_is_named(tmp_path: Path, content: str) -> None:
-    """With the variable that leads to it."""
+def test_a_wrong_pod_template_is_named(tmp_path: Path, content: str) -> None:
+    """A wrong pod template is one line that begins with its variable."""
     path = tmp_path / "pod-template.json"
     path.write_text(content)
     with pytest.raises(ConfigurationError, match=r"^POD_TEMPLATE_FILE: must be a pod template of one container"):

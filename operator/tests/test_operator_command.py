@@ -1,4 +1,4 @@
-"""The command, where there is no cluster."""
+"""The command without a cluster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COMMAND = Path(sys.executable).with_name("mqtt-trace-operator")
 
 
 def run(tmp_path: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run it with these variables, and without a cluster to be found."""
+    """Run it with these variables and without access to a cluster."""
     inherited = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
     return subprocess.run(
         [COMMAND],
@@ -26,7 +26,7 @@ def run(tmp_path: Path, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:
-    """Each wrong variable is named, with exit code 2."""
+    """Each wrong variable is one line, and the exit code is 2."""
     done = run(tmp_path, POD_TEMPLATE_FILE=str(tmp_path / "nothing"), HEALTH_PORT="many")
     assert done.returncode == 2
     assert done.stdout == ""
@@ -37,7 +37,7 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_cluster_that_cannot_be_found_is_one_line(tmp_path: Path, template: PodTemplate) -> None:
-    """Neither in a cluster nor with a KUBECONFIG it has nothing to do."""
+    """Without a cluster and without KUBECONFIG the command ends with one line and exit code 2."""
     assert template.health_port == 8080
     done = run(tmp_path, POD_TEMPLATE_FILE=str(tmp_path / "pod-template.json"))
     assert done.returncode == 2

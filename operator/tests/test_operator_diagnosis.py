@@ -1,4 +1,4 @@
-"""What pods cannot do, in one line."""
+"""Why pods do not run, in one line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PULL = (
 
 
 def container(state: dict[str, Any] | None = None, last: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The status of a container that is not ready."""
+    """Make the status of a container that is not ready."""
     return {
         "name": "producer",
         "image": "nope:1",
@@ -33,12 +33,12 @@ def container(state: dict[str, Any] | None = None, last: dict[str, Any] | None =
 
 
 def waiting(reason: str, message: str = "") -> dict[str, Any]:
-    """The state of a container that waits."""
+    """Make the state of a waiting container."""
     return {"waiting": {"reason": reason, "message": message}}
 
 
 def ended(reason: str, code: int, *, minutes_ago: int = 1) -> dict[str, Any]:
-    """The state of a container that has ended so many minutes before NOW."""
+    """Make the state of a container that terminated some minutes before NOW."""
     finished = (NOW - timedelta(minutes=minutes_ago)).isoformat()
     return {"terminated": {"reason": reason, "exitCode": code, "finishedAt": finished}}
 
@@ -85,12 +85,12 @@ def ended(reason: str, code: int, *, minutes_ago: int = 1) -> dict[str, Any]:
     ],
 )
 def test_a_container_that_cannot_run_says_why(make_pod: MakePod, status: dict[str, Any], reason: Reason | None) -> None:
-    """With the pod's name; the two reasons of a failing pull are one, so that the message stays the same."""
+    """The message names the pod and the cause; the two reasons of a failing pull share one message."""
     assert diagnose_pods([make_pod(containerStatuses=[status])], NOW) == reason
 
 
 def test_a_pod_without_a_place_says_why(make_pod: MakePod) -> None:
-    """The scheduler's first sentence, without the advice that follows."""
+    """The message has the scheduler's first sentence, without the advice that follows."""
     message = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No victims."
     unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
     assert diagnose_pods([make_pod(conditions=[unschedulable])], NOW) == Reason(
@@ -99,13 +99,13 @@ def test_a_pod_without_a_place_says_why(make_pod: MakePod) -> None:
 
 
 def test_an_evicted_pod_says_why(make_pod: MakePod) -> None:
-    """The pod is there without containers, and the node has said what it lacked."""
+    """The message of an evicted pod names the resource that the node lacked."""
     pod = make_pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory. Threshold: 100Mi.")
     assert diagnose_pods([pod], NOW) == Reason("Evicted", "demo-0: The node was low on resource: memory")
 
 
-def test_pods_with_the_same_trouble_are_counted(make_pod: MakePod) -> None:
-    """The first one is named, and what most of them have is said."""
+def test_pods_with_the_same_reason_are_counted(make_pod: MakePod) -> None:
+    """The message names the first pod with the most frequent reason and counts the others."""
     broken = [container(waiting("ErrImagePull", PULL))]
     crashing = [container(waiting("CrashLoopBackOff"), ended("Error", 1))]
     pods = [make_pod(0, containerStatuses=crashing), *(make_pod(n, containerStatuses=broken) for n in (1, 2, 3))]
@@ -114,8 +114,8 @@ def test_pods_with_the_same_trouble_are_counted(make_pod: MakePod) -> None:
     )
 
 
-def test_a_pod_that_is_leaving_is_in_no_trouble(make_pod: MakePod) -> None:
-    """What ends with an error on its way out needs nobody."""
+def test_a_terminating_pod_has_not_failed(make_pod: MakePod) -> None:
+    """A pod that fails while it terminates counts as no failure."""
     pod = make_pod(containerStatuses=[container(ended("OOMKilled", 137))])
     assert pod.metadata
     pod.metadata.deletionTimestamp = NOW
@@ -123,8 +123,8 @@ def test_a_pod_that_is_leaving_is_in_no_trouble(make_pod: MakePod) -> None:
 
 
 def event(reason: str, message: str, seconds: float) -> Event:
-    """An event so many seconds after NOW."""
-    told = Event.from_dict(
+    """Make an Event some seconds after NOW."""
+    made = Event.from_dict(
         {
             "metadata": {},
             "involvedObject": {"kind": "StatefulSet", "name": "demo"},
@@ -133,7 +133,7 @@ def event(reason: str, message: str, seconds: float) -> Event:
             "lastTimestamp": (NOW + timedelta(seconds=seconds)).isoformat(),
         }
     )
-    return cast("Event", told)
+    return cast("Event", made)
 
 
 QUOTA = (
@@ -143,7 +143,7 @@ QUOTA = (
 
 
 def test_a_quota_that_pods_exceed_is_named() -> None:
-    """There is no pod to ask: the StatefulSet's events tell."""
+    """The StatefulSet's Events name the quota, as there is no pod with a status."""
     reason = diagnose_creation([event("SuccessfulCreate", "", -5), event("FailedCreate", QUOTA, 1)], NOW)
     message = (
         "demo-1 cannot be created: forbidden: exceeded quota: pods, requested: pods=1, used: pods=1, limited: pods=1"
@@ -159,19 +159,19 @@ def test_a_quota_that_pods_exceed_is_named() -> None:
         [event("FailedCreate", QUOTA, 1), event("SuccessfulCreate", "create Pod demo-1 successful", 2)],
     ],
 )
-def test_what_was_said_before_is_stale(events: list[Event]) -> None:
-    """A failure that is older than the last change, or that a success followed, is none any more."""
+def test_an_outdated_failure_does_not_count(events: list[Event]) -> None:
+    """A failure counts no longer after a change of the StatefulSet or a success."""
     assert diagnose_creation(events, NOW) is None
 
 
 def starting(*states: dict[str, Any], seconds: float = 6) -> dict[str, Any]:
-    """The status of a pod that kubelet took so many seconds before NOW."""
+    """Make the status of a pod that kubelet accepted some seconds before NOW."""
     containers = [container(state) for state in states]
     return {"startTime": (NOW - timedelta(seconds=seconds)).isoformat(), "containerStatuses": containers}
 
 
-def test_a_pod_that_waits_longer_than_for_its_volumes_is_held_up(make_pod: MakePod) -> None:
-    """The first of them is enough to ask."""
+def test_a_pod_that_waits_for_too_long_is_stuck(make_pod: MakePod) -> None:
+    """The first pod that waits for too long is found."""
     creating = starting(waiting("ContainerCreating"))
     pods = [make_pod(0, **starting({"running": {}})), make_pod(1, **creating), make_pod(2, **creating)]
     assert find_stuck(pods, NOW) is pods[1]
@@ -189,13 +189,13 @@ def test_a_pod_that_waits_longer_than_for_its_volumes_is_held_up(make_pod: MakeP
         starting({}),
     ],
 )
-def test_a_pod_that_only_starts_is_not_held_up(make_pod: MakePod, status: dict[str, Any]) -> None:
-    """Most pods wait for their volumes for a moment, and nobody has to read their events."""
+def test_a_pod_that_only_starts_is_not_stuck(make_pod: MakePod, status: dict[str, Any]) -> None:
+    """A pod that starts, or waits for a moment only, is not stuck."""
     assert find_stuck([make_pod(**status)], NOW) is None
 
 
-def test_a_pod_that_is_leaving_is_not_held_up(make_pod: MakePod) -> None:
-    """Whatever it waited for, it does no more."""
+def test_a_terminating_pod_is_not_stuck(make_pod: MakePod) -> None:
+    """A terminating pod is not stuck."""
     pod = make_pod(**starting(waiting("ContainerCreating")))
     assert pod.metadata
     pod.metadata.deletionTimestamp = NOW
@@ -222,7 +222,7 @@ TIMEOUT = "Unable to attach or mount volumes: unmounted volumes=[ca]: timed out 
     ],
 )
 def test_a_volume_that_cannot_be_mounted_is_named(make_pod: MakePod, events: list[Event], message: str) -> None:
-    """With its cause in a line, also after kubelet has said that it waited in vain."""
+    """The message names the volume and the cause, even after kubelet's later report of a time-out."""
     assert diagnose_mounts(make_pod(), events) == Reason("FailedMount", message)
 
 
@@ -235,13 +235,13 @@ def test_a_volume_that_cannot_be_mounted_is_named(make_pod: MakePod, events: lis
         [event("Pulling", "", -3), event("FailedMount", MOUNT, -3)],
     ],
 )
-def test_a_volume_that_is_mounted_meanwhile_is_no_trouble(make_pod: MakePod, events: list[Event]) -> None:
-    """The pod pulls its image then, which may take long; the event may be of the same second."""
+def test_a_volume_that_is_mounted_meanwhile_is_no_failure(make_pod: MakePod, events: list[Event]) -> None:
+    """A failed mount counts no longer once the pod goes on, even in the same second."""
     assert diagnose_mounts(make_pod(), events) is None
 
 
 def test_a_long_message_is_cut_to_a_line(make_pod: MakePod) -> None:
-    """`kubectl get fleet` shows it in a column."""
+    """A message fits a column of `kubectl get fleet`: one line of at most 240 characters."""
     status = container(waiting("CreateContainerError", "a\nlong story " * 100))
     reason = diagnose_pods([make_pod(containerStatuses=[status])], NOW)
     assert reason is not None

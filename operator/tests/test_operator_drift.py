@@ -111,15 +111,15 @@ def test_a_fleet_that_is_gone_is_forgotten(
         ([{"kind": "SensorFleet", "name": "demo", "uid": "uid-of-the-former", "controller": True}], Child.TERMINATING),
     ],
 )
-def test_a_child_of_somebody_else_is_left_alone(
+def test_a_child_of_another_owner_is_foreign(
     fleet: Fleet, live: Manifest, owners: list[Manifest], state: Child
 ) -> None:
-    """Only the fleet's own controller reference counts; the child of a former fleet of the name is about to go."""
+    """Only a controller reference makes a child the fleet's; the child of a former fleet of the name is terminating."""
     live["metadata"]["ownerReferences"] = owners
     assert classify(live, fleet) is state
 
 
-def test_a_child_that_is_being_deleted_is_waited_for(fleet: Fleet, live: Manifest) -> None:
-    """Applying to it would change what is about to go."""
+def test_a_child_that_is_being_deleted_is_terminating(fleet: Fleet, live: Manifest) -> None:
+    """A child with a deletion timestamp is terminating."""
     live["metadata"]["deletionTimestamp"] = "2026-11-25T09:00:00Z"
     assert classify(live, fleet) is Child.TERMINATING

@@ -1,4 +1,4 @@
-"""Which fleet an event is about."""
+"""The fleet that an event enqueues."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from mqtt_trace_operator.workers import Key
 
 
 def test_the_label_of_a_child_names_its_fleet() -> None:
-    """In the child's own namespace."""
+    """A child's label names a fleet of the child's namespace."""
     assert find_fleet_key("iot", {"mqtt-trace.io/fleet": "demo", "other": "label"}) == Key("iot", "demo")
 
 
 def test_an_empty_label_names_no_fleet() -> None:
-    """Asked for the fleet without a name, the API server would answer with the list of all."""
+    """An empty label is ignored: for a fleet without a name the API server would return the list of all."""
     assert find_fleet_key("iot", {"mqtt-trace.io/fleet": ""}) is None

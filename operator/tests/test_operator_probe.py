@@ -1,4 +1,4 @@
-"""What the operator's health probes answer."""
+"""The operator's health probes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ NOWHERE = {
 
 
 def test_probes_follow_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ready once fleets are watched, with the age of the last reconcile; no longer alive when one is stuck."""
+    """The operator is ready once it watches fleets, and no longer alive when a reconcile is stuck."""
 
     async def test() -> None:
-        gate, began = asyncio.Event(), asyncio.Event()
+        released, began = asyncio.Event(), asyncio.Event()
 
         async def reconcile(_key: Key) -> Outcome:
             began.set()
-            await gate.wait()
+            await released.wait()
             return Outcome.GONE
 
         workers = Workers(reconcile)
@@ -43,7 +43,7 @@ def test_probes_follow_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not health.alive()
         assert health.status()[0] is False
         (task,) = (task for task in asyncio.all_tasks() if task.get_name() == "fleet iot/demo")
-        gate.set()
+        released.set()
         await asyncio.wait_for(task, 30)
         assert health.status()[1]["last_reconcile_s"] is not None
 

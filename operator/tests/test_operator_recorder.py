@@ -1,9 +1,9 @@
-"""What a fleet's owner is told by Events."""
+"""The Events of a fleet."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
 
 import kopf
 import pytest
@@ -17,15 +17,15 @@ from opentelemetry.trace import NoOpTracer
     ("reason", "kind"),
     [("Connected", "Normal"), ("Connecting", "Normal"), ("NotApplied", "Normal"), ("ImagePullBackOff", "Warning")],
 )
-def test_only_what_asks_for_somebody_is_a_warning(monkeypatch: pytest.MonkeyPatch, reason: str, kind: str) -> None:
-    """Waiting is normal, and so is what the owner asked for."""
+def test_only_a_failure_is_a_warning(monkeypatch: pytest.MonkeyPatch, reason: str, kind: str) -> None:
+    """An Event is a warning only if its reason calls for action."""
     events: list[tuple[str, str, str]] = []
 
-    def tell(kind: str) -> Any:
+    def post(kind: str) -> Callable[..., None]:
         return lambda _fleet, *, reason, message: events.append((kind, reason, message))
 
-    monkeypatch.setattr(kopf, "info", tell("Normal"))
-    monkeypatch.setattr(kopf, "warn", tell("Warning"))
+    monkeypatch.setattr(kopf, "info", post("Normal"))
+    monkeypatch.setattr(kopf, "warn", post("Warning"))
 
     async def reconcile(_namespace: str, _name: str) -> Result:
         return Result(ready={"reason": reason, "message": "words"}, fleet={}, outcome=Outcome.DONE)

@@ -1,4 +1,4 @@
-"""When a pod is annotated so that kubelet looks at it."""
+"""When a pod is annotated so that kubelet refreshes its volumes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ SECONDS = int(NOW.timestamp())
         (f"8/{SECONDS - 5}", f"8/{SECONDS}"),
     ],
 )
-def test_a_pod_is_nudged_once_and_again_if_it_took_no_notice(
+def test_a_pod_is_annotated_until_it_uses_the_fleet_file(
     make_pod: MakePod, annotation: str | None, value: str | None
 ) -> None:
-    """For each generation of the fleet file, and again after five seconds."""
+    """A pod is annotated for each generation of the fleet file, and again after five seconds."""
     annotations = {"mqtt-trace.io/fleet-generation": annotation} if annotation is not None else {}
     assert refresh_annotation(make_pod(annotations=annotations), 8, NOW) == value

@@ -1,4 +1,4 @@
-"""What pods say of their sensors, over HTTP."""
+"""The pods' reports of their sensors, over HTTP."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MakePod = Callable[..., Pod]
 
 
 async def reports(port: int, *pods: Pod) -> Mapping[str, Report]:
-    """What these pods answer."""
+    """Ask these pods for their reports."""
     sensors = Sensors(port)
     try:
-        return await sensors.reports(pods)
+        return await sensors.read_reports(pods)
     finally:
         await sensors.close()
 
@@ -36,7 +36,7 @@ def test_a_pod_reports_whether_it_is_ready_or_not(make_pod: MakePod, ready: bool
 
 
 def test_a_pod_that_does_not_answer_has_no_report(make_pod: MakePod) -> None:
-    """Nor has one without an address, and both leave the others theirs."""
+    """A pod that does not answer and one without an address have no report; other pods keep theirs."""
 
     async def ask() -> None:
         async with HealthServer("127.0.0.1", 0, lambda: (True, {"connected": 1})) as server:
@@ -47,7 +47,7 @@ def test_a_pod_that_does_not_answer_has_no_report(make_pod: MakePod) -> None:
 
 
 def test_something_else_on_the_port_has_no_report(make_pod: MakePod) -> None:
-    """An answer without a count is none."""
+    """An answer without a number of connected sensors is ignored."""
 
     async def ask() -> None:
         async with HealthServer("127.0.0.1", 0, lambda: (True, {"connected": "many"})) as server:

@@ -1,4 +1,4 @@
-"""What a fleet's status says of what was observed."""
+"""The status of a fleet, by its observed state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 
 @pytest.fixture
 def observe(make_fleet: MakeFleet, make_pod: MakePod) -> Callable[..., Observed]:
-    """A fleet of 250 sensors in three pods that report these numbers of connected sensors."""
+    """Observe a fleet of 250 sensors in pods that report these numbers of connected sensors."""
 
     def observed(*connected: int, generation: int = 7, **others: Any) -> Observed:
         pods = [make_pod(index) for index in range(len(connected))]
@@ -34,12 +34,12 @@ def observe(make_fleet: MakeFleet, make_pod: MakePod) -> Callable[..., Observed]
 
 
 def conditions(status: Status) -> dict[str, tuple[str, str, str]]:
-    """Status, reason and message of each condition."""
+    """Return status, reason and message of each condition."""
     return {one["type"]: (one["status"], one["reason"], one["message"]) for one in status["conditions"]}
 
 
 def test_a_settled_fleet_is_ready(make_fleet: MakeFleet, observe: Callable[..., Observed]) -> None:
-    """Every sensor is connected and nothing is on its way."""
+    """A fleet is ready and settled when all sensors are connected and no pod has to change."""
     status = build_status(make_fleet(), observe(100, 100, 50), {}, NOW)
     numbers = {key: value for key, value in status.items() if key != "conditions"}
     assert numbers == {
@@ -57,7 +57,7 @@ def test_a_settled_fleet_is_ready(make_fleet: MakeFleet, observe: Callable[..., 
 
 
 def test_a_fleet_whose_sensors_connect_is_reconciling(make_fleet: MakeFleet, observe: Callable[..., Observed]) -> None:
-    """The message counts."""
+    """While sensors connect, the message counts them."""
     observed = observe(100, 60, 0)
     assert not observed.settled
     message = "160 of 250 sensors connected"
@@ -66,10 +66,8 @@ def test_a_fleet_whose_sensors_connect_is_reconciling(make_fleet: MakeFleet, obs
     assert found["Reconciling"] == ("True", "Connecting", message)
 
 
-def test_pods_that_work_by_an_older_file_are_waited_for(
-    make_fleet: MakeFleet, observe: Callable[..., Observed]
-) -> None:
-    """All sensors are connected, but the change has not arrived everywhere."""
+def test_pods_with_an_outdated_file_are_waited_for(make_fleet: MakeFleet, observe: Callable[..., Observed]) -> None:
+    """A fleet is still reconciling while a pod uses an older fleet file."""
     observed = observe(100, 100, 50, generation=6)
     assert [pod.metadata and pod.metadata.name for pod in observed.outdated] == ["demo-0", "demo-1", "demo-2"]
     found = conditions(build_status(make_fleet(), observed, {}, NOW))
@@ -77,18 +75,18 @@ def test_pods_that_work_by_an_older_file_are_waited_for(
 
 
 def test_a_pod_counts_for_no_more_than_its_sensors(observe: Callable[..., Observed]) -> None:
-    """Before it has read that it has fewer, it reports those that are about to go."""
+    """Sensors that the fleet file no longer gives to a pod do not count, although the pod still reports them."""
     assert observe(100, 100, 100, 100).connected == 250
 
 
 def test_a_pod_that_does_not_answer_counts_for_none(observe: Callable[..., Observed], make_pod: MakePod) -> None:
-    """It may be starting, or out of reach."""
+    """The sensors of a pod without a report do not count as connected."""
     observed = observe(100, 100, pods=[make_pod(0), make_pod(1), make_pod(2)])
     assert observed.connected == 200
 
 
-def test_what_pods_cannot_do_is_the_message(make_fleet: MakeFleet, observe: Callable[..., Observed]) -> None:
-    """It may pass, so the fleet is not stalled."""
+def test_a_pod_failure_is_the_message(make_fleet: MakeFleet, observe: Callable[..., Observed]) -> None:
+    """A failure of pods is the reason of Ready, but stalls nothing: it may pass."""
     failure = Reason("ImagePullBackOff", "demo-2: cannot pull image nope:1: not found")
     found = conditions(build_status(make_fleet(), observe(100, 100, 0, pod_failure=failure), {}, NOW))
     assert found["Ready"] == ("False", failure.name, failure.message)
@@ -96,8 +94,10 @@ def test_what_pods_cannot_do_is_the_message(make_fleet: MakeFleet, observe: Call
     assert found["Stalled"][0] == "False"
 
 
-def test_what_stops_the_operator_stalls_the_fleet(make_fleet: MakeFleet, observe: Callable[..., Observed]) -> None:
-    """Nothing will change by itself, however many sensors are connected."""
+def test_a_child_that_cannot_be_applied_stalls_the_fleet(
+    make_fleet: MakeFleet, observe: Callable[..., Observed]
+) -> None:
+    """A fleet whose children cannot be applied is stalled, even if all sensors are connected."""
     stalled = Reason("ForeignChild", "StatefulSet demo exists and is not this fleet's")
     observed = observe(100, 100, 50, stalled=stalled)
     assert not observed.settled
@@ -111,7 +111,7 @@ def test_what_stops_the_operator_stalls_the_fleet(make_fleet: MakeFleet, observe
 def test_a_paused_fleet_says_so_and_counts_what_is_there(
     make_fleet: MakeFleet, observe: Callable[..., Observed]
 ) -> None:
-    """What it asks for meanwhile is not what its pods were told."""
+    """The status of a paused fleet counts the sensors of its fleet file, not of its spec."""
     status = build_status(make_fleet(replicas=9999, paused=True), observe(100, 100, 50), {}, NOW)
     assert (status["replicas"], status["readyReplicas"]) == (250, 250)
     found = conditions(status)
@@ -123,10 +123,10 @@ def test_a_paused_fleet_says_so_and_counts_what_is_there(
     ("paused", "message", "reconciling"),
     [(True, "paused: nothing applied yet", "False"), (False, "nothing applied yet", "True")],
 )
-def test_a_fleet_of_which_nothing_was_applied_is_not_ready(
+def test_a_fleet_without_a_fleet_file_is_not_ready(
     make_fleet: MakeFleet, paused: bool, message: str, reconciling: str
 ) -> None:
-    """It has no sensor that is not connected, but nobody was told of one."""
+    """A fleet without a fleet file is not ready, although it lacks no sensor."""
     observed = Observed()
     assert not observed.settled
     found = conditions(build_status(make_fleet(paused=paused), observed, {}, NOW))
@@ -135,7 +135,7 @@ def test_a_fleet_of_which_nothing_was_applied_is_not_ready(
 
 
 def test_a_condition_keeps_its_time_while_it_stays(make_fleet: MakeFleet, observe: Callable[..., Observed]) -> None:
-    """The time is that of the last transition, not of the last look; a status that says the same is equal."""
+    """A condition keeps its transition time while its status stays the same."""
     fleet, later = make_fleet(), NOW + timedelta(minutes=1)
     before = build_status(fleet, observe(100, 100, 0), {}, NOW)
     assert build_status(fleet, observe(100, 100, 0), before, later) == before
@@ -145,8 +145,8 @@ def test_a_condition_keeps_its_time_while_it_stays(make_fleet: MakeFleet, observ
     assert ready["lastTransitionTime"] == "2026-11-25T09:01:00Z"
 
 
-def test_a_spec_that_cannot_be_read_leaves_the_numbers(make_object: Callable[..., dict[str, Any]]) -> None:
-    """What was there is still there; the fleet is stalled until its spec changes."""
+def test_an_invalid_spec_leaves_the_numbers(make_object: Callable[..., dict[str, Any]]) -> None:
+    """An invalid spec stalls the fleet and leaves its sensors as they are."""
     resource = {**make_object(), "status": {"replicas": 50, "readyReplicas": 50}}
     status = build_invalid_status(resource, Reason("InvalidSpec", "spec.interval: field required"), NOW)
     assert (status["replicas"], status["observedGeneration"]) == (50, 7)
@@ -157,13 +157,13 @@ def test_a_spec_that_cannot_be_read_leaves_the_numbers(make_object: Callable[...
     "content", [None, {}, {"data": {}}, {"data": {"fleet.json": "{"}}, {"data": {"fleet.json": "[]"}}]
 )
 def test_without_a_readable_fleet_file_no_sensor_is_there(content: dict[str, Any] | None) -> None:
-    """Before it is applied, or after somebody spoilt it."""
+    """A missing or unreadable fleet file counts as one without sensors."""
     assert Applied.from_config_map(content) == Applied(generation=0, replicas=0)
 
 
 @pytest.mark.parametrize(("count", "message"), [(0, "0 sensors connected"), (1, "1 sensor connected")])
 def test_a_count_is_english(make_fleet: MakeFleet, make_pod: MakePod, count: int, message: str) -> None:
-    """One sensor, no sensors."""
+    """The message has the plural of any number but one."""
     pods = [make_pod(0)] if count else []
     observed = Observed(Applied(7, count, 100), pods, {"demo-0": Report(count, 7)}, rolled_out=True)
     assert find_ready(build_status(make_fleet(), observed, {}, NOW))["message"] == message

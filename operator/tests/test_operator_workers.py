@@ -1,4 +1,4 @@
-"""One reconcile at a time and per fleet, whatever happens."""
+"""The workers: one reconcile per fleet at a time."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ DEMO, OTHER = Key("iot", "demo"), Key("iot", "other")
 
 
 class Reconciles:
-    """A reconcile that does what it is told, and counts.
+    """A reconcile with given outcomes that counts its calls.
 
     Attributes:
-        seen: The fleets, in the order in which their reconciles began.
-        outcomes: What the next ones lead to; the last stays.
-        gate: Reconciles end while it is set.
+        seen: The fleets, in the order of their reconciles.
+        outcomes: The outcomes of the next reconciles; the last one is repeated.
+        released: Reconciles return while it is set.
     """
 
     def __init__(self, *outcomes: Outcome | Exception) -> None:
@@ -29,8 +29,8 @@ class Reconciles:
         self.running = 0
         self.most_at_once = 0
         self.outcomes = list(outcomes)
-        self.gate = asyncio.Event()
-        self.gate.set()
+        self.released = asyncio.Event()
+        self.released.set()
         self._changed = asyncio.Event()
 
     async def __call__(self, key: Key) -> Outcome:
@@ -39,7 +39,7 @@ class Reconciles:
         self.running += 1
         self.most_at_once = max(self.most_at_once, self.running)
         self._changed.set()
-        await self.gate.wait()
+        await self.released.wait()
         self.running -= 1
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
         if isinstance(outcome, Exception):
@@ -47,7 +47,7 @@ class Reconciles:
         return outcome
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until a condition of this object holds."""
+        """Wait until a condition holds."""
         async with asyncio.timeout(30):
             while not condition():
                 self._changed.clear()
@@ -55,7 +55,7 @@ class Reconciles:
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
-    """Run a test and end the workers that it left."""
+    """Run a test and cancel the workers that it leaves."""
 
     async def tested() -> None:
         await test()
@@ -68,24 +68,24 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 async def ended(workers: Workers) -> None:
-    """Wait until no worker is left."""
+    """Wait until all workers have ended."""
     tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith("fleet ")]
     await asyncio.wait_for(asyncio.gather(*tasks), 30)
     assert workers.fleets == 0
 
 
-def test_what_happens_during_a_reconcile_leads_to_one_more() -> None:
-    """A hundred events are one, and no two reconciles of a fleet run at once."""
+def test_events_during_a_reconcile_lead_to_one_more() -> None:
+    """Events during a reconcile lead to exactly one more, after it."""
 
     async def test() -> None:
         reconciles = Reconciles(Outcome.DONE, Outcome.GONE)
         workers = Workers(reconciles)
-        reconciles.gate.clear()
+        reconciles.released.clear()
         workers.enqueue(DEMO)
         await reconciles.until(lambda: len(reconciles.seen) == 1)
         for _ in range(100):
             workers.enqueue(DEMO)
-        reconciles.gate.set()
+        reconciles.released.set()
         await ended(workers)
         assert (reconciles.seen, reconciles.most_at_once) == ([DEMO, DEMO], 1)
 
@@ -93,17 +93,17 @@ def test_what_happens_during_a_reconcile_leads_to_one_more() -> None:
 
 
 def test_fleets_do_not_wait_for_each_other() -> None:
-    """While the reconcile of one hangs, the other's begins."""
+    """The reconcile of a fleet starts while that of another hangs."""
 
     async def test() -> None:
         reconciles = Reconciles(Outcome.GONE)
         workers = Workers(reconciles)
-        reconciles.gate.clear()
+        reconciles.released.clear()
         workers.enqueue(DEMO)
         workers.enqueue(OTHER)
         await reconciles.until(lambda: reconciles.running == 2)
         assert workers.longest_s > 0
-        reconciles.gate.set()
+        reconciles.released.set()
         await ended(workers)
         assert workers.longest_s == 0
         assert workers.idle_s is not None
@@ -111,8 +111,8 @@ def test_fleets_do_not_wait_for_each_other() -> None:
     run(test)
 
 
-def test_an_unsettled_fleet_is_looked_at_again() -> None:
-    """Without an event, until it is settled."""
+def test_an_unsettled_fleet_is_requeued() -> None:
+    """A fleet is requeued without an event until it is settled."""
 
     async def test() -> None:
         reconciles = Reconciles(Outcome.REQUEUE, Outcome.REQUEUE, Outcome.DONE)
@@ -125,7 +125,7 @@ def test_an_unsettled_fleet_is_looked_at_again() -> None:
 
 
 def test_a_worker_outlives_every_error(caplog: pytest.LogCaptureFixture) -> None:
-    """It says what failed in one line, and tries again by itself."""
+    """After an error the worker logs one line and retries."""
 
     async def test() -> None:
         reconciles = Reconciles(ValueError("surprise"), Outcome.GONE)
@@ -179,7 +179,7 @@ def test_events_do_not_shorten_the_back_off_after_an_error() -> None:
 
 
 def test_a_fleet_that_is_gone_ends_its_worker_and_may_come_back() -> None:
-    """A fleet of the same name gets a worker of its own."""
+    """A fleet that is created again gets a new worker."""
 
     async def test() -> None:
         reconciles = Reconciles(Outcome.GONE)
@@ -194,16 +194,16 @@ def test_a_fleet_that_is_gone_ends_its_worker_and_may_come_back() -> None:
 
 
 def test_a_fleet_that_comes_back_during_its_last_reconcile_is_not_lost() -> None:
-    """The event that came meanwhile leads to one more."""
+    """An event during the last reconcile leads to one more."""
 
     async def test() -> None:
         reconciles = Reconciles(Outcome.GONE)
         workers = Workers(reconciles)
-        reconciles.gate.clear()
+        reconciles.released.clear()
         workers.enqueue(DEMO)
         await reconciles.until(lambda: reconciles.running == 1)
         workers.enqueue(DEMO)
-        reconciles.gate.set()
+        reconciles.released.set()
         await ended(workers)
         assert reconciles.seen == [DEMO, DEMO]
 
@@ -211,12 +211,12 @@ def test_a_fleet_that_comes_back_during_its_last_reconcile_is_not_lost() -> None
 
 
 def test_closing_ends_a_reconcile_in_the_middle() -> None:
-    """The operator does not wait for what hangs."""
+    """Closing cancels a reconcile that hangs."""
 
     async def test() -> None:
         reconciles = Reconciles(Outcome.DONE)
         workers = Workers(reconciles)
-        reconciles.gate.clear()
+        reconciles.released.clear()
         workers.enqueue(DEMO)
         await reconciles.until(lambda: reconciles.running == 1)
         tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith("fleet ")]

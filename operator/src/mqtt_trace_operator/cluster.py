@@ -63,8 +63,8 @@ class Cluster:
                 raise
             return True
 
-    async def fleet(self, namespace: str, name: str) -> Object | None:
-        """Get a SensorFleet; None if there is none of that name."""
+    async def get_fleet(self, namespace: str, name: str) -> Object | None:
+        """Get a SensorFleet; None if it does not exist."""
         async with self._turns:
             self.reads += 1
             try:
@@ -73,8 +73,8 @@ class Cluster:
                 _raise_unless_not_found(error)
                 return None
 
-    async def child(self, manifest: Object) -> Object | None:
-        """Get the live object of a manifest's kind and name; None if there is none."""
+    async def get_child(self, manifest: Object) -> Object | None:
+        """Get the live object of a manifest's kind and name; None if it does not exist."""
         async with self._turns:
             self.reads += 1
             metadata = manifest["metadata"]
@@ -104,14 +104,14 @@ class Cluster:
             live: Object = applied.to_dict()
             return live
 
-    async def pods(self, fleet: Fleet) -> list[Pod]:
+    async def list_pods(self, fleet: Fleet) -> list[Pod]:
         """List the pods of a fleet."""
         async with self._turns:
             self.reads += 1
             found = self._client.list(Pod, namespace=fleet.namespace, labels={f"{GROUP}/fleet": fleet.name})
             return [pod async for pod in found]
 
-    async def events(self, namespace: str, kind: str, uid: str) -> list[Event]:
+    async def list_events(self, namespace: str, kind: str, uid: str) -> list[Event]:
         """List the Events of an object."""
         async with self._turns:
             self.reads += 1

@@ -99,7 +99,7 @@ class Reconciler:
             lightkube.ApiError: The API server refused a request for a reason that may pass.
             httpx2.HTTPError: It cannot be reached.
         """
-        resource = await self._cluster.fleet(namespace, name)
+        resource = await self._cluster.get_fleet(namespace, name)
         if resource is None or resource["metadata"].get("deletionTimestamp"):
             self._last_applied.forget(namespace, name)
             return Result()
@@ -132,7 +132,7 @@ class Reconciler:
         self, fleet: Fleet, manifests: tuple[Manifest, ...], result: Result
     ) -> tuple[list[Object | None], Reason | None]:
         """Apply the manifests; returns the live children, and why one of them cannot be applied."""
-        live = list(await asyncio.gather(*map(self._cluster.child, manifests)))
+        live = list(await asyncio.gather(*map(self._cluster.get_child, manifests)))
         if fleet.spec.paused:
             return live, None
         for number, manifest in enumerate(manifests):
@@ -163,8 +163,8 @@ class Reconciler:
     async def _observe(self, fleet: Fleet, children: list[Object | None], stalled: Reason | None) -> Observed:
         # The children of a former fleet of the same name are about to be deleted.
         fleet_config, workload = (child if child and is_controlled_by(child, fleet) else None for child in children)
-        pods = [pod for pod in await self._cluster.pods(fleet) if workload and is_pod_of(pod, workload)]
-        reports = await self._sensors.reports(pods)
+        pods = [pod for pod in await self._cluster.list_pods(fleet) if workload and is_pod_of(pod, workload)]
+        reports = await self._sensors.read_reports(pods)
         applied = Applied.from_config_map(fleet_config)
         reason = await self._diagnose(fleet, workload, applied, pods)
         return Observed(applied, pods, reports, _is_rolled_out(workload, applied, pods), reason, stalled)
@@ -172,13 +172,13 @@ class Reconciler:
     async def _diagnose(
         self, fleet: Fleet, stateful_set: Object | None, applied: Applied, pods: list[Pod]
     ) -> Reason | None:
-        """Find out why pods fail. Events are read only where the pods' status does not say why: never in a settled fleet."""
+        """Find out why pods fail; reads Events only where the pods' status does not say why: not in a settled fleet."""
         reason = diagnose_pods(pods, self._now())
         if reason is None and stateful_set is not None and len(pods) < applied.pods:
-            events = await self._cluster.events(fleet.namespace, "StatefulSet", stateful_set["metadata"]["uid"])
+            events = await self._cluster.list_events(fleet.namespace, "StatefulSet", stateful_set["metadata"]["uid"])
             reason = diagnose_creation(events, _applied_at(stateful_set))
         if reason is None and (pod := find_stuck(pods, self._now())) is not None:
-            events = await self._cluster.events(fleet.namespace, "Pod", pod_uid(pod))
+            events = await self._cluster.list_events(fleet.namespace, "Pod", pod_uid(pod))
             reason = diagnose_mounts(pod, events)
         return reason
 

@@ -44,8 +44,8 @@ class Sensors:
         """Close its connections."""
         await self._http.close()
 
-    async def reports(self, pods: Iterable[Pod]) -> Mapping[str, Report]:
-        """The reports of the pods that answer, by pod name."""
+    async def read_reports(self, pods: Iterable[Pod]) -> Mapping[str, Report]:
+        """Read the reports of the pods that answer, by pod name."""
         addresses = {
             pod.metadata.name: pod.status.podIP
             for pod in pods

@@ -132,7 +132,7 @@ def build_invalid_status(resource: Object, reason: Reason, now: datetime) -> Sta
 
 
 def find_ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Find the condition `Ready`; empty if there is none."""
+    """Find the condition `Ready`; empty if it does not exist."""
     return next((condition for condition in status.get("conditions") or [] if condition["type"] == "Ready"), {})
 
 
