@@ -1,10 +1,10 @@
-"""What keeps pods of a fleet from running is what the fleet says, in the words of whoever knows it."""
+"""The status of a fleet names the reason why its pods do not run."""
 
 from e2e.reconciling import Fleets, with_volume
 
 
 def test_an_image_that_is_not_there_shows(fleets: Fleets) -> None:
-    """With the name of a pod, in the message that `kubectl get fleet` prints."""
+    """`kubectl get fleet` prints the name of a pod and the image that it cannot pull."""
     fleets.apply()
     message = fleets.reconcile_until("Ready", "ImagePullBackOff")["message"]
     assert message.startswith("demo-0 and 1 more: cannot pull image mqtt-trace-nowhere:1: ")
@@ -12,7 +12,7 @@ def test_an_image_that_is_not_there_shows(fleets: Fleets) -> None:
 
 
 def test_a_pod_without_a_place_shows(fleets: Fleets) -> None:
-    """As the scheduler says it."""
+    """The message has the words of the scheduler."""
     fleets.apply(replicas=1, resources={"requests": {"cpu": "9000"}})
     condition = fleets.reconcile_until("Ready", "Unschedulable")
     assert condition["message"].startswith("demo-0: cannot be scheduled: ")
@@ -20,7 +20,7 @@ def test_a_pod_without_a_place_shows(fleets: Fleets) -> None:
 
 
 def test_a_volume_that_cannot_be_mounted_shows(fleets: Fleets) -> None:
-    """A namespace of fleets may lack the Secret with the broker's CA: its name is in the message."""
+    """The message names the Secret that the namespace of the fleet lacks."""
     secret = {"name": "ca", "secret": {"secretName": "nowhere"}}
     lacking = Fleets(fleets.kubectl, with_volume(secret))
     lacking.apply(replicas=1)
@@ -29,8 +29,8 @@ def test_a_volume_that_cannot_be_mounted_shows(fleets: Fleets) -> None:
     assert 'secret "nowhere" not found' in message
 
 
-def test_a_quota_that_pods_exceed_shows_until_it_does_not_matter(fleets: Fleets) -> None:
-    """There is no pod to name; when fewer pods are wanted, nothing is said of it any more."""
+def test_a_quota_that_pods_exceed_shows_until_they_fit(fleets: Fleets) -> None:
+    """The message names the quota until the fleet needs fewer pods."""
     fleets.kubectl("create", "quota", "few", "--hard=pods=1")
     fleets.apply()
     condition = fleets.reconcile_until("Ready", "FailedCreate")
@@ -40,7 +40,7 @@ def test_a_quota_that_pods_exceed_shows_until_it_does_not_matter(fleets: Fleets)
 
 
 def test_a_child_that_the_api_server_refuses_stalls_the_fleet(fleets: Fleets) -> None:
-    """With its words: what the schema cannot know."""
+    """The API server's own message says why it refuses what the schema accepts."""
     resources = {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}
     fleets.apply(resources=resources)
     fleets.reconcile()

@@ -1,4 +1,4 @@
-"""The operator as the chart runs it: what it tells, and what it catches up with."""
+"""The operator as the chart runs it: spans, Events, requests, and changes in its absence."""
 
 import json
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ from local.scout import Scout
 @pytest.fixture(scope="module")
 def fleet(release: Release) -> Iterator[SensorFleet]:
     """A fleet of two sensors that are connected."""
-    told = SensorFleet(release.kubectl, "told")
-    told.apply(2)
-    told.wait_ready(2)
-    yield told
-    told.delete()
+    recorded = SensorFleet(release.kubectl, "recorded")
+    recorded.apply(2)
+    recorded.wait_ready(2)
+    yield recorded
+    recorded.delete()
 
 
 def reconciles(scout: Scout, since: datetime) -> list[Json]:
@@ -30,13 +30,13 @@ def reconciles(scout: Scout, since: datetime) -> list[Json]:
 
 
 def figures(release: Release) -> Any:
-    """Return what the operator's readiness probe says."""
+    """Return the figures of the operator's readiness probe."""
     script = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8080/ready').read().decode())"
     return json.loads(release.kubectl("exec", f"deployment/{release.object('operator')}", "--", "python", "-c", script))
 
 
 def test_a_reconcile_that_changes_something_is_a_span(release: Release, scout: Scout, fleet: SensorFleet) -> None:
-    """With the fleet's name and namespace, and what changed."""
+    """The span has the fleet's name and namespace, and the changes."""
     since = now()
     fleet.scale(3)
     fleet.wait_ready(3)
@@ -47,7 +47,7 @@ def test_a_reconcile_that_changes_something_is_a_span(release: Release, scout: S
     assert f"ConfigMap {fleet.name}-fleet changed" in changes
 
 
-def test_events_of_the_fleet_say_what_was_done(release: Release, fleet: SensorFleet) -> None:
+def test_events_of_the_fleet_name_the_changes(release: Release, fleet: SensorFleet) -> None:
     """`kubectl describe` shows what the operator applied, and that the sensors are connected."""
 
     def reasons() -> set[str]:
@@ -58,7 +58,7 @@ def test_events_of_the_fleet_say_what_was_done(release: Release, fleet: SensorFl
 
 
 def test_a_settled_fleet_costs_no_write(release: Release, fleet: SensorFleet) -> None:
-    """An event that changes nothing is reconciled by reading alone."""
+    """An event without a change leads to reads alone."""
     fleet.wait_ready(fleet.object()["spec"]["replicas"])
     before = figures(release)
     release.kubectl("annotate", "fleet", fleet.name, f"example.com/note={before['reads']}")
@@ -66,8 +66,8 @@ def test_a_settled_fleet_costs_no_write(release: Release, fleet: SensorFleet) ->
     assert figures(release)["writes"] == before["writes"]
 
 
-def test_what_happened_while_the_operator_was_away_is_caught_up_with(release: Release, fleet: SensorFleet) -> None:
-    """A changed fleet, a deleted child and a new fleet."""
+def test_changes_while_the_operator_was_away_are_reconciled(release: Release, fleet: SensorFleet) -> None:
+    """An operator that starts reconciles a changed fleet, a deleted child and a new fleet."""
     operator = f"deployment/{release.object('operator')}"
     release.kubectl("scale", operator, "--replicas=0")
     until(lambda: not release.pods("operator"), 120, "the operator is gone")

@@ -1,4 +1,4 @@
-"""One reconcile of a fleet against the real API server, whatever was there before and happens meanwhile."""
+"""Reconciles of a fleet against the real API server."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def template_of(fleets: Fleets) -> Any:
 
 
 def interrupt_at(number: int) -> Callable[[int], None]:
-    """Return what ends an operator before its apply of this number."""
+    """Return a function that ends an operator before its apply of this number."""
 
     def interrupt(apply: int) -> None:
         if apply == number:
@@ -66,7 +66,7 @@ def test_a_reconcile_that_has_nothing_to_change_writes_nothing(fleets: Fleets) -
 
 
 def test_a_rescale_and_a_new_interval_replace_no_pod(fleets: Fleets) -> None:
-    """The fleet file and the number of pods change, the pod template does not."""
+    """A new number of sensors or a new interval changes the fleet file and the number of pods, not the pod template."""
     fleets.apply()
     fleets.reconcile()
     before = template_of(fleets)
@@ -80,7 +80,7 @@ def test_a_rescale_and_a_new_interval_replace_no_pod(fleets: Fleets) -> None:
 
 
 def test_image_variables_and_resources_replace_the_pods(fleets: Fleets) -> None:
-    """What the fleet asks for no more is gone again."""
+    """A changed pod template replaces the pods, and fields that the fleet drops are removed."""
     fleets.apply()
     fleets.reconcile()
     before = template_of(fleets)
@@ -112,8 +112,8 @@ def test_image_variables_and_resources_replace_the_pods(fleets: Fleets) -> None:
     ],
     ids=" ".join,
 )
-def test_what_somebody_changes_or_deletes_is_put_back(fleets: Fleets, interfere: list[str]) -> None:
-    """The children are what the fleet wants again, and then stay."""
+def test_a_changed_or_deleted_child_is_restored(fleets: Fleets, interfere: list[str]) -> None:
+    """Children that a user edits or deletes are restored."""
     fleets.apply()
     fleets.reconcile()
     fleet_file, template = fleets.fleet_file(), template_of(fleets)
@@ -126,7 +126,7 @@ def test_what_somebody_changes_or_deletes_is_put_back(fleets: Fleets, interfere:
     assert fleets.reconcile().result.changes == []
 
 
-def test_what_others_add_is_left_to_them(fleets: Fleets) -> None:
+def test_fields_of_others_are_kept(fleets: Fleets) -> None:
     """A variable and an annotation that somebody else adds stay, and count as no change."""
     fleets.apply()
 
@@ -141,7 +141,7 @@ def test_what_others_add_is_left_to_them(fleets: Fleets) -> None:
 
 
 def test_a_field_that_another_manager_took_is_taken_back(fleets: Fleets) -> None:
-    """A conflict of server-side apply ends with what the fleet says."""
+    """After a conflict of server-side apply the field has the fleet's value."""
     fleets.apply()
     fleets.reconcile()
     theirs = {
@@ -159,7 +159,7 @@ def test_a_field_that_another_manager_took_is_taken_back(fleets: Fleets) -> None
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_an_operator_that_ends_in_the_middle_is_followed_by_one_that_finishes(fleets: Fleets, number: int) -> None:
-    """Before the first child, and between the two."""
+    """The next operator finishes a reconcile that ended before the first child, or between the two."""
     fleets.apply()
     with pytest.raises(KeyboardInterrupt):
         fleets.reconcile(before_apply=interrupt_at(number))
@@ -174,7 +174,7 @@ def test_an_operator_that_ends_in_the_middle_is_followed_by_one_that_finishes(fl
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_fleet_that_is_deleted_meanwhile_is_no_error(fleets: Fleets, number: int) -> None:
-    """What is made for it all the same goes with it."""
+    """Children that are still created for a deleted fleet are deleted with it."""
     fleets.apply()
 
     def delete(apply: int) -> None:
@@ -191,7 +191,7 @@ def test_a_fleet_that_is_deleted_meanwhile_is_no_error(fleets: Fleets, number: i
 
 
 def test_a_namespace_that_ends_meanwhile_is_no_error(make_namespace: Callable[[str], Kubectl]) -> None:
-    """The API server refuses everything new in it."""
+    """In a terminating namespace, in which the API server creates nothing, a reconcile ends without an error."""
     kubectl = make_namespace("mqtt-trace-e2e-ending")
     fleets = Fleets(kubectl)
     fleets.apply()
@@ -208,7 +208,7 @@ def test_a_namespace_that_ends_meanwhile_is_no_error(make_namespace: Callable[[s
 
 @pytest.mark.parametrize("kind", ["configmap", "statefulset"])
 def test_a_child_of_somebody_else_is_not_touched(fleets: Fleets, kind: str) -> None:
-    """The fleet is stalled and says why; once the other is gone, it goes on."""
+    """A child of another owner stalls the fleet until it is deleted."""
     name = "demo-fleet" if kind == "configmap" else "demo"
     fleets.apply("other")
     fleets.reconcile("other")
@@ -233,7 +233,7 @@ def test_a_child_of_somebody_else_is_not_touched(fleets: Fleets, kind: str) -> N
 
 
 def test_a_paused_fleet_stays_as_it_is(fleets: Fleets) -> None:
-    """Whatever it asks for, and whatever somebody does to its children, until it is resumed."""
+    """No change of a paused fleet or of its children is reconciled until the fleet is resumed."""
     fleets.apply()
     fleets.reconcile()
     fleets.apply(replicas=9, paused=True)
@@ -247,8 +247,8 @@ def test_a_paused_fleet_stays_as_it_is(fleets: Fleets) -> None:
     assert (fleets.fleet_file()["replicas"], fleets.get("statefulset")["spec"]["replicas"]) == (9, 5)
 
 
-def test_what_may_not_change_is_refused_in_words(fleets: Fleets) -> None:
-    """Sensors would move between pods, and a fleet would have too many of them, also by way of /scale."""
+def test_an_impossible_change_is_refused_with_its_reason(fleets: Fleets) -> None:
+    """The message explains why sensorsPerPod is immutable, and the limit of pods, also through /scale."""
     fleets.apply()
     with pytest.raises(CommandError) as refused:
         fleets.apply(sensorsPerPod=3)
@@ -259,7 +259,7 @@ def test_what_may_not_change_is_refused_in_words(fleets: Fleets) -> None:
 
 
 def test_a_fleet_without_an_operator_goes_with_all_that_is_its(fleets: Fleets) -> None:
-    """Nothing holds it: the garbage collector removes the children."""
+    """Without an operator the garbage collector deletes the children of a deleted fleet."""
     fleets.apply()
     fleets.reconcile()
     fleets.kubectl("delete", "fleet", "demo", "--wait", "--timeout=60s")

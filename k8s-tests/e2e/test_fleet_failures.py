@@ -1,4 +1,4 @@
-"""What a fleet cannot do is what `kubectl get fleet` says."""
+"""`kubectl get fleet` prints why a fleet's pods do not run."""
 
 import json
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from e2e.release import Release, until
 from local.commands import CommandError
 
 THING = "example.com/thing"
-"""A resource that no other pod asks for, so that its quota is nobody else's trouble."""
+"""A resource that no other pod asks for, so that its quota affects no other pod."""
 
-TROUBLES: dict[str, tuple[dict[str, Any], str]] = {
+FAILURES: dict[str, tuple[dict[str, Any], str]] = {
     "image": ({"image": "nowhere.invalid/sensors:1"}, "cannot pull image nowhere.invalid/sensors:1"),
     "unschedulable": ({"resources": {"requests": {"cpu": "1000"}}}, "cannot be scheduled"),
     "oom": (
@@ -25,8 +25,8 @@ TROUBLES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.fixture(scope="module")
-def troubled(release: Release) -> Iterator[dict[str, SensorFleet]]:
-    """A fleet for each trouble, by its name."""
+def failing(release: Release) -> Iterator[dict[str, SensorFleet]]:
+    """A fleet for each failure, by name."""
     quota = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
@@ -36,8 +36,8 @@ def troubled(release: Release) -> Iterator[dict[str, SensorFleet]]:
     release.kubectl("apply", "--filename", "-", stdin=json.dumps(quota))
     # The quota's own count has to be there, or it refuses everything.
     until(lambda: "hard" in release.kubectl.json("get", "quota", "no-things").get("status", {}), 60, "the quota holds")
-    fleets = {name: SensorFleet(release.kubectl, name) for name in TROUBLES}
-    for name, (spec, _) in TROUBLES.items():
+    fleets = {name: SensorFleet(release.kubectl, name) for name in FAILURES}
+    for name, (spec, _) in FAILURES.items():
         fleets[name].apply(2, **spec)
     yield fleets
     for fleet in fleets.values():
@@ -45,10 +45,10 @@ def troubled(release: Release) -> Iterator[dict[str, SensorFleet]]:
     release.kubectl("delete", "quota", "no-things")
 
 
-@pytest.mark.parametrize("name", TROUBLES)
-def test_a_trouble_is_told_with_its_pod(troubled: dict[str, SensorFleet], name: str) -> None:
-    """The message column names the pod and the cause, and the condition is not ready for it."""
-    fleet, (_, said) = troubled[name], TROUBLES[name]
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failure_names_its_pod(failing: dict[str, SensorFleet], name: str) -> None:
+    """The message column names the pod and the cause, and the fleet is not ready."""
+    fleet, (_, said) = failing[name], FAILURES[name]
     try:
         until(lambda: said in fleet.line(), 120, f"{said!r} in kubectl get fleet {name}")
     except AssertionError as error:
@@ -59,9 +59,9 @@ def test_a_trouble_is_told_with_its_pod(troubled: dict[str, SensorFleet], name: 
     assert conditions["Ready"]["status"] == "False"
 
 
-def test_a_fleet_recovers_when_its_trouble_is_ended(troubled: dict[str, SensorFleet]) -> None:
-    """An image that is there replaces the pod that waits for one that is not."""
-    fleet = troubled["image"]
+def test_a_fleet_recovers_from_a_failure(failing: dict[str, SensorFleet]) -> None:
+    """A pod with an existing image replaces the one that waits for a missing image."""
+    fleet = failing["image"]
     fleet.patch(image=None)
     fleet.wait_ready(2)
 
@@ -75,8 +75,8 @@ def test_a_fleet_recovers_when_its_trouble_is_ended(troubled: dict[str, SensorFl
         ({"sensorsPerPod": 1, "replicas": 5000}, "more than 200 pods"),
     ],
 )
-def test_what_cannot_be_is_refused_at_once(release: Release, spec: dict[str, Any], said: str) -> None:
-    """`kubectl apply` fails with words that name the member."""
+def test_an_impossible_spec_is_refused_at_once(release: Release, spec: dict[str, Any], said: str) -> None:
+    """`kubectl apply` fails with a message that names the field."""
     with pytest.raises(CommandError) as refused:
         SensorFleet(release.kubectl, "refused").apply(**{"replicas": 1, **spec})
     assert said in refused.value.output

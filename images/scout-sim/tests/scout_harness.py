@@ -27,7 +27,7 @@ FORM = {
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """This process's environment with nothing but the given settings of scout-sim: `port=1` is `SCOUT_SIM_PORT=1`."""
+    """This process's environment with only the given settings of scout-sim: `port=1` is `SCOUT_SIM_PORT=1`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SCOUT_SIM_")}
     return inherited | {f"SCOUT_SIM_{name.upper()}": str(value) for name, value in settings.items()}
 
@@ -59,7 +59,7 @@ class ScoutSim:
         self.process.stop()
 
     def send(self, request: Mapping[str, Any], signal: str = "traces") -> dict[str, Any]:
-        """Send OTLP/JSON that must be accepted; the answer."""
+        """Send OTLP/JSON that must be accepted; returns the answer."""
         response = self.client.post(f"/demo/otlp/v1/{signal}", json=request)
         assert response.status_code == 200, response.text
         answer: dict[str, Any] = response.json()
@@ -70,24 +70,24 @@ class ScoutSim:
         assert self.send(traces(*spans, **resource)) == {}
 
     def send_half(self, path: str, body: bytes) -> socket.socket:
-        """Send JSON that is announced as longer than it is; the connection, on which the rest could follow."""
+        """Send JSON without its end; returns the open connection."""
         head = f"POST {path} HTTP/1.1\r\nHost: scout-sim\r\nContent-Type: application/json\r\n"
         connection = socket.create_connection((HOST, int(self.url.rpartition(":")[2])))
         connection.sendall(f"{head}Content-Length: {len(body) + 1}\r\n\r\n".encode() + body)
         return connection
 
-    def ask(self, path: str, **parameters: Any) -> Any:
-        """The JSON answer to a question that must be answered."""
+    def ask(self, path: str, **parameters: str | int | list[str]) -> Any:
+        """Send a query that must succeed; returns its JSON."""
         response = self.client.get(path, params=parameters)
         assert response.status_code == 200, response.text
         return response.json()
 
-    def trace_ids(self, **parameters: Any) -> list[str]:
-        """The ids of the traces that pass a filter, newest first."""
+    def trace_ids(self, **parameters: str | int | list[str]) -> list[str]:
+        """The ids of the traces that match a filter, newest first."""
         return [trace["trace_id"] for trace in self.ask("/api/traces", **parameters)["traces"]]
 
     def summary(self, trace_id: str) -> dict[str, Any]:
-        """The summary of a trace that must be there."""
+        """The summary of a trace that must exist."""
         summaries: list[dict[str, Any]] = self.ask("/api/traces", limit=1000)["traces"]
         return next(summary for summary in summaries if summary["trace_id"] == trace_id)
 

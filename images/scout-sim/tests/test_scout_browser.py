@@ -25,13 +25,13 @@ def browser_page() -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def own_scout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScoutSim]:
-    """One that no other test sends to: the unfiltered list shows the newest traces alone."""
+    """A scout-sim without traces of other tests: the list shows only the newest."""
     with ScoutSim(tmp_path_factory.mktemp("scout") / "log", require_token=False) as running:
         yield running
 
 
 def send_reading(scout: ScoutSim) -> str:
-    """Send the four spans of a reading; the id of their trace."""
+    """Send the four spans of a reading; returns the id of their trace."""
     trace = trace_id()
     topic = "sensors/sensor-001/reading"
     message = attributes({f"messaging.attribute.{number}": f"value {number}" for number in range(16)})
@@ -85,7 +85,7 @@ def test_the_waterfall_fits_one_screen(own_scout: ScoutSim, browser_page: Page) 
 
 
 def test_a_browser_loads_nothing_from_elsewhere(own_scout: ScoutSim, browser_page: Page) -> None:
-    """Every request of the pages goes to scout-sim, and the browser has nothing to complain about."""
+    """Every request of the pages goes to scout-sim, and the browser logs no message."""
     page = browser_page
     requested: list[str] = []
     complaints: list[str] = []

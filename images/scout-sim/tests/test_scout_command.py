@@ -1,4 +1,4 @@
-"""The command: its settings, its exit codes, what survives a restart."""
+"""The command: settings, exit codes, and restarts."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]
 
 
 def test_help_names_every_variable() -> None:
-    """A person finds each variable, its default and its meaning in --help."""
+    """--help lists each variable with its default and description."""
     answer = run("--help")
     assert answer.returncode == 0
     for name, default, meaning in variables():
@@ -73,7 +73,7 @@ def test_a_wrong_setting_is_one_line_and_exit_2(
 
 
 def test_the_largest_numbers_can_be_used(make_scout: Callable[..., ScoutSim]) -> None:
-    """Whatever number it starts with, it takes every signal."""
+    """With the largest limits it accepts every signal."""
     running = make_scout(require_token=False, max_spans=LARGEST, max_metric_points=LARGEST, max_logs=LARGEST)
     running.send_spans(span(trace_id()))
     assert running.send(logs({"timeUnixNano": "1"}), "logs") == {}
@@ -82,7 +82,7 @@ def test_the_largest_numbers_can_be_used(make_scout: Callable[..., ScoutSim]) ->
 
 
 def test_no_wrong_value_is_repeated() -> None:
-    """Each of several wrong values has its line, and none shows the value: it may be a secret."""
+    """Each wrong value has a line, without the value, which may be a secret."""
     answer = run(port="s3cr3t", tenant="s3cr3t/")
     assert answer.returncode == 2
     assert [line.split(":")[1].strip() for line in answer.stderr.splitlines()] == ["SCOUT_SIM_PORT", "SCOUT_SIM_TENANT"]
@@ -90,7 +90,7 @@ def test_no_wrong_value_is_repeated() -> None:
 
 
 def test_a_database_that_cannot_be_opened_is_a_wrong_setting(tmp_path: Path) -> None:
-    """A path that leads nowhere, a file of another kind and one of another version are each refused in one line."""
+    """A missing folder, another kind of file and another version of the schema are each refused in one line."""
     other_kind = tmp_path / "text"
     other_kind.write_text("this is no database, " * 100)
     other_version = tmp_path / "other.db"
@@ -108,7 +108,7 @@ def test_a_database_that_cannot_be_opened_is_a_wrong_setting(tmp_path: Path) -> 
     ("host", "blamed"), [("127.0.0.1", "PORT"), ("192.0.2.1", "HOST"), ("nonsense.invalid", "HOST")]
 )
 def test_an_address_that_cannot_be_used_is_a_wrong_setting(scout: ScoutSim, host: str, blamed: str) -> None:
-    """When another program listens on the port, or the host is not this one, one line blames the one that is wrong."""
+    """A port in use and a host of another machine are each refused in one line that names the variable."""
     port = scout.url.rpartition(":")[2]
     answer = run(host=host, port=port)
     assert answer.returncode == 2
@@ -124,15 +124,15 @@ def test_connections_answer_without_delay() -> None:
 
 
 def test_sigterm_ends_it_with_exit_0(make_scout: Callable[..., ScoutSim]) -> None:
-    """SIGTERM ends it, a client that keeps its connection open notwithstanding, and nothing is logged on the way."""
+    """SIGTERM ends it with 0 despite an open connection, and nothing is logged."""
     running = make_scout()
     assert running.client.get("/health").json() == {"status": "ready"}
     assert running.process.stop() == 0
     assert running.process.output().splitlines() == [f"scout-sim: serving tenant demo on {running.url[7:]}"]
 
 
-def test_sigterm_does_not_wait_for_ever(make_scout: Callable[..., ScoutSim]) -> None:
-    """A request whose body does not come is cancelled after SIGTERM, which is one line and no traceback; exit 0."""
+def test_sigterm_does_not_wait_for_a_body(make_scout: Callable[..., ScoutSim]) -> None:
+    """A request without its body is cancelled after SIGTERM, with one line and no traceback; exit code 0."""
     running = make_scout(require_token=False)
     with running.send_half("/v1/logs", b"{"):
         assert running.client.get("/health").status_code == 200
@@ -142,7 +142,7 @@ def test_sigterm_does_not_wait_for_ever(make_scout: Callable[..., ScoutSim]) -> 
 
 
 def test_a_file_of_the_former_release_is_used(make_scout: Callable[..., ScoutSim], tmp_path: Path) -> None:
-    """A database of release 0.2.0, which kept metrics in another table, keeps its traces and takes metrics."""
+    """A database of release 0.2.0, with its other table of metrics, keeps its traces and accepts metrics."""
     database = tmp_path / "scout.db"
     before = make_scout(require_token=False, database=database)
     kept = trace_id()
@@ -157,7 +157,7 @@ def test_a_file_of_the_former_release_is_used(make_scout: Callable[..., ScoutSim
 
 
 def test_a_file_keeps_what_was_received(make_scout: Callable[..., ScoutSim], tmp_path: Path) -> None:
-    """With a database file, traces and the tokens that were issued outlive a restart."""
+    """With a database file, traces and issued tokens survive a restart."""
     settings = {"database": tmp_path / "scout.db"}
     before = make_scout(**settings)
     authorization = {"Authorization": f"Bearer {before.token()}"}

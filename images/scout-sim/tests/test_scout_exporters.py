@@ -1,4 +1,4 @@
-"""What OpenTelemetry's own exporters send over OTLP/HTTP comes back whole."""
+"""The telemetry of OpenTelemetry's own OTLP/HTTP exporters."""
 
 import pytest
 from opentelemetry._logs import LogRecord, SeverityNumber
@@ -19,7 +19,7 @@ from scout_harness import ScoutSim
 
 @pytest.mark.parametrize("compression", [Compression.NoCompression, Compression.Gzip])
 def test_the_sdk_exports_spans(scout: ScoutSim, compression: Compression) -> None:
-    """What OpenTelemetry's own exporter sends comes back whole: ids, times, kind, status, attributes, links, events."""
+    """The API returns every part of an exported span: ids, times, kind, status, attributes, links, events."""
     resource = Resource({"service.name": "sdk", "device.id": "sensor-001"})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     exporter = OTLPSpanExporter(f"{scout.url}/v1/traces", compression=compression)
@@ -86,7 +86,7 @@ def test_the_sdk_exports_spans(scout: ScoutSim, compression: Compression) -> Non
 
 
 def test_the_sdk_exports_logs(scout: ScoutSim) -> None:
-    """A log record of OpenTelemetry's own exporter comes back with its trace and span id."""
+    """The API returns an exported log record with its trace and span id."""
     resource = Resource({"service.name": "sdk-logs"})
     spans = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
@@ -120,7 +120,7 @@ def test_the_sdk_exports_logs(scout: ScoutSim) -> None:
 
 
 def test_the_sdk_exports_metrics(scout: ScoutSim) -> None:
-    """A counter of OpenTelemetry's own exporter comes back with its value, and a histogram with its name and unit."""
+    """The API returns an exported counter with its value, and a histogram with its name and unit."""
     resource = Resource({"service.name": "sdk-metrics", "service.instance.id": "one"})
     reader = PeriodicExportingMetricReader(OTLPMetricExporter(f"{scout.url}/v1/metrics"))
     provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)

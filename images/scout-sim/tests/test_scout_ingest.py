@@ -1,4 +1,4 @@
-"""OTLP/HTTP: what is accepted, what is refused and how the answer looks."""
+"""OTLP/HTTP: accepted and refused requests, and their answers."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ LIMIT = 16 * 1024 * 1024
 
 
 def test_every_kind_of_attribute_survives(scout: ScoutSim) -> None:
-    """OTLP's values arrive as JSON's: bytes as base64, numbers that JSON has not as text, unknown ones as null."""
+    """OTLP's values become JSON: bytes as base64, numbers outside of JSON as text, unknown values as null."""
     sent = {
         "bytes": {"bytesValue": "AAE="},
         "deep": {"kvlistValue": {"values": [{"key": "x", "value": {"intValue": "9007199254740993"}}]}},
@@ -57,7 +57,7 @@ def test_an_empty_request_is_a_success(scout: ScoutSim, signal: str) -> None:
 
 
 def test_an_invalid_span_is_rejected_and_the_others_are_kept(scout: ScoutSim) -> None:
-    """Spans with invalid ids or times are counted in partial_success with a reason; valid ones beside them are kept."""
+    """Spans with invalid ids or times are counted in partial_success with a reason; valid spans are kept."""
     trace = trace_id()
     invalid = [
         span(trace, traceId="ab" * 15),
@@ -86,7 +86,7 @@ def test_partial_success_is_protobuf_for_a_protobuf_request(scout: ScoutSim) -> 
 
 
 def test_invalid_points_and_records_are_rejected(scout: ScoutSim) -> None:
-    """Metric points without a name and log records from beyond 2262 are counted in partial_success."""
+    """Metric points without a name and log records from after 2262 are counted in partial_success."""
     point = {"timeUnixNano": "1", "asInt": "1"}
     answer = scout.send(metrics({"gauge": {"dataPoints": [point, point]}}), "metrics")
     assert answer["partialSuccess"] == {
@@ -98,7 +98,7 @@ def test_invalid_points_and_records_are_rejected(scout: ScoutSim) -> None:
 
 
 def test_a_span_delivered_twice_is_kept_once(scout: ScoutSim) -> None:
-    """A batch that is sent again, because its answer was lost, changes nothing."""
+    """A batch that is sent again changes nothing."""
     trace = trace_id()
     request = traces(span(trace), span(trace))
     assert scout.send(request) == scout.send(request) == {}
@@ -137,7 +137,7 @@ BAD_REQUESTS: dict[str, tuple[dict[str, str], bytes, int]] = {
 def test_a_bad_request_is_refused_with_a_status(
     scout: ScoutSim, headers: dict[str, str], body: bytes, status: int
 ) -> None:
-    """What is no OTLP, is not gzip or is too large is 4xx, with a google.rpc.Status in the request's own encoding."""
+    """A body that is not OTLP, not gzip or too large is 4xx, with a google.rpc.Status in the request's encoding."""
     answer = scout.client.post(OTLP, content=body, headers=headers)
     assert answer.status_code == status
     if headers.get("Content-Type") == "application/x-protobuf":
@@ -190,12 +190,12 @@ def test_another_tenant_or_signal_is_not_found(scout: ScoutSim, guarded: ScoutSi
     assert scout.client.post("/other/otlp/v1/traces", json={}).json() == {"code": 5, "message": "the tenant is demo"}
     refusal = guarded.client.post("/v1/traces", json={})
     assert refusal.status_code == 404
-    assert refusal.json()["message"] == "tokens are required here: send to /demo/otlp/v1/traces"
+    assert refusal.json()["message"] == "a token is required: send to /demo/otlp/v1/traces"
     assert scout.client.post("/demo/otlp/v1/profiles", json={}).status_code == 404
 
 
 def test_a_database_that_cannot_be_written_is_503(make_scout: Callable[..., ScoutSim], tmp_path: Path) -> None:
-    """When nothing can be kept, the sender is told to try again, and what it sends then is kept."""
+    """While the database is locked the sender gets 503 with Retry-After; its next request is stored."""
     database = tmp_path / "scout.db"
     running = make_scout(require_token=False, database=database)
     request = traces(span(trace_id()))
@@ -211,7 +211,7 @@ def test_a_database_that_cannot_be_written_is_503(make_scout: Callable[..., Scou
 
 
 def test_a_client_that_hangs_up_is_no_error(make_scout: Callable[..., ScoutSim], tmp_path: Path) -> None:
-    """Of a body that ends too early nothing is kept, though it may look whole, and nothing is logged."""
+    """A body that ends too early is not stored, even if it looks complete, and nothing is logged."""
     settings = {"require_token": False, "database": tmp_path / "scout.db"}
     running = make_scout(**settings)
     for path in (OTLP, TOKEN_PATH):

@@ -1,4 +1,4 @@
-"""How much one request may make of scout-sim's memory."""
+"""Limits of the memory that one request takes."""
 
 import gzip
 import json
@@ -47,7 +47,7 @@ SPARSE = _field(15, bytes(2 * MANY))
     ids=["spans", "links", "JSON", "JSON lists"],
 )
 def test_too_many_messages_are_too_large(scout: ScoutSim, headers: dict[str, str], body: bytes) -> None:
-    """Empty messages, of which a small body can hold millions, are refused with 413 before they are parsed."""
+    """Millions of empty messages in a small body are refused with 413 before they are parsed."""
     answer = scout.client.post(OTLP, content=gzip.compress(body), headers=headers)
     assert answer.status_code == 413
     refusal = answer.json()["message"] if headers is JSON else Status.FromString(answer.content).message
@@ -56,7 +56,7 @@ def test_too_many_messages_are_too_large(scout: ScoutSim, headers: dict[str, str
 
 @pytest.mark.parametrize("headers", [PROTOBUF, JSON], ids=["protobuf", "JSON"])
 def test_a_full_batch_of_the_collector_is_accepted(scout: ScoutSim, headers: dict[str, str]) -> None:
-    """As many spans as the Collector sends at once, with twenty attributes each, are accepted."""
+    """The largest batch of the Collector, with twenty attributes per span, is accepted."""
     trace = trace_id()
     if headers is JSON:
         described = attributes({f"attribute.{number}": "value" for number in range(20)})
@@ -81,7 +81,7 @@ def test_a_full_batch_of_the_collector_is_accepted(scout: ScoutSim, headers: dic
     ids=["a group", "numbers", "no wire type", "no length", "an endless tag", "cut off"],
 )
 def test_the_wire_format_of_a_large_body_is_understood(scout: ScoutSim, rest: bytes, status: int) -> None:
-    """Unknown fields of every kind pass, and what is no protobuf is 400, in a body whose messages are counted, too."""
+    """In a body whose messages are counted, unknown fields of every kind pass, and invalid protobuf is 400."""
     answer = scout.client.post(OTLP, content=gzip.compress(SPARSE + rest), headers=PROTOBUF)
     assert answer.status_code == status
 

@@ -6,7 +6,7 @@ from scout_harness import ScoutSim, attributes, logs, metrics, trace_id
 
 
 def test_logs_are_found_by_each_filter(scout: ScoutSim) -> None:
-    """Trace, span, service and text each find the right log records, newest first."""
+    """Each filter finds the matching log records, newest first."""
     trace, of_span = trace_id(), "ab" * 8
     inside = {"traceId": trace, "spanId": of_span}
     scout.send(
@@ -36,7 +36,7 @@ def test_logs_are_found_by_each_filter(scout: ScoutSim) -> None:
 
 
 def test_only_the_latest_point_of_a_series_is_kept(scout: ScoutSim) -> None:
-    """Of each metric, resource and attributes the latest point counts, in whatever order points arrive."""
+    """Only the latest point of a series is kept, in any order of arrival."""
 
     def gauge(time_ns: int, value: int, **of_point: object) -> dict[str, Any]:
         point = {"timeUnixNano": str(time_ns), "asInt": str(value), "attributes": attributes(of_point)}

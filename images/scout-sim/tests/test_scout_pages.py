@@ -1,4 +1,4 @@
-"""The pages: what they say, and that nothing a sender writes becomes markup."""
+"""The pages: their content, and that telemetry never becomes markup."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,7 @@ ELSEWHERE = re.compile(r"""(?:src|href|action|url\()\s*=?\s*["']?(?:https?:)?//"
 
 
 def page(scout: ScoutSim, path: str, status: int = 200, **parameters: str) -> str:
-    """A page's markup; its headers are checked on the way."""
+    """A page's markup, after a check of its headers."""
     answer = scout.client.get(path, params=parameters)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -23,7 +23,7 @@ def page(scout: ScoutSim, path: str, status: int = 200, **parameters: str) -> st
 
 
 def assert_nothing_else_is_loaded(answer: httpx.Response) -> None:
-    """The policy forbids scripts and other hosts, and the page asks for neither."""
+    """The policy forbids scripts and other hosts, and the page uses neither."""
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'")
     assert "unsafe" not in policy
@@ -34,7 +34,7 @@ def assert_nothing_else_is_loaded(answer: httpx.Response) -> None:
 
 
 def test_hostile_values_are_escaped(scout: ScoutSim) -> None:
-    """Names, attributes, resources, events, links, logs and statuses are text on every page, whatever they hold."""
+    """Names, attributes, resources, events, links, logs and statuses are text on every page."""
     trace = trace_id()
     hostile = attributes({HOSTILE: HOSTILE})
     evil = span(
@@ -60,7 +60,7 @@ def test_hostile_values_are_escaped(scout: ScoutSim) -> None:
 
 
 def test_the_waterfall_shows_spans_and_one_in_detail(scout: ScoutSim) -> None:
-    """A trace's page shows each span, and of the selected one attributes, resource, links, events, status and logs."""
+    """A trace's page shows each span, with attributes, resource, links, events, status and logs of the selected one."""
     trace, other = trace_id(), trace_id()
     root = span(trace, "publish p/1", kind=4, took_ms=4, attributes=attributes({"mqtt.qos": 1}))
     child = span(
@@ -92,7 +92,7 @@ def test_the_waterfall_shows_spans_and_one_in_detail(scout: ScoutSim) -> None:
 
 
 def test_a_span_beyond_the_rows_is_shown_in_detail(scout: ScoutSim) -> None:
-    """The span that is asked for is found among all spans of a trace, also of one that has more than the page lists."""
+    """The selected span is found among all spans of the trace, even if the page does not list it."""
     trace = trace_id()
     spans = [span(trace, f"work {number}", at_ms=number, took_ms=7) for number in range(MAX_ROWS + 1)]
     scout.send_spans(*spans, service_name="p-many")
@@ -104,8 +104,8 @@ def test_a_span_beyond_the_rows_is_shown_in_detail(scout: ScoutSim) -> None:
     assert 'aria-current="true"' not in markup
 
 
-def test_an_unknown_span_is_said_to_be_unknown(scout: ScoutSim) -> None:
-    """A span that is not in the trace is not replaced by another one: the page says so, and shows the trace."""
+def test_an_unknown_span_is_reported(scout: ScoutSim) -> None:
+    """The page of a trace reports an unknown span and shows no other one in its place."""
     trace = trace_id()
     scout.send_spans(span(trace))
     for unknown in ("ab" * 8, HOSTILE):
@@ -121,12 +121,12 @@ def test_an_unknown_span_is_said_to_be_unknown(scout: ScoutSim) -> None:
         ("absent", "the message carried no traceparent"),
         ("malformed", "is not valid W3C Trace Context"),
         ("duplicate", "more than one traceparent"),
-        ("mqtt311", "connected with MQTT 3.1.1"),
+        ("mqtt311", "the consumer itself uses MQTT 3.1.1"),
         ("other", "no usable trace context"),
     ],
 )
 def test_missing_context_is_explained(scout: ScoutSim, reason: str, explained: str) -> None:
-    """A trace that a reading without context started says so, and why."""
+    """The page of a trace that began without context explains the reason."""
     trace = trace_id()
     missing = attributes({"mqtt.missing_context": True, "mqtt.missing_context_reason": reason})
     scout.send_spans(span(trace, "process m/1", attributes=missing))
@@ -138,12 +138,12 @@ def test_missing_context_is_explained(scout: ScoutSim, reason: str, explained: s
 
 
 def test_a_trace_that_is_not_connected_says_why(scout: ScoutSim) -> None:
-    """The page of a broken trace names the parents that are not there, several roots, and circles."""
+    """The page of a broken trace names missing parents, several roots, and cycles."""
     first, second = "a" * 16, "b" * 16
     broken: dict[str, list[tuple[str, str]]] = {
-        "1 span has a parent that is not here (bbbbbbbbbbbbbbbb)": [(first, second)],
+        "1 span has a parent that is missing (bbbbbbbbbbbbbbbb)": [(first, second)],
         "2 spans are roots: work.": [(first, ""), (second, "")],
-        "No span is the root. 2 spans are their own ancestors.": [(first, second), (second, first)],
+        "No span is a root. 2 spans are their own ancestors.": [(first, second), (second, first)],
     }
     for why, spans in broken.items():
         trace = trace_id()
@@ -164,7 +164,7 @@ def test_the_list_shows_the_newest_traces(scout: ScoutSim) -> None:
 
 def test_an_empty_page_says_what_to_do(scout: ScoutSim, make_scout: Callable[..., ScoutSim]) -> None:
     """An empty list explains how to send a trace; the page of an unknown trace explains that spans may still come."""
-    assert "This trace is not here" in page(scout, f"/traces/{trace_id()}", 404)
+    assert "Unknown trace" in page(scout, f"/traces/{trace_id()}", 404)
     empty = make_scout()
     welcome = page(empty, "/")
     assert "No traces yet" in welcome
@@ -175,7 +175,7 @@ def test_an_empty_page_says_what_to_do(scout: ScoutSim, make_scout: Callable[...
 
 
 def test_the_style_sheet_loads_nothing(scout: ScoutSim) -> None:
-    """The style sheet and the icon are served here, and ask for nothing from elsewhere."""
+    """The style sheet and the icon come from scout-sim and load nothing from other hosts."""
     for path, media_type in (("/static/style.css", "text/css"), ("/static/icon.svg", "image/svg+xml")):
         answer = scout.client.get(path)
         assert answer.status_code == 200

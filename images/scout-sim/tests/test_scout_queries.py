@@ -11,7 +11,7 @@ DAY_MS = 86_400_000
 
 @pytest.fixture(scope="module")
 def reading(scout: ScoutSim) -> str:
-    """The id of a connected trace of a reading, through three services of this module's own."""
+    """The id of a connected trace of a reading, through three services of this module."""
     trace = trace_id()
     message = attributes({"messaging.message.id": "q-1"})
     values = attributes({"q.qos": 1, "q.retain": False, "q.ratio": 21.5, "q.tags": ["a", "b"], 'quo"te': "ä=b"})
@@ -27,7 +27,7 @@ def reading(scout: ScoutSim) -> str:
 
 @pytest.fixture(scope="module")
 def orphan(scout: ScoutSim) -> str:
-    """The id of a trace, two days old, that a reading without context started."""
+    """The id of a trace, two days old, of a reading without context."""
     trace = trace_id()
     missing = attributes({"mqtt.missing_context": True, "mqtt.missing_context_reason": "absent"})
     scout.send_spans(span(trace, "process q/2", at_ms=-2 * DAY_MS, attributes=missing), service_name="q-consumer")
@@ -35,7 +35,7 @@ def orphan(scout: ScoutSim) -> str:
 
 
 def test_a_trace_is_summed_up(scout: ScoutSim, reading: str) -> None:
-    """The summary of a trace names its root and services in order of time, and says how long it took."""
+    """The summary of a trace has its root, its services in order of time, and its duration."""
     summary = scout.summary(reading)
     assert summary.pop("start") == START_NS / 1e9
     assert summary == {
@@ -51,7 +51,7 @@ def test_a_trace_is_summed_up(scout: ScoutSim, reading: str) -> None:
 
 
 def test_a_span_without_an_end_took_no_time(scout: ScoutSim) -> None:
-    """A span whose end was not set, or is before its start, has a duration of 0, and so has a trace of such spans."""
+    """A span without an end, or with one before its start, has the duration 0, and so has its trace."""
     trace = trace_id()
     scout.send_spans(span(trace, endTimeUnixNano="0"), span(trace, took_ms=-1))
     assert [one["duration_ms"] for one in scout.ask(f"/api/traces/{trace}")["spans"]] == [0, 0]
@@ -59,7 +59,7 @@ def test_a_span_without_an_end_took_no_time(scout: ScoutSim) -> None:
 
 
 def test_spans_are_sorted_by_start(scout: ScoutSim, reading: str) -> None:
-    """A trace's spans come in the order in which they started, whatever order they arrived in."""
+    """A trace's spans are sorted by start, in any order of arrival."""
     spans = scout.ask(f"/api/traces/{reading}")["spans"]
     assert [one["kind"] for one in spans] == ["PRODUCER", "CONSUMER", "CLIENT", "SERVER"]
 
@@ -81,7 +81,7 @@ def test_spans_are_sorted_by_start(scout: ScoutSim, reading: str) -> None:
     ],
 )
 def test_a_filter_finds_what_matches(scout: ScoutSim, reading: str, orphan: str, matching: dict[str, Any]) -> None:
-    """Each condition that some span of a trace meets finds the trace, and no other."""
+    """A filter finds the traces of which some span meets each condition, and no others."""
     assert orphan != reading
     assert scout.trace_ids(**matching) == [reading]
 
@@ -101,12 +101,12 @@ def test_a_filter_finds_what_matches(scout: ScoutSim, reading: str, orphan: str,
     ],
 )
 def test_a_filter_leaves_out_what_does_not_match(scout: ScoutSim, reading: str, other: dict[str, Any]) -> None:
-    """A trace of which no span meets a condition is not found, whatever other conditions it meets."""
+    """A filter does not find a trace of which no span meets one of the conditions."""
     assert reading not in scout.trace_ids(**other)
 
 
 def test_missing_context_is_found(scout: ScoutSim, reading: str, orphan: str) -> None:
-    """`missing_context=true` finds the traces of readings without context, and those alone."""
+    """`missing_context=true` finds only the traces of readings without context."""
     found = scout.trace_ids(missing_context="true", service="q-consumer")
     assert found == [orphan]
     assert scout.trace_ids(missing_context="false", service="q-consumer") == [reading]
@@ -132,7 +132,7 @@ def test_the_newest_come_first_and_limit_bounds_them(scout: ScoutSim) -> None:
 
 
 def connected(scout: ScoutSim, *parents: str | None) -> bool:
-    """Whether a trace is connected whose spans are numbered from 1 and have these parents."""
+    """Send a trace of spans with the ids 1, 2, … and these parents; returns whether it is connected."""
     trace = trace_id()
     spans = [
         span(trace, spanId=f"{number:016x}", parentSpanId=parent or "")
@@ -144,7 +144,7 @@ def connected(scout: ScoutSim, *parents: str | None) -> bool:
 
 
 def test_connected_means_one_root_above_all(scout: ScoutSim) -> None:
-    """A trace is connected when one span is the root, and every other one's parent is in the trace."""
+    """A trace is connected if one span is the root and the parents of all others are in the trace."""
     first, second, third, absent = (f"{number:016x}" for number in (1, 2, 3, 99))
     assert connected(scout, None)
     assert connected(scout, None, first, first, second)
@@ -180,7 +180,7 @@ def test_connected_means_one_root_above_all(scout: ScoutSim) -> None:
     ],
 )
 def test_a_wrong_parameter_is_refused_in_one_line(scout: ScoutSim, path: str, parameter: str, value: str) -> None:
-    """A parameter that is unknown or has a wrong value is 422, and one line names it."""
+    """An unknown parameter or a wrong value is 422, with one line that names the parameter."""
     answer = scout.client.get(path, params={parameter: value})
     assert answer.status_code == 422
     assert answer.json()["error"].startswith(f"{parameter}: ")
@@ -188,7 +188,7 @@ def test_a_wrong_parameter_is_refused_in_one_line(scout: ScoutSim, path: str, pa
 
 
 def test_an_unknown_trace_is_404(scout: ScoutSim) -> None:
-    """A trace that is not here is 404 with a JSON body."""
+    """An unknown trace is 404 with a JSON body."""
     for unknown in (trace_id(), "nonsense"):
         answer = scout.client.get(f"/api/traces/{unknown}")
-        assert (answer.status_code, answer.json()) == (404, {"error": f"no trace has the id {unknown}"})
+        assert (answer.status_code, answer.json()) == (404, {"error": f"there is no trace with the id {unknown}"})

@@ -1,12 +1,12 @@
-"""Retention: what goes when there is no room, and that the rest stays whole."""
+"""Retention: whole traces are dropped, the least recently updated first."""
 
 from collections.abc import Callable
 
 from scout_harness import ScoutSim, logs, metrics, span, trace_id
 
 
-def test_whole_traces_go_the_longest_silent_first(make_scout: Callable[..., ScoutSim]) -> None:
-    """At most `SCOUT_SIM_MAX_SPANS` spans are kept, and no trace loses a part: it would look not connected."""
+def test_whole_traces_are_dropped(make_scout: Callable[..., ScoutSim]) -> None:
+    """At most `SCOUT_SIM_MAX_SPANS` spans are kept, and no trace is kept in part."""
     running = make_scout(require_token=False, max_spans=10)
     ids = [trace_id() for _ in range(6)]
     for trace in ids:
@@ -18,8 +18,8 @@ def test_whole_traces_go_the_longest_silent_first(make_scout: Callable[..., Scou
     assert [running.client.get(f"/api/traces/{trace}").status_code for trace in ids] == [404, 404, 404, 200, 200, 200]
 
 
-def test_a_span_delivered_twice_takes_no_room_twice(make_scout: Callable[..., ScoutSim]) -> None:
-    """What is sent again, because its answer was lost, makes nothing else go."""
+def test_a_span_delivered_twice_counts_once(make_scout: Callable[..., ScoutSim]) -> None:
+    """A span that is sent again evicts nothing."""
     running = make_scout(require_token=False, max_spans=4)
     first, again = span(trace_id()), span(trace_id())
     for sent in (first, again, again, again, again, again):
@@ -28,7 +28,7 @@ def test_a_span_delivered_twice_takes_no_room_twice(make_scout: Callable[..., Sc
 
 
 def test_a_trace_that_still_grows_stays(make_scout: Callable[..., ScoutSim]) -> None:
-    """The trace that was silent for longest goes first, not the one that started first."""
+    """The least recently updated trace is dropped first, not the oldest."""
     running = make_scout(require_token=False, max_spans=4)
     growing, silent, new = trace_id(), trace_id(), trace_id()
     for trace in (growing, silent, growing, new, new):
@@ -37,7 +37,7 @@ def test_a_trace_that_still_grows_stays(make_scout: Callable[..., ScoutSim]) -> 
 
 
 def test_one_batch_beyond_the_bound_does_not_break_it(make_scout: Callable[..., ScoutSim]) -> None:
-    """A trace larger than all the room there is cannot be kept, and what comes after it is."""
+    """A trace larger than the limit is dropped, and later traces are kept."""
     running = make_scout(require_token=False, max_spans=5)
     large, small = trace_id(), trace_id()
     running.send_spans(*[span(large) for _ in range(6)])
@@ -46,7 +46,7 @@ def test_one_batch_beyond_the_bound_does_not_break_it(make_scout: Callable[..., 
 
 
 def test_logs_and_points_are_bounded(make_scout: Callable[..., ScoutSim]) -> None:
-    """At most so many log records and metric series are kept, the newest."""
+    """Only the newest log records and metric series are kept."""
     running = make_scout(require_token=False, max_logs=3, max_metric_points=2)
     for number in range(1, 6):
         running.send(logs({"timeUnixNano": str(number)}), "logs")

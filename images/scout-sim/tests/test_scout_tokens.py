@@ -1,4 +1,4 @@
-"""Tokens: who gets one, and who may send telemetry with it."""
+"""Tokens: how to get one, and the telemetry that needs one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,12 +16,12 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def assert_not_stored(answer: httpx.Response) -> None:
-    """Neither a token nor its refusal may be cached."""
+    """Assert that a token or its refusal must not be cached."""
     assert (answer.headers["cache-control"], answer.headers["pragma"]) == ("no-store", "no-cache")
 
 
-def test_credentials_in_the_form_buy_a_token_that_is_accepted(guarded: ScoutSim) -> None:
-    """Client credentials in the form are answered with a Bearer token, with which OTLP is accepted."""
+def test_credentials_in_the_form_yield_a_token(guarded: ScoutSim) -> None:
+    """Client credentials in the form yield a Bearer token, with which OTLP is accepted."""
     answer = guarded.client.post(TOKEN_PATH, data=FORM)
     assert answer.status_code == 200
     assert_not_stored(answer)
@@ -31,8 +31,8 @@ def test_credentials_in_the_form_buy_a_token_that_is_accepted(guarded: ScoutSim)
     assert accepted.status_code == 200
 
 
-def test_credentials_as_http_basic_buy_a_token(make_scout: Callable[..., ScoutSim]) -> None:
-    """HTTP Basic works as well, form-encoded as RFC 6749 wants it."""
+def test_credentials_as_http_basic_yield_a_token(make_scout: Callable[..., ScoutSim]) -> None:
+    """Client credentials as HTTP Basic, form-encoded as RFC 6749 requires, yield a token."""
     running = make_scout(client_id="a:b", client_secret="50% s+e c:ret")  # noqa: S106 - made up
     form = {"grant_type": "client_credentials", "audience": "b14collector"}
     auth = httpx.BasicAuth("a%3Ab", "50%25+s%2Be+c%3Aret")
@@ -83,7 +83,7 @@ def test_a_wrong_token_request_is_refused(
 def test_an_invalid_token_request_is_refused(
     guarded: ScoutSim, request_: dict[str, Any], status: int, problem: str
 ) -> None:
-    """A repeated field, credentials in two places and a body that is too large are OAuth's invalid_request."""
+    """A repeated field, credentials in two places and too large a body are OAuth's invalid_request."""
     answer = guarded.client.post(TOKEN_PATH, **request_)
     assert answer.status_code == status
     assert answer.json() == {"error": "invalid_request", "error_description": problem}
@@ -105,7 +105,7 @@ def test_an_invalid_token_request_is_refused(
     ],
 )
 def test_a_malformed_token_request_is_refused(guarded: ScoutSim, request_: dict[str, Any], status: int) -> None:
-    """JSON, bytes that are no form, too many fields and broken Basic credentials are 4xx."""
+    """JSON, bytes that are not a form, too many fields and broken Basic credentials are 4xx."""
     assert guarded.client.post(TOKEN_PATH, **request_).status_code == status
 
 
@@ -124,7 +124,7 @@ def test_another_realm_is_not_found(guarded: ScoutSim) -> None:
     ],
 )
 def test_otlp_without_a_valid_token_is_401(guarded: ScoutSim, authorization: str | None, challenge: str) -> None:
-    """Without a Bearer token that was issued here nothing is accepted, and the answer says so as OTLP does."""
+    """OTLP without a token of this scout-sim is answered with 401 and a google.rpc.Status."""
     headers = {} if authorization is None else {"Authorization": authorization}
     sent = trace_id()
     answer = guarded.client.post(OTLP, json=traces(span(sent)), headers=headers)
@@ -135,7 +135,7 @@ def test_otlp_without_a_valid_token_is_401(guarded: ScoutSim, authorization: str
 
 
 def test_a_token_of_another_scout_is_401(guarded: ScoutSim, make_scout: Callable[..., ScoutSim]) -> None:
-    """A token is worth nothing where the secret or the tenant is another."""
+    """A token is refused by a scout-sim with another secret or tenant."""
     secret = {"client_secret": "another"}
     foreign = make_scout(**secret).client.post(TOKEN_PATH, data=FORM | secret)
     answer = guarded.client.post(OTLP, json=traces(), headers=bearer(foreign.json()["access_token"]))
@@ -146,7 +146,7 @@ def test_a_token_of_another_scout_is_401(guarded: ScoutSim, make_scout: Callable
 
 
 def test_an_expired_token_is_401(make_scout: Callable[..., ScoutSim]) -> None:
-    """A token is accepted until its lifetime is over, and refused from then on."""
+    """A token is refused once its lifetime is over."""
     running = make_scout(token_lifetime_s=1)
     headers = bearer(running.token())
 

@@ -1,4 +1,4 @@
-"""The waterfall: where spans and marks of time are drawn."""
+"""The waterfall: rows, bars and ticks."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,14 @@ MS = 1_000_000
 
 @dataclass(frozen=True)
 class Node:
-    """A span reduced to its place in a trace."""
+    """A span with its ids alone."""
 
     span_id: str
     parent_span_id: str | None
 
 
 def span(span_id: str, parent: str | None = None, *, start_ms: float = 0, end_ms: float = 10) -> Span:
-    """A span of the service `s`."""
+    """Make a span of the service `s`."""
     return Span(
         trace_id="ab" * 16,
         span_id=span_id,
@@ -46,7 +46,7 @@ IDS = st.sampled_from("abcdefgh")
 
 @given(st.dictionaries(IDS, st.none() | IDS))
 def test_every_span_is_placed_once_below_its_parent(parents: dict[str, str | None]) -> None:
-    """Whatever parents spans name, each is placed once, and as deep as its parent plus one if that is above it."""
+    """Each span is placed once, one level below its parent if that is placed before it, for any parents."""
     nodes = [Node(own, parent) for own, parent in parents.items()]
     tree = build_tree(nodes)
     assert sorted(node.span_id for node, _ in tree.spans) == sorted(parents)
@@ -59,7 +59,7 @@ def test_every_span_is_placed_once_below_its_parent(parents: dict[str, str | Non
 
 
 def test_a_long_chain_is_laid_out() -> None:
-    """Nesting of any depth is laid out, indented up to a bound, and of very many spans the first are shown."""
+    """Nesting of any depth is laid out, with a limit for the indentation and one for the rows."""
     spans = [span("0")] + [span(str(number), str(number - 1)) for number in range(1, 5000)]
     waterfall = lay_out(spans, {})
     assert [row.depth for row in waterfall.rows[:3]] == [0, 1, 2]
@@ -68,7 +68,7 @@ def test_a_long_chain_is_laid_out() -> None:
 
 
 def test_bars_lie_in_time() -> None:
-    """A bar begins and ends in percent of the trace, and its label stands where there is room for it."""
+    """A bar is placed in percent of the trace, and its label where there is room for it."""
     whole, early, late = lay_out([span("a"), span("b", "a", end_ms=5), span("c", "a", start_ms=5)], {"s": 3}).rows
     assert (whole.bar.x, whole.bar.width, whole.bar.place) == (0, 100, "inside")
     assert (early.bar.x, early.bar.end, early.bar.place) == (0, 50, "right")
@@ -88,7 +88,7 @@ def test_impossible_times_are_drawn_too() -> None:
 
 @given(st.integers(min_value=0, max_value=2**63))
 def test_the_axis_has_few_round_marks(length_ns: int) -> None:
-    """An axis of any length starts at 0 and has at most seven marks, evenly spaced."""
+    """An axis of any length starts at 0 and has at most seven ticks."""
     marks = ticks(length_ns)
     assert marks[0].label == "0"
     assert 1 <= len(marks) <= 7
@@ -110,5 +110,5 @@ def test_the_axis_has_few_round_marks(length_ns: int) -> None:
     ],
 )
 def test_durations_read_well(length_ns: int, text: str) -> None:
-    """A length of time has three significant digits and a unit."""
+    """A duration has three significant digits and a unit."""
     assert duration(length_ns) == text

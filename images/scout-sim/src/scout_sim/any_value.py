@@ -1,4 +1,4 @@
-"""OTLP's attribute values as JSON."""
+"""OTLP's AnyValue as JSON."""
 
 import base64
 import json
@@ -13,12 +13,12 @@ Attributes = dict[str, JsonValue]
 
 
 def decode_attributes(pairs: Iterable[KeyValue]) -> Attributes:
-    """Attributes by key; of a key that is given twice the last value counts."""
+    """Decode attributes by key; the last value of a repeated key counts."""
     return {pair.key: decode_value(pair.value) for pair in pairs}
 
 
 def decode_value(value: AnyValue) -> JsonValue:
-    """An attribute's value; bytes become base64, a value of no known kind None."""
+    """Decode a value: bytes become base64, a value of an unknown kind None."""
     match value.WhichOneof("value"):
         case "string_value" | "int_value" | "bool_value" as scalar:
             plain: JsonValue = getattr(value, scalar)
@@ -36,31 +36,31 @@ def decode_value(value: AnyValue) -> JsonValue:
 
 
 def json_number(value: float) -> JsonValue:
-    """A double as JSON can hold it: protobuf's JSON mapping writes the others as text."""
+    """A double as a JSON number, or as text where JSON has no number, as in protobuf's JSON mapping."""
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def as_text(value: JsonValue) -> str:
-    """A value for a person to read and to filter by: text as it is, all else as JSON."""
+    """A value as text: text as it is, other values as JSON."""
     return value if isinstance(value, str) else to_json(value)
 
 
 def has_attribute(attributes: str, key: str, value: str) -> bool:
-    """Whether attributes, as JSON, hold a key with a value, given as text.
+    """Whether attributes, given as JSON, have a key with this value, given as text.
 
-    A search looks at every span: those that cannot match are told by their text, which is ten times as fast as reading
-    their JSON.
+    A query checks every span. Searching the text first, for spans that cannot match, is ten times as fast as decoding
+    the JSON.
     """
     if _escaped(key) not in attributes or not (value in attributes or _escaped(value) in attributes):
         return False
-    held: Attributes = json.loads(attributes)
-    return key in held and as_text(held[key]) == value
+    decoded: Attributes = json.loads(attributes)
+    return key in decoded and as_text(decoded[key]) == value
 
 
 def to_json(value: object) -> str:
-    """Compact JSON whose equality is the equality of what it has_attribute."""
+    """Compact JSON; equal values have equal JSON."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 

@@ -1,4 +1,4 @@
-"""The routes that programs ask: health and the query API."""
+"""The routes for programs: health and the query API."""
 
 from typing import Annotated
 
@@ -15,14 +15,14 @@ router = APIRouter()
 
 @router.get("/health")
 async def health() -> dict[str, str]:
-    """Ready: the server starts only once the database is open."""
+    """Always ready: the server starts only once the database is open."""
     return {"status": "ready"}
 
 
 @router.get("/api/traces")
-def traces(wanted: Annotated[TraceFilter, Query()], dependencies: Injected) -> JSONResponse:
-    """Summaries of the newest traces that pass a filter."""
-    return JSONResponse({"traces": queries.traces(dependencies.store, wanted)})
+def traces(query: Annotated[TraceFilter, Query()], dependencies: Injected) -> JSONResponse:
+    """Summaries of the newest traces that match a filter."""
+    return JSONResponse({"traces": queries.traces(dependencies.store, query)})
 
 
 @router.get("/api/traces/{trace_id}")
@@ -30,24 +30,24 @@ def trace(trace_id: str, dependencies: Injected) -> JSONResponse:
     """Every span of a trace."""
     spans = queries.spans(dependencies.store, trace_id)
     if not spans:
-        return JSONResponse({"error": f"no trace has the id {trace_id}"}, status_code=404)
+        return JSONResponse({"error": f"there is no trace with the id {trace_id}"}, status_code=404)
     return JSONResponse({"trace_id": trace_id.lower(), "spans": spans})
 
 
 @router.get("/api/metrics")
-def metrics(wanted: Annotated[MetricFilter, Query()], dependencies: Injected) -> JSONResponse:
+def metrics(query: Annotated[MetricFilter, Query()], dependencies: Injected) -> JSONResponse:
     """The latest point of each metric series."""
-    return JSONResponse({"metrics": queries.metrics(dependencies.store, wanted)})
+    return JSONResponse({"metrics": queries.metrics(dependencies.store, query)})
 
 
 @router.get("/api/logs")
-def logs(wanted: Annotated[LogFilter, Query()], dependencies: Injected) -> JSONResponse:
-    """The newest log records that pass a filter."""
-    return JSONResponse({"logs": queries.logs(dependencies.store, wanted)})
+def logs(query: Annotated[LogFilter, Query()], dependencies: Injected) -> JSONResponse:
+    """The newest log records that match a filter."""
+    return JSONResponse({"logs": queries.logs(dependencies.store, query)})
 
 
 async def refuse(_: Request, error: Exception) -> JSONResponse:
-    """The answer to a wrong parameter: one line that names it; in a path it makes an address that is not here."""
+    """Answer a wrong parameter with one line that names it: 422, or 404 for a part of the path."""
     if not isinstance(error, RequestValidationError):
         raise error
     problem = error.errors()[0]

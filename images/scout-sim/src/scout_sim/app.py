@@ -1,4 +1,4 @@
-"""The application: its routes, and what they share."""
+"""The application: its routes and their dependencies."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ from scout_sim.tokens import Tokens
 
 
 def create_app(settings: Settings, store: Store) -> FastAPI:
-    """An application over an open store, which it closes when it stops."""
+    """Create the application; it closes the store when it stops."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:

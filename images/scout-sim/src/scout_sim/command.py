@@ -17,12 +17,12 @@ from scout_sim.listening import AddressError, host_and_port, listen
 from scout_sim.settings import Settings, describe_errors, variables
 from scout_sim.store import Retention, Store
 
-_KEEP_ALIVE_S = 120  # longer than exporters keep idle connections: one closed while they send looks like lost data
-_SHUTDOWN_S = 3  # for requests that are being answered; idle connections are closed at once
+_KEEP_ALIVE_S = 120  # longer than exporters keep idle connections: closing one while they send looks like data loss
+_SHUTDOWN_S = 3  # for requests in progress; idle connections are closed at once
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT, then exit 0; exit 2 for a setting that is wrong or cannot be used."""
+    """Serve until SIGTERM or SIGINT, then exit 0; exit 2 for a wrong setting."""
     _parser().parse_args()
     try:
         settings = Settings()
@@ -43,9 +43,9 @@ def main() -> None:
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_SHUTDOWN_S,
     )
-    logging.getLogger("uvicorn.error").addFilter(_is_not_of_a_cancelled_request)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cancelled_request)
     address = host_and_port(*listening.getsockname()[:2])
-    print(f"scout-sim: serving tenant {settings.tenant} on {address}", flush=True)  # noqa: T201 - the one line a person at a terminal looks for
+    print(f"scout-sim: serving tenant {settings.tenant} on {address}", flush=True)  # noqa: T201 - the line that a user at a terminal looks for
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
     uvicorn.Server(config).run(sockets=[listening])
@@ -61,13 +61,13 @@ def _parser() -> argparse.ArgumentParser:
     )
 
 
-def _is_not_of_a_cancelled_request(record: logging.LogRecord) -> bool:
-    # uvicorn says that it cancels requests, and then reports each of them as an error of the application.
+def _is_no_cancelled_request(record: logging.LogRecord) -> bool:
+    # uvicorn logs that it cancels requests, and then each of them again as an error of the application.
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:
-    """End in peace: uvicorn stops first, then raises the signal again."""
+    """Exit with 0: uvicorn stops first, then raises the signal again."""
     sys.exit(0)
 
 

@@ -1,4 +1,4 @@
-"""What the routes share: the settings, the tokens and the store of one application."""
+"""The dependencies of the routes, and the body of their requests."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,7 +14,7 @@ from scout_sim.tokens import Tokens
 
 @dataclass(frozen=True)
 class Dependencies:
-    """One scout-sim."""
+    """The settings, the tokens and the store of an application."""
 
     settings: Settings
     tokens: Tokens
@@ -30,11 +30,11 @@ Injected = Annotated[Dependencies, Depends(_dependencies)]
 
 
 async def read_body(request: Request) -> bytes:
-    """The body of a request as it was sent.
+    """Read the body of a request as it was sent.
 
     Raises:
-        OtlpError: 413 beyond `MAX_BODY_BYTES`. Even then the body is read to its end: a client that is still sending
-            would see its connection reset, and not the answer. 400 when the client hangs up before its end.
+        OtlpError: 413 beyond `MAX_BODY_BYTES`, after reading the body to its end: a client that is still sending would
+            see its connection reset instead of the answer. 400 if the client hangs up before the end.
     """
     chunks: list[bytes] = []
     size = 0

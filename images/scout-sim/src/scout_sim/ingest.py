@@ -1,4 +1,4 @@
-"""The routes that telemetry takes: a token first, then OTLP/HTTP."""
+"""The routes for telemetry: the token endpoint and OTLP/HTTP."""
 
 import sqlite3
 from enum import StrEnum
@@ -28,7 +28,7 @@ _MAX_FORM_FIELDS = 32
 
 
 class Signal(StrEnum):
-    """The signals of OpenTelemetry, as their paths name them."""
+    """The signals of OpenTelemetry, as in the paths of OTLP/HTTP."""
 
     TRACES = "traces"
     METRICS = "metrics"
@@ -37,7 +37,7 @@ class Signal(StrEnum):
 
 @router.post("/realms/{tenant}/protocol/openid-connect/token")
 async def token(tenant: str, request: Request, dependencies: Injected) -> JSONResponse:
-    """Issue a token for client credentials, in the form or as HTTP Basic (RFC 6749, section 4.4)."""
+    """Issue a token for client credentials, which are form fields or HTTP Basic (RFC 6749, section 4.4)."""
     if tenant != dependencies.settings.tenant:
         return JSONResponse({"error": "Realm does not exist"}, status_code=404)
     try:
@@ -57,7 +57,7 @@ async def token(tenant: str, request: Request, dependencies: Injected) -> JSONRe
 
 @router.post("/{tenant}/otlp/v1/{signal}")
 async def ingest(tenant: str, signal: Signal, request: Request, dependencies: Injected) -> Response:
-    """Take OTLP/HTTP for a tenant."""
+    """Accept OTLP/HTTP for a tenant."""
     body = await read_body(request)
     if tenant != dependencies.settings.tenant:
         raise OtlpError(404, Code.NOT_FOUND, f"the tenant is {dependencies.settings.tenant}")
@@ -72,16 +72,16 @@ async def ingest(tenant: str, signal: Signal, request: Request, dependencies: In
 
 @router.post("/v1/{signal}")
 async def ingest_without_tenant(signal: Signal, request: Request, dependencies: Injected) -> Response:
-    """Take OTLP/HTTP from services that have no Collector to add a tenant and a token."""
+    """Accept OTLP/HTTP from services without a Collector, which would add tenant and token."""
     body = await read_body(request)
     if dependencies.settings.require_token:
-        message = f"tokens are required here: send to /{dependencies.settings.tenant}/otlp/v1/{signal}"
+        message = f"a token is required: send to /{dependencies.settings.tenant}/otlp/v1/{signal}"
         raise OtlpError(404, Code.NOT_FOUND, message)
     return await _ingest(signal, request, body, dependencies)
 
 
 async def refuse(request: Request, error: Exception) -> Response:
-    """The answer to an `OtlpError`: its `google.rpc.Status`, encoded as the request was."""
+    """Answer an `OtlpError` with its `google.rpc.Status`, in the encoding of the request."""
     if not isinstance(error, OtlpError):
         raise error
     try:
@@ -94,11 +94,11 @@ async def refuse(request: Request, error: Exception) -> Response:
 async def _ingest(signal: Signal, request: Request, body: bytes, dependencies: Dependencies) -> Response:
     encoding = otlp.parse_content_type(request.headers.get("content-type"))
     content_encoding = request.headers.get("content-encoding")
-    answer = await run_in_threadpool(_keep, signal, body, content_encoding, encoding, dependencies.store)
+    answer = await run_in_threadpool(_store, signal, body, content_encoding, encoding, dependencies.store)
     return Response(otlp.write(answer, encoding), media_type=encoding)
 
 
-def _keep(signal: Signal, body: bytes, content_encoding: str | None, encoding: Encoding, store: Store) -> Message:
+def _store(signal: Signal, body: bytes, content_encoding: str | None, encoding: Encoding, store: Store) -> Message:
     body = otlp.decompress(body, content_encoding)
     try:
         match signal:

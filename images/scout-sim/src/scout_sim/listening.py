@@ -12,7 +12,7 @@ _WRONG_HOST = _WITHOUT_IPV6 | {errno.EINVAL}  # EINVAL: a link-local address tha
 
 
 class AddressError(Exception):
-    """An address that cannot be listened on; the text names the setting that is to blame."""
+    """An address cannot be listened on; the text names the wrong setting."""
 
 
 def listen(host: str, port: int) -> socket.socket:

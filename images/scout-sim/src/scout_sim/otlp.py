@@ -1,4 +1,4 @@
-"""OTLP/HTTP: bytes to protobuf messages and back, as the OTLP specification 1.x says ("OTLP/HTTP")."""
+"""OTLP/HTTP: bytes to protobuf messages and back (OTLP specification 1.x, "OTLP/HTTP")."""
 
 import binascii
 import json
@@ -18,12 +18,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from scout_sim.protobuf_limits import exceeds_message_limit
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
-"""The most that a request may hold, as sent and decompressed: a Collector's batch of 8,192 spans is about 10 MB."""
+"""Limit of a request, as sent and decompressed: a Collector's batch of 8,192 spans is about 10 MB."""
 
 MAX_MESSAGES = 400_000
-"""The most messages inside a request: a span with 20 attributes is 41, for each value is a message in one."""
+"""Limit of messages inside a request: a span with 20 attributes is 41, as each value is a message in another."""
 
-_MAX_MEMBERS = 64  # what follows a member is copied for the next: many small ones would take seconds
+_MAX_MEMBERS = 64  # the rest of the body is copied after each member: many small ones would take seconds
 _GZIP = 31  # zlib's window bits for a gzip header and trailer
 _ID_FIELDS = frozenset({"traceId", "spanId", "parentSpanId"})
 
@@ -31,7 +31,7 @@ RequestT = TypeVar("RequestT", bound=Message)
 
 
 class Encoding(StrEnum):
-    """How a message is written; the value is its content type."""
+    """The encoding of a message; the value is its content type."""
 
     PROTOBUF = "application/x-protobuf"
     JSON = "application/json"
@@ -39,13 +39,13 @@ class Encoding(StrEnum):
 
 @dataclass
 class OtlpError(Exception):
-    """A request that is refused as a whole.
+    """A request is refused as a whole.
 
     Attributes:
         status: HTTP status of the answer.
-        code: `google.rpc.Code` for its body.
-        message: what was wrong, for a person.
-        headers: what the answer says beside its body.
+        code: `google.rpc.Code` of its body.
+        message: The cause, for a person.
+        headers: Further headers of the answer.
     """
 
     status: int
@@ -57,12 +57,12 @@ class OtlpError(Exception):
         return self.message
 
     def body(self, encoding: Encoding) -> bytes:
-        """The `google.rpc.Status` to answer with."""
+        """The `google.rpc.Status` of the answer."""
         return write(Status(code=self.code, message=self.message), encoding)
 
 
 def parse_content_type(content_type: str | None) -> Encoding:
-    """The encoding that a Content-Type header names.
+    """Parse a Content-Type header.
 
     Raises:
         OtlpError: 415 for any other content type.
@@ -77,7 +77,7 @@ def parse_content_type(content_type: str | None) -> Encoding:
 
 
 def decompress(body: bytes, content_encoding: str | None) -> bytes:
-    """The body without its Content-Encoding, which may be gzip.
+    """Undo the Content-Encoding, which may be gzip.
 
     Raises:
         OtlpError: 415 for another encoding, 413 beyond `MAX_BODY_BYTES`, 400 for a broken stream.
@@ -92,20 +92,20 @@ def decompress(body: bytes, content_encoding: str | None) -> bytes:
 
 
 def too_large() -> OtlpError:
-    """The refusal of a body beyond `MAX_BODY_BYTES`."""
+    """Build the error for a body beyond `MAX_BODY_BYTES`."""
     return OtlpError(413, Code.INVALID_ARGUMENT, f"the request is larger than {MAX_BODY_BYTES} bytes")
 
 
 def cut_off() -> OtlpError:
-    """The refusal of a body that ends too early; nobody is there any more to read it."""
+    """Build the error for a body that ends too early; the client is gone and does not read it."""
     return OtlpError(400, Code.INVALID_ARGUMENT, "the connection closed before the end of the body")
 
 
 def read(request_type: type[RequestT], body: bytes, encoding: Encoding) -> RequestT:
-    """The message that a decompressed body holds; unknown fields are ignored.
+    """Decode a decompressed body; unknown fields are ignored.
 
     Raises:
-        OtlpError: 400 for a body that is no such message, 413 beyond `MAX_MESSAGES`.
+        OtlpError: 400 for a body that is not such a message, 413 beyond `MAX_MESSAGES`.
     """
     request = request_type()
     try:
@@ -124,14 +124,14 @@ def read(request_type: type[RequestT], body: bytes, encoding: Encoding) -> Reque
 
 
 def write(message: Message, encoding: Encoding) -> bytes:
-    """The bytes of an answer."""
+    """Encode an answer."""
     if encoding is Encoding.PROTOBUF:
         return message.SerializeToString()
     return json_format.MessageToJson(message, indent=None).encode()
 
 
 def traces_response(rejected: int, reason: str) -> ExportTraceServiceResponse:
-    """The answer to accepted traces; `partial_success` stays unset when nothing was rejected."""
+    """Build the answer to accepted traces; `partial_success` stays unset when nothing was rejected."""
     response = ExportTraceServiceResponse()
     if rejected:
         response.partial_success.rejected_spans = rejected
@@ -140,7 +140,7 @@ def traces_response(rejected: int, reason: str) -> ExportTraceServiceResponse:
 
 
 def metrics_response(rejected: int, reason: str) -> ExportMetricsServiceResponse:
-    """The answer to accepted metrics; `partial_success` stays unset when nothing was rejected."""
+    """Build the answer to accepted metrics; `partial_success` stays unset when nothing was rejected."""
     response = ExportMetricsServiceResponse()
     if rejected:
         response.partial_success.rejected_data_points = rejected
@@ -149,7 +149,7 @@ def metrics_response(rejected: int, reason: str) -> ExportMetricsServiceResponse
 
 
 def logs_response(rejected: int, reason: str) -> ExportLogsServiceResponse:
-    """The answer to accepted logs; `partial_success` stays unset when nothing was rejected."""
+    """Build the answer to accepted logs; `partial_success` stays unset when nothing was rejected."""
     response = ExportLogsServiceResponse()
     if rejected:
         response.partial_success.rejected_log_records = rejected
@@ -169,7 +169,9 @@ def _gunzip(body: bytes) -> bytes:
             raise OtlpError(400, Code.INVALID_ARGUMENT, f"the body has more than {_MAX_MEMBERS} gzip members")
         stream = zlib.decompressobj(_GZIP)
         try:
-            member = stream.decompress(body, room + 1)  # one byte more tells a full body from one that is too large
+            member = stream.decompress(
+                body, room + 1
+            )  # one byte more distinguishes a full body from one that is too large
         except zlib.error as error:
             raise OtlpError(400, Code.INVALID_ARGUMENT, f"the body is not gzip: {error}") from None
         if len(member) > room:
@@ -185,12 +187,12 @@ def _gunzip(body: bytes) -> bytes:
 def _document(body: bytes) -> dict[str, object]:
     document = json.loads(body, object_hook=_ids_from_hex)
     if not isinstance(document, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - for its sender it is a wrong body like any other
+        raise ValueError("not a JSON object")  # noqa: TRY004 - the sender gets the same answer as for any wrong body
     return document
 
 
 def _ids_from_hex(fields: dict[str, object]) -> dict[str, object]:
-    """OTLP/JSON writes ids in hex where protobuf's own JSON mapping expects base64."""
+    """OTLP/JSON has ids in hex where protobuf's own JSON mapping expects base64."""
     for name in _ID_FIELDS & fields.keys():
         digits = fields[name]
         if isinstance(digits, str):

@@ -1,4 +1,4 @@
-"""The pages for people: recent traces, and the waterfall of one. They work without scripts."""
+"""The pages: the newest traces, and the waterfall of a trace. They work without scripts."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from scout_sim import queries
 from scout_sim.any_value import as_text
 from scout_sim.dependencies import Injected
 from scout_sim.filters import LogFilter, TraceFilter
-from scout_sim.notices import notices
+from scout_sim.notices import find_notices
 from scout_sim.queries import Log, Span
 from scout_sim.store import Store
 from scout_sim.tokens import AUDIENCE
@@ -49,7 +49,7 @@ def recent(request: Request, dependencies: Injected) -> HTMLResponse:
 
 @router.get("/traces/{trace_id}")
 def waterfall(trace_id: str, dependencies: Injected, span: str = "") -> HTMLResponse:
-    """One trace in time; `span` is the id of the span whose details are shown, at first the uppermost."""
+    """The waterfall of a trace, and the details of the span with the id `span`, by default the topmost."""
     spans = queries.spans(dependencies.store, trace_id)
     if not spans:
         return _page("unknown.html", status=404, trace_id=trace_id)
@@ -64,7 +64,7 @@ def waterfall(trace_id: str, dependencies: Injected, span: str = "") -> HTMLResp
         asked=span,
         selected=selected,
         logs=_find_logs(selected, dependencies.store) if selected else [],
-        notices=notices(spans),
+        notices=find_notices(spans),
         error=any(span["status"]["code"] == "ERROR" for span in spans),
         start_ns=min(span["start_ns"] for span in spans),
     )

@@ -1,4 +1,4 @@
-"""How many messages a protobuf body holds, told before it is parsed: two bytes are one, and can take 600 in memory."""
+"""Counts the messages in a protobuf body before it is parsed: a message of two bytes can take 600 bytes of memory."""
 
 from functools import cache
 from typing import cast
@@ -7,18 +7,23 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 
 _VARINT, _FIXED_64, _DELIMITED, _GROUP_START, _GROUP_END, _FIXED_32 = range(6)
-_LENGTHS = {_FIXED_64: 8, _GROUP_START: 0, _GROUP_END: 0, _FIXED_32: 4}  # what is in a group counts as beside it
-_MORE = 0x80  # set in each byte of a varint but its last
+_LENGTHS = {
+    _FIXED_64: 8,
+    _GROUP_START: 0,
+    _GROUP_END: 0,
+    _FIXED_32: 4,
+}  # the fields of a group count as fields of its parent
+_MORE = 0x80  # set in all bytes of a varint except the last
 _MAX_SHIFT = 63
 
 Part = tuple[int, int, Descriptor]
 
 
 def exceeds_message_limit(body: bytes, message: type[Message], limit: int) -> bool:
-    """Whether a body, read as this message, has more than `limit` messages inside, at any depth.
+    """Whether a body of this message type contains more than `limit` messages, at any depth.
 
     Raises:
-        DecodeError: the body is no protobuf. The parser looks closer, and refuses more.
+        DecodeError: The body is not protobuf. The parser checks more than this function.
     """
     if len(body) <= 2 * limit:
         return False
@@ -30,7 +35,7 @@ def exceeds_message_limit(body: bytes, message: type[Message], limit: int) -> bo
             count += len(inside)
             waiting += inside
     except (IndexError, KeyError):
-        raise DecodeError("a field is cut off or of no known type") from None
+        raise DecodeError("a field is truncated or of an unknown wire type") from None
     return count > limit
 
 

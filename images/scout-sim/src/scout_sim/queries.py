@@ -1,4 +1,4 @@
-"""Questions to the store, and their answers as the API gives them."""
+"""Queries of the store, with results as the API returns them."""
 
 import json
 from collections import defaultdict
@@ -59,14 +59,14 @@ class TraceSummary(TypedDict):
 
 
 class SpanStatus(TypedDict):
-    """How a span ended: `UNSET`, `OK` or `ERROR`."""
+    """The status of a span; its code is `UNSET`, `OK` or `ERROR`."""
 
     code: str
     message: str
 
 
 class Link(TypedDict):
-    """A span that another one names beside its parent."""
+    """A link of a span to another span."""
 
     trace_id: str
     span_id: str
@@ -74,7 +74,7 @@ class Link(TypedDict):
 
 
 class Event(TypedDict):
-    """Something that happened during a span."""
+    """An event of a span."""
 
     name: str
     time_ns: int
@@ -82,7 +82,7 @@ class Event(TypedDict):
 
 
 class Span(TypedDict):
-    """A span with everything that was sent of it."""
+    """A span."""
 
     trace_id: str
     span_id: str
@@ -113,7 +113,7 @@ class Metric(TypedDict):
 
 
 class Log(TypedDict):
-    """A log record; `trace_id` and `span_id` are those it was written in, if any."""
+    """A log record, with the ids of the trace and the span in which it was written, if any."""
 
     time_ns: int
     severity: str
@@ -127,7 +127,7 @@ class Log(TypedDict):
 
 @dataclass(frozen=True)
 class _Outline:
-    """What the summary of a trace needs of each span."""
+    """The part of a span that the summary of its trace needs."""
 
     span_id: str
     parent_span_id: str | None
@@ -139,44 +139,44 @@ class _Outline:
     missing_context: bool
 
 
-def traces(store: Store, wanted: TraceFilter) -> list[TraceSummary]:
-    """The traces that a filter wants, newest first."""
+def traces(store: Store, query: TraceFilter) -> list[TraceSummary]:
+    """Summarize the traces that match a filter, newest first."""
     found = store.select(
         _TRACE_IDS,
         {
-            "since_ns": int(wanted.since * 1e9),
-            "service": wanted.service,
-            "name": wanted.name,
-            "missing_context": wanted.missing_context,
-            "attributes": to_json([attribute.split("=", 1) for attribute in wanted.attribute]),
-            "limit": wanted.limit,
+            "since_ns": int(query.since * 1e9),
+            "service": query.service,
+            "name": query.name,
+            "missing_context": query.missing_context,
+            "attributes": to_json([attribute.split("=", 1) for attribute in query.attribute]),
+            "limit": query.limit,
         },
     )
     trace_ids: list[str] = [row["trace_id"] for row in found]
     outlines: dict[str, list[_Outline]] = defaultdict(list)
     for row in store.select(_OUTLINES, {"trace_ids": to_json(trace_ids)}):
         outlines[row["trace_id"]].append(_outline(row))
-    # A trace may have been evicted between the two questions.
+    # A trace may have been evicted between the two queries.
     return [_summary(trace_id, outlines[trace_id]) for trace_id in trace_ids if trace_id in outlines]
 
 
 def spans(store: Store, trace_id: str) -> list[Span]:
-    """The spans of a trace by start; none when it is not known."""
+    """The spans of a trace, by start; empty for an unknown trace."""
     return [_span(row) for row in store.select(_SPANS, {"trace_id": trace_id.lower()})]
 
 
-def metrics(store: Store, wanted: MetricFilter) -> list[Metric]:
-    """The latest point of each series that a filter wants."""
-    return [_point(row) for row in store.select(_POINTS, wanted.model_dump())]
+def metrics(store: Store, query: MetricFilter) -> list[Metric]:
+    """The latest point of each series that matches a filter."""
+    return [_point(row) for row in store.select(_POINTS, query.model_dump())]
 
 
-def logs(store: Store, wanted: LogFilter) -> list[Log]:
-    """The log records that a filter wants, newest first."""
-    return [_log(row) for row in store.select(_LOGS, wanted.model_dump())]
+def logs(store: Store, query: LogFilter) -> list[Log]:
+    """The log records that match a filter, newest first."""
+    return [_log(row) for row in store.select(_LOGS, query.model_dump())]
 
 
 def services(store: Store) -> list[str]:
-    """The names of all services that sent spans."""
+    """The names of all services with spans."""
     return [row["service"] for row in store.select(_SERVICES, {})]
 
 
@@ -230,7 +230,7 @@ def _span(row: Row) -> Span:
 
 
 def _took_ms(start_ns: int, end_ns: int) -> float:
-    return max(0, end_ns - start_ns) / 1e6  # an end that was never set is 0
+    return max(0, end_ns - start_ns) / 1e6  # an unset end is 0
 
 
 def _point(row: Row) -> Metric:

@@ -1,4 +1,4 @@
-"""Spans and log records as rows: what an accepted OTLP message holds, ready to be stored."""
+"""Spans and log records as rows of the store."""
 
 import time
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from scout_sim.any_value import Attributes, decode_attributes, decode_value, to_
 TRACE_ID_BYTES = 16
 SPAN_ID_BYTES = 8
 MAX_NS = 2**63 - 1
-"""The latest time that SQLite's integers hold: in the year 2262."""
+"""The latest time that fits SQLite's integers: in the year 2262."""
 
 MISSING_CONTEXT = "mqtt.missing_context"
 _KINDS = {number: name.removeprefix("SPAN_KIND_") for name, number in Span.SpanKind.items()}
@@ -27,19 +27,19 @@ RowT = TypeVar("RowT")
 
 @dataclass
 class Decoded(Generic[RowT]):
-    """The rows of a request, how many records could not become one, and why the first could not."""
+    """The rows of a request, the number of rejected records, and the reason of the first rejection."""
 
     rows: list[RowT] = field(default_factory=list)
     rejected: int = 0
     first_reason: str = ""
 
     def reject(self, reason: str) -> None:
-        """Count a record that cannot become a row."""
+        """Count a rejected record."""
         self.first_reason = self.first_reason or reason
         self.rejected += 1
 
     def explanation(self) -> str:
-        """The first reason, and how many more there are; empty when nothing was rejected."""
+        """The first reason and the number of further rejections; empty if no record was rejected."""
         return self.first_reason + (f" (and {self.rejected - 1} more)" if self.rejected > 1 else "")
 
 
@@ -78,7 +78,7 @@ class LogRow(NamedTuple):
 
 
 def decode_spans(request: ExportTraceServiceRequest) -> Decoded[SpanRow]:
-    """The spans of a request; one with an invalid id or time is rejected."""
+    """Decode the spans of a request; reject those with an invalid id or time."""
     decoded: Decoded[SpanRow] = Decoded()
     for resource_spans in request.resource_spans:
         service, resource = decode_resource(resource_spans.resource)
@@ -92,9 +92,9 @@ def decode_spans(request: ExportTraceServiceRequest) -> Decoded[SpanRow]:
 
 
 def decode_logs(request: ExportLogsServiceRequest) -> Decoded[LogRow]:
-    """The log records of a request; one whose time cannot be stored is rejected.
+    """Decode the log records of a request; reject those with a time out of range.
 
-    An invalid trace or span id makes a record without one, as OpenTelemetry's log data model wants it.
+    An invalid trace or span id is ignored, as OpenTelemetry's log data model requires.
     """
     decoded: Decoded[LogRow] = Decoded()
     received_ns = time.time_ns()
@@ -111,7 +111,7 @@ def decode_logs(request: ExportLogsServiceRequest) -> Decoded[LogRow]:
 
 
 def decode_resource(resource: Resource) -> tuple[str, str]:
-    """The service's name and all attributes of a resource, the latter as JSON."""
+    """Decode a resource: the name of its service, and its attributes as JSON."""
     attributes = decode_attributes(resource.attributes)
     name = attributes.get("service.name")
     return name if isinstance(name, str) and name else "unknown_service", to_json(attributes)
@@ -178,7 +178,7 @@ def _log_row(record: LogRecord, time_ns: int, service: str, resource: str) -> Lo
 
 
 def _severity(record: LogRecord) -> str:
-    """The short name of the severity's range (log data model, "Displaying Severity"), or else the text sent."""
+    """The short name of the severity's range (log data model, "Displaying Severity"), or else the severity text."""
     place = (record.severity_number - 1) // 4
     if record.severity_number > 0 and place < len(_SEVERITIES):
         return _SEVERITIES[place]

@@ -1,4 +1,4 @@
-"""The settings of scout-sim, read from environment variables."""
+"""The settings of scout-sim, from environment variables."""
 
 from typing import Annotated
 
@@ -24,20 +24,24 @@ class Settings(BaseSettings):
     )
     port: int = Field(default=4320, ge=1, le=65535, description="port to listen on")
     tenant: str = Field(
-        default="demo", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="tenant of Scout: realm and path of OTLP"
+        default="demo",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="tenant of Scout, in the paths of tokens and OTLP",
     )
     client_id: str = Field(default="scout-sim", min_length=1, description="OAuth2 client that may send telemetry")
     client_secret: SecretStr = Field(default=SecretStr("scout-sim-secret"), description="secret of that client")
-    token_lifetime_s: PositiveInt = Field(default=300, description="seconds that a token is valid")
+    token_lifetime_s: PositiveInt = Field(default=300, description="lifetime of a token in seconds")
     require_token: bool = Field(
-        default=True, description="false: take OTLP without a token, and at /v1/{traces,metrics,logs} as well"
+        default=True, description="false: accept OTLP without a token, and at /v1/{traces,metrics,logs} as well"
     )
     database: str = Field(default=":memory:", min_length=1, description="path of the SQLite file, or :memory:")
     max_spans: PositiveInt = Field(
-        default=200_000, description="spans kept, at some 2 kB each; the oldest traces go first, as a whole"
+        default=200_000, description="spans to keep, about 2 kB each; the oldest traces are dropped first, as a whole"
     )
-    max_metric_points: PositiveInt = Field(default=50_000, description="metric points kept: the latest of each series")
-    max_logs: PositiveInt = Field(default=100_000, description="log records kept; the oldest go first")
+    max_metric_points: PositiveInt = Field(
+        default=50_000, description="metric series to keep, the latest point of each"
+    )
+    max_logs: PositiveInt = Field(default=100_000, description="log records to keep; the oldest are dropped first")
 
     @field_validator("client_secret")
     @classmethod
@@ -48,7 +52,7 @@ class Settings(BaseSettings):
 
 
 def variables() -> list[tuple[str, str, str]]:
-    """Name, default and meaning of each variable, in the order of the fields."""
+    """The name, default and description of each variable."""
     return [
         (f"{PREFIX}{name.upper()}", _as_text(field.default), field.description or "")
         for name, field in Settings.model_fields.items()
@@ -56,7 +60,7 @@ def variables() -> list[tuple[str, str, str]]:
 
 
 def describe_errors(error: ValidationError) -> list[str]:
-    """One `VARIABLE: what was wrong` for each wrong value, without the value: it may be a secret."""
+    """Describe each wrong value as `VARIABLE: cause`, without the value, which may be a secret."""
     return [
         f"{PREFIX}{str(problem['loc'][0]).upper()}: {problem['msg'].removeprefix('Value error, ')}"
         for problem in error.errors()

@@ -13,7 +13,7 @@ from scout_sim.records import LogRow, SpanRow
 
 SCHEMA_VERSION = 1
 
-_BUSY_S = 1  # only another program can hold the file: senders try again, and all wait for this one connection
+_BUSY_S = 1  # only another program can lock the file: all requests wait for this connection, and senders retry
 
 _SCHEMA = """
 CREATE TABLE spans (
@@ -67,7 +67,7 @@ _EVICT_LOGS = "DELETE FROM logs WHERE number <= (SELECT max(number) FROM logs) -
 
 @dataclass(frozen=True)
 class Retention:
-    """How much is kept of each signal; the oldest goes first."""
+    """The most rows of each signal; the oldest are dropped first."""
 
     spans: int
     metric_points: int
@@ -75,10 +75,7 @@ class Retention:
 
 
 class Store:
-    """What was received, within its retention.
-
-    One connection, used by one thread at a time: any thread may call any method.
-    """
+    """The received telemetry, within its retention. Its methods are thread-safe."""
 
     def __init__(self, connection: sqlite3.Connection, retention: Retention) -> None:
         self._connection = connection
@@ -88,10 +85,10 @@ class Store:
 
     @classmethod
     def open(cls, database: str, retention: Retention) -> Self:
-        """A store in the file at a path, made if need be, or in memory when the path is `:memory:`.
+        """Open a database file, created if it does not exist, or a database in memory for `:memory:`.
 
         Raises:
-            sqlite3.Error: the file cannot be opened, is no database, or is of another version of this program.
+            sqlite3.Error: The file cannot be opened, is not a database, or has another version of the schema.
         """
         connection = sqlite3.connect(database, timeout=_BUSY_S, check_same_thread=False)
         try:
@@ -102,30 +99,30 @@ class Store:
             raise
 
     def add_spans(self, spans: Sequence[SpanRow]) -> None:
-        """Keep spans. One that is already there was delivered twice, as at-least-once export may, and is ignored."""
+        """Store spans. A span that is already stored is ignored: at-least-once export may deliver it twice."""
         updated_ns = time.time_ns()
         updates = [(updated_ns, trace_id) for trace_id in {span.trace_id for span in spans}]
         with self._lock:
             with self._connection as connection:
-                added = max(0, connection.executemany(_INSERT_SPAN, spans).rowcount)  # -1 of nothing to insert
+                added = max(0, connection.executemany(_INSERT_SPAN, spans).rowcount)  # -1 without spans
                 connection.executemany(_UPDATE_TRACE, updates)
                 evicted = _evict_traces(connection, self._span_count + added - self._retention.spans)
             self._span_count += added - evicted
 
     def add_points(self, points: Iterable[PointRow]) -> None:
-        """Keep the latest point of each series."""
+        """Store the latest point of each series."""
         with self._lock, self._connection as connection:
             connection.executemany(_UPSERT_POINT, points)
             connection.execute(_EVICT_POINTS, [self._retention.metric_points])
 
     def add_logs(self, records: Iterable[LogRow]) -> None:
-        """Keep log records."""
+        """Store log records."""
         with self._lock, self._connection as connection:
             connection.executemany(_INSERT_LOG, records)
             connection.execute(_EVICT_LOGS, [self._retention.logs])
 
     def select(self, query: str, parameters: Mapping[str, int | float | str | None]) -> list[sqlite3.Row]:
-        """The rows of a SELECT with named parameters; SQL's `has_attribute` is `values.has_attribute`."""
+        """Run a SELECT with named parameters; its function `has_attribute` is `any_value.has_attribute`."""
         with self._lock:
             return self._connection.execute(query, parameters).fetchall()
 
@@ -138,7 +135,7 @@ class Store:
 def _prepare(connection: sqlite3.Connection) -> None:
     connection.row_factory = sqlite3.Row
     connection.create_function("has_attribute", 3, has_attribute, deterministic=True)
-    # In a container the root is read-only: a large sort, which would go through a file in /tmp, would fail.
+    # In a container the root is read-only: a large sort through a file in /tmp would fail.
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -151,19 +148,19 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def _evict_traces(connection: sqlite3.Connection, excess: int) -> int:
-    """Delete whole traces, the one that was silent for longest first, until `excess` spans are gone.
+    """Delete whole traces, the least recently updated first, until `excess` spans are deleted.
 
-    Part of a trace would look like a trace that is not connected.
+    A partial trace would look like one that is not connected.
     """
     evicted = 0
     if excess <= 0:
         return evicted
-    victims: list[tuple[str]] = []
+    evicted_ids: list[tuple[str]] = []
     for trace_id, span_count in connection.execute("SELECT trace_id, span_count FROM traces ORDER BY updated_ns"):
         if evicted >= excess:
             break
-        victims.append((trace_id,))
+        evicted_ids.append((trace_id,))
         evicted += span_count
-    connection.executemany("DELETE FROM spans WHERE trace_id = ?", victims)
-    connection.executemany("DELETE FROM traces WHERE trace_id = ?", victims)
+    connection.executemany("DELETE FROM spans WHERE trace_id = ?", evicted_ids)
+    connection.executemany("DELETE FROM traces WHERE trace_id = ?", evicted_ids)
     return evicted

@@ -21,8 +21,8 @@ class TokenRefusedError(Exception):
 
     Attributes:
         status: HTTP status of the answer.
-        error: error code of RFC 6749, 6750 or 8693; empty where no token was sent (RFC 6750, section 3.1).
-        description: what was wrong, for a person.
+        error: Error code of RFC 6749, 6750 or 8693; empty for a request without a token (RFC 6750, section 3.1).
+        description: The cause, for a person.
     """
 
     def __init__(self, status: int, error: str, description: str) -> None:
@@ -36,8 +36,8 @@ class TokenRefusedError(Exception):
 class Tokens:
     """Issues tokens to the one client of a tenant, and verifies them.
 
-    A token is signed, not stored: one that was issued before a restart stays valid after it. The Collector keeps its
-    token until it expires and drops what is refused with 401.
+    Tokens are signed, not stored, so that they stay valid over a restart: the Collector keeps its token until it
+    expires, and drops the telemetry of a request that is answered with 401.
     """
 
     tenant: str
@@ -47,7 +47,7 @@ class Tokens:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Tokens":
-        """The tokens that these settings describe."""
+        """Create them from the settings."""
         return cls(
             tenant=settings.tenant,
             client_id=settings.client_id,
@@ -56,14 +56,14 @@ class Tokens:
         )
 
     def issue(self, form: Mapping[str, str], authorization: str | None) -> str:
-        """A token for a client credentials request (RFC 6749, section 4.4).
+        """Issue a token for a client credentials request (RFC 6749, section 4.4).
 
         Args:
-            form: the fields of the request.
-            authorization: its `Authorization` header: the credentials may be there, or be fields.
+            form: The fields of the request.
+            authorization: Its `Authorization` header, for credentials that are not form fields.
 
         Raises:
-            TokenRefusedError: 401 for wrong credentials, 400 for any other fault.
+            TokenRefusedError: 401 for wrong credentials, 400 for any other error.
         """
         if "grant_type" not in form:
             raise TokenRefusedError(400, "invalid_request", "grant_type is missing")
@@ -90,7 +90,7 @@ class Tokens:
         """Check an `Authorization: Bearer` header (RFC 6750).
 
         Raises:
-            TokenRefusedError: 401 when it is absent, not of this tenant, or expired.
+            TokenRefusedError: 401 if the token is absent, expired, or of another tenant.
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
@@ -116,7 +116,7 @@ def _credentials(form: Mapping[str, str], authorization: str | None) -> tuple[st
         decoded = ""
     client_id, separator, client_secret = decoded.partition(":")
     if not separator:
-        raise TokenRefusedError(401, "invalid_client", "the Authorization header holds no Basic credentials")
+        raise TokenRefusedError(401, "invalid_client", "the Authorization header has no Basic credentials")
     if "client_secret" in form:
         raise TokenRefusedError(400, "invalid_request", "credentials are in the Authorization header and in the form")
     return unquote_plus(client_id), unquote_plus(client_secret)  # RFC 6749, section 2.3.1: both are form-encoded

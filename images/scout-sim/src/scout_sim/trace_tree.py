@@ -1,4 +1,4 @@
-"""The shape of a trace: which span is below which, and whether they all hang together."""
+"""The tree of a trace: the depth of each span, and whether all spans are connected."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Node(Protocol):
-    """What the shape of a trace is made of."""
+    """A node of the tree: a span."""
 
     @property
     def span_id(self) -> str:
@@ -15,7 +15,7 @@ class Node(Protocol):
 
     @property
     def parent_span_id(self) -> str | None:
-        """The id of its parent, None for a root."""
+        """The id of its parent; None for a root."""
 
 
 NodeT = TypeVar("NodeT", bound=Node)
@@ -23,13 +23,13 @@ NodeT = TypeVar("NodeT", bound=Node)
 
 @dataclass(frozen=True)
 class TraceTree(Generic[NodeT]):
-    """How the spans of one trace hang together.
+    """The tree of the spans of one trace.
 
     Attributes:
-        spans: every span with its depth, depth first, siblings in the order they were given.
-        roots: spans without a parent.
-        orphans: spans whose parent is not in the trace.
-        circular: spans that are below none of these, but, in the end, below themselves.
+        spans: Every span with its depth, depth first, siblings in the order of the input.
+        roots: Spans without a parent.
+        orphans: Spans whose parent is not in the trace.
+        circular: Spans that descend from none of these, but from themselves.
     """
 
     spans: list[tuple[NodeT, int]]
@@ -44,7 +44,7 @@ class TraceTree(Generic[NodeT]):
 
 
 def build_tree(spans: Sequence[NodeT]) -> TraceTree[NodeT]:
-    """The shape of the spans of one trace."""
+    """Build the tree of the spans of one trace."""
     known = {span.span_id for span in spans}
     children: dict[str | None, list[NodeT]] = defaultdict(list)
     for span in spans:

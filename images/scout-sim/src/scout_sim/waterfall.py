@@ -8,13 +8,13 @@ from scout_sim.queries import Span
 from scout_sim.trace_tree import TraceTree, build_tree
 
 COLOURS = 8
-"""How many colours the style sheet has; further services share them."""
+"""Colours of the style sheet; further services share them."""
 
 MAX_DEPTH = 12
-"""How deep rows are indented."""
+"""The deepest indentation."""
 
 MAX_ROWS = 1000
-"""How many spans one page shows."""
+"""The most spans that a page shows."""
 
 _TICKS = 6
 _MIN_WIDTH = 0.35
@@ -24,7 +24,7 @@ _UNITS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"))
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark of the time axis, in percent of its width."""
+    """A tick of the time axis; `x` is in percent of its width."""
 
     x: float
     label: str
@@ -32,7 +32,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Bar:
-    """A span in time, in percent of the axis; the label stands `right` or `left` of it, or `inside` its end."""
+    """The bar of a span, in percent of the axis; `place` of the label is `right`, `left` or `inside`."""
 
     x: float
     width: float
@@ -41,13 +41,13 @@ class Bar:
 
     @property
     def end(self) -> float:
-        """Where it ends."""
+        """The end of the bar."""
         return self.x + self.width
 
 
 @dataclass(frozen=True)
 class Row:
-    """A span in its place."""
+    """The row of a span."""
 
     span: Span
     depth: int
@@ -57,14 +57,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Waterfall:
-    """A trace laid out.
+    """The waterfall of a trace.
 
     Attributes:
-        rows: the first `MAX_ROWS` spans, parents before their children.
-        ticks: the time axis, from the trace's start.
-        colours: the colour of each service, in order of appearance.
-        span_count: how many spans the trace has.
-        duration: how long it took, for a person.
+        rows: The first `MAX_ROWS` spans, parents before their children.
+        ticks: The ticks of the time axis, from the start of the trace.
+        colours: The colour of each service, in order of appearance.
+        span_count: Number of spans of the trace.
+        duration: Duration of the trace, with its unit.
     """
 
     rows: list[Row]
@@ -76,7 +76,7 @@ class Waterfall:
 
 @dataclass(frozen=True)
 class SpanNode:
-    """A span as a node of its trace's shape."""
+    """A span as a node of the tree."""
 
     span: Span
 
@@ -87,22 +87,22 @@ class SpanNode:
 
     @property
     def parent_span_id(self) -> str | None:
-        """The id of its parent, None for a root."""
+        """The id of its parent; None for a root."""
         return self.span["parent_span_id"]
 
 
 def build_span_tree(spans: Sequence[Span]) -> TraceTree[SpanNode]:
-    """The shape of a trace's spans."""
+    """Build the tree of the spans of a trace."""
     return build_tree([SpanNode(span) for span in spans])
 
 
 def assign_colours(services: Sequence[str]) -> dict[str, int]:
-    """A colour for each service, the same on all pages."""
+    """Assign a colour to each service, the same on all pages."""
     return {service: number % COLOURS for number, service in enumerate(services)}
 
 
 def lay_out(spans: Sequence[Span], colours: Mapping[str, int]) -> Waterfall:
-    """The waterfall of a trace that has at least one span."""
+    """Lay out a trace of at least one span."""
     placed = build_span_tree(spans).spans
     start_ns = min(span["start_ns"] for span in spans)
     length_ns = max(0, max(span["end_ns"] for span in spans) - start_ns)
@@ -125,7 +125,7 @@ def lay_out(spans: Sequence[Span], colours: Mapping[str, int]) -> Waterfall:
 
 
 def ticks(length_ns: int) -> list[Tick]:
-    """Marks at round times, at most seven of them."""
+    """At most seven ticks, at round times."""
     if length_ns <= 0:
         return [Tick(0, "0")]
     rough = length_ns / _TICKS
@@ -138,7 +138,7 @@ def ticks(length_ns: int) -> list[Tick]:
 
 
 def duration(length_ns: float) -> str:
-    """A length of time with three significant digits and its unit."""
+    """A duration with three significant digits and its unit."""
     for size, unit in _UNITS:
         if abs(length_ns) >= size:
             value = length_ns / size
