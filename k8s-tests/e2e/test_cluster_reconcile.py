@@ -18,7 +18,7 @@ def versions(fleets: Fleets) -> list[str]:
     return [one["metadata"]["resourceVersion"] for one in objects[:2]] + [str(objects[2]["metadata"]["generation"])]
 
 
-def template_of(fleets: Fleets) -> Any:
+def pod_template(fleets: Fleets) -> Any:
     """Return the pod template of the fleet's StatefulSet."""
     return fleets.get("statefulset")["spec"]["template"]
 
@@ -69,21 +69,21 @@ def test_a_rescale_and_a_new_interval_replace_no_pod(fleets: Fleets) -> None:
     """A new number of sensors or a new interval changes the fleet file and the number of pods, not the pod template."""
     fleets.apply()
     fleets.reconcile()
-    before = template_of(fleets)
+    before = pod_template(fleets)
     fleets.kubectl("scale", "fleet/demo", "--replicas=7")
     fleets.kubectl("patch", "fleet", "demo", "--type=merge", "--patch", '{"spec": {"interval": "500ms"}}')
     assert fleets.reconcile().result.changes == ["ConfigMap demo-fleet changed", "StatefulSet demo changed"]
     fleet_file = fleets.fleet_file()
     assert (fleet_file["replicas"], fleet_file["intervalSeconds"], fleet_file["generation"]) == (7, 0.5, 3)
     assert fleets.get("statefulset")["spec"]["replicas"] == 4
-    assert template_of(fleets) == before
+    assert pod_template(fleets) == before
 
 
 def test_image_variables_and_resources_replace_the_pods(fleets: Fleets) -> None:
     """A changed pod template replaces the pods, and fields that the fleet drops are removed."""
     fleets.apply()
     fleets.reconcile()
-    before = template_of(fleets)
+    before = pod_template(fleets)
     changed: dict[str, Any] = {
         "image": "mine:2",
         "env": [{"name": "A", "value": "b"}],
@@ -91,12 +91,12 @@ def test_image_variables_and_resources_replace_the_pods(fleets: Fleets) -> None:
     }
     fleets.apply(**changed)
     fleets.reconcile()
-    (container,) = template_of(fleets)["spec"]["containers"]
+    (container,) = pod_template(fleets)["spec"]["containers"]
     assert (container["image"], container["resources"]) == ("mine:2", changed["resources"])
     assert {"name": "A", "value": "b"} in container["env"]
     fleets.apply()
     fleets.reconcile()
-    assert template_of(fleets) == before
+    assert pod_template(fleets) == before
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,10 @@ def test_a_changed_or_deleted_child_is_restored(fleets: Fleets, interfere: list[
     """Children that a user edits or deletes are restored."""
     fleets.apply()
     fleets.reconcile()
-    fleet_file, template = fleets.fleet_file(), template_of(fleets)
+    fleet_file, template = fleets.fleet_file(), pod_template(fleets)
     assert len(fleets.reconcile(then=lambda: fleets.kubectl(*interfere)).result.changes) == 1
     assert fleets.fleet_file() == fleet_file
-    assert template_of(fleets) == template
+    assert pod_template(fleets) == template
     stateful_set = fleets.get("statefulset")
     assert stateful_set["spec"]["replicas"] == 2
     assert stateful_set["metadata"]["labels"]["mqtt-trace.io/fleet"] == "demo"
@@ -135,7 +135,7 @@ def test_fields_of_others_are_kept(fleets: Fleets) -> None:
         fleets.kubectl("annotate", "configmap", "demo-fleet", "example.com/note=mine")
 
     assert fleets.reconcile(then=add).result.changes == []
-    environment = template_of(fleets)["spec"]["containers"][0]["env"]
+    environment = pod_template(fleets)["spec"]["containers"][0]["env"]
     assert {"name": "INJECTED", "value": "yes"} in environment
     assert fleets.get("configmap", "demo-fleet")["metadata"]["annotations"]["example.com/note"] == "mine"
 

@@ -16,8 +16,8 @@ from mqtt_trace import ConfigurationError
 MakeFleet = Callable[..., Fleet]
 
 
-def container_of(fleet: Fleet, template: PodTemplate) -> dict[str, Any]:
-    """The container of the fleet's pods."""
+def build_container(fleet: Fleet, template: PodTemplate) -> dict[str, Any]:
+    """Build the container of the fleet's pods."""
     container: dict[str, Any]
     (container,) = stateful_set(fleet, template)["spec"]["template"]["spec"]["containers"]
     return container
@@ -127,7 +127,7 @@ def test_a_fleet_overrides_image_variables_and_resources(make_fleet: MakeFleet, 
     env = [{"name": "LOG_LEVEL", "value": "DEBUG"}, {"name": "OTEL_BSP_MAX_QUEUE_SIZE", "value": "9"}]
     resources = {"requests": {"cpu": "1"}}
     fleet = make_fleet(image="mine:2", imagePullPolicy="Always", env=env, resources=resources)
-    container = container_of(fleet, template)
+    container = build_container(fleet, template)
     assert (container["image"], container["imagePullPolicy"]) == ("mine:2", "Always")
     assert container["resources"] == resources
     values = {variable["name"]: variable.get("value") for variable in container["env"]}
@@ -138,7 +138,7 @@ def test_a_fleet_overrides_image_variables_and_resources(make_fleet: MakeFleet, 
         "OTEL_BSP_MAX_QUEUE_SIZE": "9",
         "FLEET_POD_INDEX": None,
     }
-    assert container_of(make_fleet(), template)["image"] == "mqtt-trace-producer:1"
+    assert build_container(make_fleet(), template)["image"] == "mqtt-trace-producer:1"
 
 
 def test_the_same_fleet_has_the_same_children(make_fleet: MakeFleet, template: PodTemplate) -> None:

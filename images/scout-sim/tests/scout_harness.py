@@ -132,20 +132,20 @@ def resource(**values: object) -> dict[str, Any]:
     return {"attributes": attributes({name.replace("_", "."): value for name, value in values.items()})}
 
 
-def traces(*spans: Mapping[str, Any], **of_resource: object) -> dict[str, Any]:
+def traces(*spans: Mapping[str, Any], **resource_attributes: object) -> dict[str, Any]:
     """A request of one resource and one scope with these spans."""
     scope = {"scope": {"name": "tests"}, "spans": spans}
-    return {"resourceSpans": [{"resource": resource(**of_resource), "scopeSpans": [scope]}]}
+    return {"resourceSpans": [{"resource": resource(**resource_attributes), "scopeSpans": [scope]}]}
 
 
-def logs(*records: Mapping[str, Any], **of_resource: object) -> dict[str, Any]:
+def logs(*records: Mapping[str, Any], **resource_attributes: object) -> dict[str, Any]:
     """A request of one resource and one scope with these log records."""
-    return {"resourceLogs": [{"resource": resource(**of_resource), "scopeLogs": [{"logRecords": records}]}]}
+    return {"resourceLogs": [{"resource": resource(**resource_attributes), "scopeLogs": [{"logRecords": records}]}]}
 
 
-def metrics(*of_resource: Mapping[str, Any], **values: object) -> dict[str, Any]:
+def metrics(*sent: Mapping[str, Any], **resource_attributes: object) -> dict[str, Any]:
     """A request of one resource and one scope with these metrics."""
-    return {"resourceMetrics": [{"resource": resource(**values), "scopeMetrics": [{"metrics": of_resource}]}]}
+    return {"resourceMetrics": [{"resource": resource(**resource_attributes), "scopeMetrics": [{"metrics": sent}]}]}
 
 
 def _any_value(value: object) -> dict[str, Any]:

@@ -164,8 +164,8 @@ def test_gzip_of_several_members_is_one_body(scout: ScoutSim) -> None:
 def test_random_bytes_are_refused_or_understood(scout: ScoutSim) -> None:
     """Mutated protobuf is a 200 or a 400, never a failure of the server."""
     valid = ExportTraceServiceRequest()
-    of_span = valid.resource_spans.add().scope_spans.add().spans.add(trace_id=b"\x07" * 16, span_id=b"\x01" * 8)
-    of_span.attributes.add(key="device.id").value.string_value = "sensor-001"
+    encoded = valid.resource_spans.add().scope_spans.add().spans.add(trace_id=b"\x07" * 16, span_id=b"\x01" * 8)
+    encoded.attributes.add(key="device.id").value.string_value = "sensor-001"
     body = valid.SerializeToString()
     rng = random.Random(1)  # noqa: S311 - the same bytes in every run
     statuses = set()

@@ -17,9 +17,9 @@ MANY = 400_000
 BATCH = 5_000
 
 
-def spans_of(of_scope: bytes) -> bytes:
-    """A request of one scope with these bytes in it."""
-    return _field(1, _field(2, of_scope))
+def encode_request(scope_spans: bytes) -> bytes:
+    """Encode a request of one scope with these bytes."""
+    return _field(1, _field(2, scope_spans))
 
 
 def _field(number: int, value: bytes) -> bytes:
@@ -30,8 +30,8 @@ def _field(number: int, value: bytes) -> bytes:
     return bytes([number << 3 | 2, *digits, length]) + value
 
 
-EMPTY_SPANS = spans_of(b"\x12\x00" * (MANY + 1))
-EMPTY_LINKS = spans_of(_field(2, b"\x6a\x00" * (MANY + 1)))
+EMPTY_SPANS = encode_request(b"\x12\x00" * (MANY + 1))
+EMPTY_LINKS = encode_request(_field(2, b"\x6a\x00" * (MANY + 1)))
 SPARSE = _field(15, bytes(2 * MANY))
 """An unknown field that alone makes a body large enough to be looked at."""
 
@@ -94,5 +94,5 @@ def _batch(trace: bytes) -> bytes:
         Span(trace_id=trace, span_id=number.to_bytes(8, "big"), name="work", attributes=described)
         for number in range(1, BATCH + 1)
     ]
-    of_resource = ResourceSpans(scope_spans=[ScopeSpans(spans=spans)])
-    return ExportTraceServiceRequest(resource_spans=[of_resource]).SerializeToString()
+    resource_spans = ResourceSpans(scope_spans=[ScopeSpans(spans=spans)])
+    return ExportTraceServiceRequest(resource_spans=[resource_spans]).SerializeToString()

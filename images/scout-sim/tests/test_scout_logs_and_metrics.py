@@ -7,8 +7,8 @@ from scout_harness import ScoutSim, attributes, logs, metrics, trace_id
 
 def test_logs_are_found_by_each_filter(scout: ScoutSim) -> None:
     """Each filter finds the matching log records, newest first."""
-    trace, of_span = trace_id(), "ab" * 8
-    inside = {"traceId": trace, "spanId": of_span}
+    trace, span_id = trace_id(), "ab" * 8
+    inside = {"traceId": trace, "spanId": span_id}
     scout.send(
         logs(
             {"timeUnixNano": "3", "severityNumber": 17, "body": {"stringValue": "echo is away"}, **inside},
@@ -26,7 +26,7 @@ def test_logs_are_found_by_each_filter(scout: ScoutSim) -> None:
     assert found(service="q-logs") == [4, 3, 2, 1]
     assert found(service="q-logs", limit=2) == [4, 3]
     assert found(trace_id=trace.upper()) == [3, 1]
-    assert found(trace_id=trace, span_id=of_span) == [3]
+    assert found(trace_id=trace, span_id=span_id) == [3]
     assert found(service="q-logs", contains="published") == [4, 1]
     assert found(service="q-logs", contains="100%") == [1]
     last, failed, structured, _ = scout.ask("/api/logs", service="q-logs")["logs"]
@@ -38,8 +38,8 @@ def test_logs_are_found_by_each_filter(scout: ScoutSim) -> None:
 def test_only_the_latest_point_of_a_series_is_kept(scout: ScoutSim) -> None:
     """Only the latest point of a series is kept, in any order of arrival."""
 
-    def gauge(time_ns: int, value: int, **of_point: object) -> dict[str, Any]:
-        point = {"timeUnixNano": str(time_ns), "asInt": str(value), "attributes": attributes(of_point)}
+    def gauge(time_ns: int, value: int, **point_attributes: object) -> dict[str, Any]:
+        point = {"timeUnixNano": str(time_ns), "asInt": str(value), "attributes": attributes(point_attributes)}
         return {"name": "q.gauge", "gauge": {"dataPoints": [point]}}
 
     for time_ns, value in ((5, 50), (7, 70), (6, 60)):

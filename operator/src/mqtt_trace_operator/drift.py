@@ -76,7 +76,7 @@ def is_controlled_by(child: Object, fleet: Fleet) -> bool:
     return bool(_controller(child).get("uid") == fleet.uid)
 
 
-def is_pod_of(pod: Pod, stateful_set: Object) -> bool:
+def owns_pod(stateful_set: Object, pod: Pod) -> bool:
     """Whether this StatefulSet, and not another one of its name, is the controller of a pod."""
     references = (pod.metadata.ownerReferences if pod.metadata else None) or []
     uid = stateful_set["metadata"]["uid"]

@@ -18,7 +18,7 @@ from mqtt_trace_operator.drift import (
     LastApplied,
     classify,
     is_controlled_by,
-    is_pod_of,
+    owns_pod,
     without_status,
 )
 from mqtt_trace_operator.fleet import Fleet, InvalidFleetError, Object
@@ -163,7 +163,7 @@ class Reconciler:
     async def _observe(self, fleet: Fleet, children: list[Object | None], stalled: Reason | None) -> Observed:
         # The children of a former fleet of the same name are about to be deleted.
         fleet_config, workload = (child if child and is_controlled_by(child, fleet) else None for child in children)
-        pods = [pod for pod in await self._cluster.list_pods(fleet) if workload and is_pod_of(pod, workload)]
+        pods = [pod for pod in await self._cluster.list_pods(fleet) if workload and owns_pod(workload, pod)]
         reports = await self._sensors.read_reports(pods)
         applied = Applied.from_config_map(fleet_config)
         reason = await self._diagnose(fleet, workload, applied, pods)

@@ -75,8 +75,8 @@ def _find_span(spans: Sequence[Span], span_id: str) -> Span | None:
 
 
 def _find_logs(span: Span, store: Store) -> list[Log]:
-    of_span = LogFilter(trace_id=span["trace_id"], span_id=span["span_id"], limit=_LOGS_OF_A_SPAN)
-    return queries.logs(store, of_span)[::-1]
+    query = LogFilter(trace_id=span["trace_id"], span_id=span["span_id"], limit=_LOGS_OF_A_SPAN)
+    return queries.logs(store, query)[::-1]
 
 
 def _page(template: str, *, status: int = 200, **values: object) -> HTMLResponse:
