@@ -10,7 +10,9 @@ if __name__ == "__main__":  # before the imports, which Ctrl-C would end with a 
 
     sys.exit(run("charts.generate"))
 
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,19 +30,29 @@ def main() -> None:
     """Write all of it."""
     README.write_text(with_table(README.read_text(), table((CHART / "values.yaml").read_text())))
     for example in EXAMPLES:
-        (example / "rendered.yaml").write_text(render(example))
+        shutil.rmtree(example / "rendered", ignore_errors=True)
+        for name, manifests in render(example).items():
+            path = example / "rendered" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(manifests)
 
 
-def render(example: Path, *options: str, helm: str = "helm") -> str:
-    """The manifests of an example, without blank lines: Helm 3 and Helm 4 place them differently.
+def render(example: Path, *, helm: str = "helm") -> dict[str, str]:
+    """The manifests of an example by template, without blank lines: Helm 3 and Helm 4 place them differently.
 
     Raises:
         subprocess.CalledProcessError: Helm refuses the values; `stderr` says why.
     """
     values = str(example / "values.yaml")
-    command = [helm, "template", "demo", str(CHART), "--namespace", "iot", "--values", values, *options]
-    rendered = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return "".join(f"{line}\n" for line in rendered.splitlines() if line.strip())
+    with tempfile.TemporaryDirectory() as folder:
+        command = [helm, "template", "demo", str(CHART), "--namespace", "iot", "--values", values]
+        subprocess.run([*command, "--output-dir", folder], check=True, capture_output=True, text=True)
+        return _files(Path(folder) / CHART.name / "templates")
+
+
+def rendered(example: Path) -> dict[str, str]:
+    """The manifests of an example by template, as they are checked in."""
+    return _files(example / "rendered")
 
 
 def with_table(readme: str, rows: str) -> str:
@@ -65,6 +77,14 @@ def described(values: str) -> list[tuple[str, str, str]]:
     root = yaml.compose(values)
     assert isinstance(root, yaml.MappingNode), "values.yaml is a map"  # noqa: S101 - for mypy: it is our own file
     return list(_walk(root, values.splitlines(), ""))
+
+
+def _files(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): _without_blank_lines(path.read_text()) for path in folder.rglob("*.yaml")}
+
+
+def _without_blank_lines(text: str) -> str:
+    return "".join(f"{line}\n" for line in text.splitlines() if line.strip())
 
 
 def _walk(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[tuple[str, str, str]]:

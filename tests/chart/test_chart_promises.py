@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from charts.generate import CHART, EXAMPLES
+from charts.generate import CHART, EXAMPLES, rendered
 from local.mosquitto import Mosquitto
 from tests.chart.conftest import Manifest, Render
 
@@ -24,7 +24,7 @@ by_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: ex
 
 def checked_in(example: Path) -> list[Manifest]:
     """The manifests of an example."""
-    return [manifest for manifest in yaml.safe_load_all((example / "rendered.yaml").read_text()) if manifest]
+    return [manifest for manifest in yaml.safe_load_all("".join(rendered(example).values())) if manifest]
 
 
 def get(manifests: list[Manifest], kind: str, name: str) -> Manifest:

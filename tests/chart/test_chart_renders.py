@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from charts.generate import CHART, EXAMPLES, README, described, render, table, with_table
+from charts.generate import CHART, EXAMPLES, README, described, render, rendered, table, with_table
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_the_render_of_each_example_is_the_one_checked_in(example: Path, helm: str) -> None:
-    """A change to the chart shows in `rendered.yaml`, made again by `python -m charts.generate`."""
-    assert render(example, helm=helm) == (example / "rendered.yaml").read_text()
+    """A change to a template shows in its file under `rendered/`, written by `python -m charts.generate`."""
+    assert render(example, helm=helm) == rendered(example)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
