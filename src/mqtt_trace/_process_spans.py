@@ -76,7 +76,7 @@ class ProcessSpans:
     def _start(
         self,
         client: Client | None,
-        message: MQTTMessage,
+        message: ReceivedMessage,
         message_id: str | None,
         attributes: Mapping[str, AttributeValue] | None,
     ) -> ProcessSpan:
@@ -118,9 +118,9 @@ class ProcessSpans:
     def _start_batch(
         self,
         client: Client | None,
-        messages: Sequence[MQTTMessage],
+        messages: Sequence[Message],
         attributes: Mapping[str, AttributeValue] | None,
-        link_attributes: LinkAttributes | None,
+        link_attributes: LinkAttributes[Message] | None,
     ) -> ProcessSpan:
         received = [self._receive(client, message) for message in messages]
         common = _common([one.attributes for one in received])

@@ -212,10 +212,6 @@ def metric_attributes(attributes: Mapping[str, AttributeValue]) -> Attributes:
     return {key: value for key, value in attributes.items() if key in _METRIC_KEYS}
 
 
-def _size(payload: object) -> int | None:
-    return len(payload) if isinstance(payload, bytes | bytearray | str) else None
-
-
 def _readable(correlation: bytes | bytearray) -> str:
     """Correlation data is binary (MQTT 5, section 3.3.2.3.6), yet most applications put text into it."""
     text = correlation.decode("utf-8", "replace")

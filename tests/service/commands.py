@@ -7,10 +7,9 @@ import os
 import sysconfig
 from pathlib import Path
 
-from tests.operator.conftest import TEMPLATE
-
 COMMANDS = ("producer", "consumer", "echo", "scout-sim", "operator")
 
+_POD_TEMPLATE = {"spec": {"containers": [{"name": "producer", "image": "mqtt-trace-producer:1"}]}}
 _OF_SERVICES = ("ECHO_", "HEALTH_", "MQTT_", "OTEL_", "SCOUT_")
 
 
@@ -22,7 +21,7 @@ def path_of(command: str) -> str:
 def environment(folder: Path) -> dict[str, str]:
     """Variables with which each of them starts; files that they need are made in the folder."""
     template, config = folder / "pod-template.json", folder / "kubeconfig"
-    template.write_text(json.dumps(TEMPLATE))
+    template.write_text(json.dumps(_POD_TEMPLATE))
     nowhere = "http://127.0.0.1:9"
     cluster = {"name": "none", "cluster": {"server": nowhere}}
     context = {"name": "none", "context": {"cluster": "none", "user": "nobody"}}

@@ -1,7 +1,7 @@
 """The command `mqtt-trace-operator`.
 
-It sets up quiet ends by signals before it imports anything else. OpenTelemetry reads some variables at import and raises
-on a wrong value, so they are checked first.
+Before it imports anything else, signals can end it quietly. OpenTelemetry reads some variables at import and raises on
+a wrong value, so they are checked first.
 """
 
 import os

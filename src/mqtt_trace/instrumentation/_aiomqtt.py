@@ -6,7 +6,6 @@ paho's callback only puts a message on a queue, from which tasks take it, so wha
 from __future__ import annotations
 
 import asyncio
-import logging
 import weakref
 from collections.abc import AsyncIterator
 from functools import wraps
@@ -16,12 +15,13 @@ import wrapt
 from opentelemetry.context import get_current
 from paho.mqtt.client import Client
 
+from mqtt_trace._guard import Guard
 from mqtt_trace._paho import is_traced_explicitly
 from mqtt_trace._process_spans import ProcessSpan
 from mqtt_trace.instrumentation._tracing import Tracing
 from mqtt_trace.tolerant import topic_of
 
-_log = logging.getLogger(__name__)
+_NOT_TRACED = Guard("a message is not traced")
 
 
 def messages(tracing: Tracing, original: property) -> property:
@@ -124,10 +124,7 @@ def _current_task() -> weakref.ref[asyncio.Task[Any]] | None:
 
 
 def _start(tracing: Tracing, client: Client, message: Any) -> ProcessSpan | None:
-    try:
-        if not tracing.active or is_traced_explicitly(client) or not tracing.wants(topic_of(message)):
-            return None
-        return tracing.of(client).processes.start(client, message)
-    except Exception:
-        _log.exception("a message is not traced")
-        return None
+    with _NOT_TRACED:
+        if tracing.active and not is_traced_explicitly(client) and tracing.wants(topic_of(message)):
+            return tracing.of(client).processes.start(client, message)
+    return None

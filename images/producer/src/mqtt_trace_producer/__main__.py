@@ -1,6 +1,6 @@
 """The commands `mqtt-trace-producer` and `mqtt-trace-check`.
 
-They set up quiet ends by signals before they import anything else. OpenTelemetry reads some variables at import and raises
+Before they import anything else, signals can end them quietly. OpenTelemetry reads some variables at import and raises
 for wrong values, so they are checked first.
 """
 
