@@ -12,7 +12,8 @@ from opentelemetry.util.types import AttributeValue
 from paho.mqtt.client import Client, MQTTMessage
 
 from mqtt_trace._paho import is_paho, trace_explicitly
-from mqtt_trace._process_spans import LinkAttributes, ProcessSpan, ProcessSpans
+from mqtt_trace._process_span import ProcessSpan
+from mqtt_trace._process_spans import LinkAttributes, ProcessSpans
 from mqtt_trace._tracer import tracer_of
 from mqtt_trace.message import Message, ReceivedMessage
 from mqtt_trace.metrics import ProcessMetrics

@@ -17,7 +17,7 @@ from paho.mqtt.client import Client
 
 from mqtt_trace._guard import Guard
 from mqtt_trace._paho import is_traced_explicitly
-from mqtt_trace._process_spans import ProcessSpan
+from mqtt_trace._process_span import ProcessSpan
 from mqtt_trace.instrumentation._tracing import Tracing
 from mqtt_trace.tolerant import topic_of
 
@@ -125,6 +125,7 @@ def _current_task() -> weakref.ref[asyncio.Task[Any]] | None:
 
 def _start(tracing: Tracing, client: Client, message: Any) -> ProcessSpan | None:
     with _NOT_TRACED:
-        if tracing.active and not is_traced_explicitly(client) and tracing.wants(topic_of(message)):
-            return tracing.of(client).processes.start(client, message)
+        if not tracing.active or is_traced_explicitly(client) or not tracing.wants(topic_of(message)):
+            return None
+        return tracing.of(client).processes.start(client, message)
     return None

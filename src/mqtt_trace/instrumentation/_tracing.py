@@ -18,7 +18,8 @@ from mqtt_trace import attributes as names
 from mqtt_trace._guard import Guard
 from mqtt_trace._packet_size import PacketSize
 from mqtt_trace._pending import close_all_pending
-from mqtt_trace._process_spans import ProcessSpan, ProcessSpans
+from mqtt_trace._process_span import ProcessSpan
+from mqtt_trace._process_spans import ProcessSpans
 from mqtt_trace._publish_spans import PublishSpans, note_omission
 from mqtt_trace._tracer import tracer_of
 from mqtt_trace.metrics import ProcessMetrics, PublishMetrics
