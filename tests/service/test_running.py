@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
+DEADLINE_S = 120.0
+
 _PROGRAM = """
 import asyncio, sys, time
 from mqtt_trace import ConfigurationError
@@ -45,7 +47,7 @@ def test_a_signal_stops_gracefully(number: signal.Signals) -> None:
     """The service finishes what it does, and exits 0."""
     with _running("print('up', flush=True)\nawait stop.wait()\nprint('flushed')") as process:
         process.send_signal(number)
-        assert process.communicate(timeout=20) == ("flushed\n", "")
+        assert process.communicate(timeout=DEADLINE_S) == ("flushed\n", "")
         assert process.returncode == 0
 
 
@@ -62,7 +64,7 @@ references = list(cycles())
 print(gc.get_freeze_count() > 10_000, sum(ref() is not None for ref in references) < 20_000, flush=True)
 """
     with _running("print('up', flush=True)" + body) as process:
-        assert process.communicate(timeout=60)[0] == "True True\n"
+        assert process.communicate(timeout=DEADLINE_S)[0] == "True True\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -75,13 +77,13 @@ def test_a_second_signal_ends_at_once(number: signal.Signals) -> None:
         assert process.stdout
         assert process.stdout.readline() == "stopping\n"
         process.send_signal(number)
-        assert process.wait(20) == 128 + number
+        assert process.wait(DEADLINE_S) == 128 + number
 
 
 def test_a_main_that_returns_exits_0() -> None:
     """Without any signal."""
     with _running("print('done', flush=True)") as process:
-        assert process.wait(20) == 0
+        assert process.wait(DEADLINE_S) == 0
 
 
 @pytest.mark.parametrize(
@@ -94,13 +96,13 @@ def test_a_main_that_returns_exits_0() -> None:
 def test_a_wrong_option_of_the_library_is_one_line(body: str) -> None:
     """As those of `load`, and no traceback, wherever in main it was found."""
     with _running(f"print('up', flush=True)\n{body}") as process:
-        assert process.communicate(timeout=20) == ("", "program: QOS: must be 0, 1 or 2\n")
+        assert process.communicate(timeout=DEADLINE_S) == ("", "program: QOS: must be 0, 1 or 2\n")
         assert process.returncode == 2
 
 
 def test_any_other_error_keeps_its_traceback() -> None:
     """A fault of ours must be seen whole."""
     with _running("print('up', flush=True)\nraise RuntimeError('a fault')") as process:
-        _, stderr = process.communicate(timeout=20)
+        _, stderr = process.communicate(timeout=DEADLINE_S)
         assert "RuntimeError: a fault" in stderr
         assert process.returncode == 1
