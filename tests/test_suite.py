@@ -65,6 +65,9 @@ test:
 """
 
 
+MAKES_OWN = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "TESTS"}
+
+
 def run_pytest(folder: Path, source: str, *options: str, **env: str) -> tuple[int, str]:
     """Run a test module with this project's conftest.py; returns the exit code and what it printed."""
     (folder / "test_sample.py").write_text(source)
@@ -141,9 +144,11 @@ def run_ci(clone: Path) -> tuple[int, list[str]]:
     """Run `.ci/run` where no Docker answers; returns the exit code and what it printed."""
     done = subprocess.run(
         [clone / ".ci" / "run"],
-        # Without the variables of a `make test TESTS=…` that these tests run under.
-        env={name: value for name, value in os.environ.items() if "MAKE" not in name}
-        | {"DOCKER_HOST": "unix:///nowhere"},
+        # Without what a `make test TESTS=…` hands to these tests, and through them to the make within.
+        env={
+            **{name: value for name, value in os.environ.items() if name not in MAKES_OWN},
+            "DOCKER_HOST": "unix:///nowhere",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
