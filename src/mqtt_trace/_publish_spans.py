@@ -222,15 +222,15 @@ def _end(metrics: PublishMetrics, pending: PendingSpan, outcome: PublishOutcome)
     """End the span. An error in tracing must reach neither the program, nor paho's thread, nor other spans."""
     span = pending.span
     attributes = pending.metric_attributes
-    with _NOT_DESCRIBED:
-        if outcome.reason_code:
+    if outcome.reason_code:
+        with _NOT_DESCRIBED:
             span.set_attribute(names.REASON_CODE, outcome.reason_code)
-        if outcome.error_type is not None:
+    if outcome.error_type is not None:
+        attributes = {**attributes, names.ERROR_TYPE: outcome.error_type}
+        with _NOT_DESCRIBED:
             span.set_attribute(names.ERROR_TYPE, outcome.error_type)
             span.set_status(StatusCode.ERROR, names.encodable(outcome.description))
     with _NOT_COUNTED:
-        if outcome.error_type is not None:
-            attributes = {**attributes, names.ERROR_TYPE: outcome.error_type}
         metrics.sent.add(1, attributes)
         metrics.duration.record(time.monotonic() - pending.started, attributes)
     _report_and_end(pending, outcome)
