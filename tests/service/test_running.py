@@ -71,7 +71,8 @@ print(gc.get_freeze_count() > 10_000, sum(ref() is not None for ref in reference
 def test_a_second_signal_ends_at_once(number: signal.Signals) -> None:
     """Even while the loop is blocked; the exit code names the signal."""
     with _running(
-        "print('up', flush=True)\nawait stop.wait()\nprint('stopping', flush=True)\ntime.sleep(60)"
+        # Not one long sleep: a signal just before it would be seen only after it.
+        "print('up', flush=True)\nawait stop.wait()\nprint('stopping', flush=True)\nwhile True: time.sleep(0.1)"
     ) as process:
         process.send_signal(number)
         assert process.stdout
