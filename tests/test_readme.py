@@ -1,4 +1,4 @@
-"""The README's programs work as printed."""
+"""The README's program works as printed."""
 
 from __future__ import annotations
 
@@ -19,41 +19,28 @@ from local.mosquitto import Mosquitto
 README = Path(__file__).parents[1] / "README.md"
 
 
-def test_the_two_programs_make_one_trace(
+def test_the_program_makes_one_trace(
     broker: Mosquitto, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Run as printed, but for the broker's port, publisher and consumer are one trace."""
+    """Run as printed, but for the broker's address and the blocking loop, it publishes and processes in one trace."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
-    publisher_source, consumer_source = (
-        block.replace('"localhost", 1883', f'"{broker.host}", {broker.port}')
-        for block in re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (source,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(  # noqa: S102 - the README's own code
+        source.replace('"localhost"', f'"{broker.host}", {broker.port}').replace("loop_forever", "loop_start"), names
     )
-    subscribed = threading.Event()
-    consuming = run(
-        consumer_source.replace("client.connect(", "client.on_subscribe = subscribed\nclient.connect("), subscribed
-    )
-    assert subscribed.wait(30)
-    publishing = run(publisher_source)
     try:
         wait_until(lambda: len(exporter.get_finished_spans()) == 2)
     finally:
-        for client in (consuming["client"], publishing["client"]):
-            client.disconnect()
-            client.loop_stop()
+        names["client"].disconnect()
+        names["client"].loop_stop()
     publish, process = sorted(exporter.get_finished_spans(), key=lambda span: span.start_time or 0)
-    assert publish.name == "publish sensors/thermometer/reading"
+    assert publish.name == "publish sensors/s1/reading"
     assert process.parent is not None
     assert process.parent.span_id == publish.context.span_id
-    assert capsys.readouterr().out == 'sensors/thermometer/reading {"reading": 21.5}\n'
-
-
-def run(source: str, subscribed: threading.Event | None = None) -> dict[str, Any]:
-    """Run a program and return its names."""
-    names: dict[str, Any] = {"subscribed": lambda *_: subscribed.set() if subscribed else None}
-    exec(source, names)  # noqa: S102 - the README's own code
-    return names
+    assert capsys.readouterr().out == "sensors/s1/reading b'{\"reading\": 21.5}'\n"
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

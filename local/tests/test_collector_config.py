@@ -14,8 +14,8 @@ import yaml
 from local.needed import needs
 from local.ports import free_port
 from local.processes import Process, answers_http
-from tests.service import without_ipv6
-from tests.service.ipv6 import connects, needs_ipv6
+from service.tests import without_ipv6
+from service.tests.ipv6 import connects, needs_ipv6
 
 FILE = Path(__file__).parents[1] / "collector.yaml"
 

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 import pytest
 from lightkube.resources.core_v1 import Pod
 from mqtt_trace_operator.sensors import Report, Sensors
-
-from mqtt_trace.service import HealthServer
+from mqtt_trace_service import HealthServer
 
 MakePod = Callable[..., Pod]
 

@@ -11,8 +11,8 @@ from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
 from local.ports import free_port
+from service.tests.ipv6 import connects, needs_ipv6
 from tests.chart.conftest import Render
-from tests.service.ipv6 import connects, needs_ipv6
 
 
 def test_a_reading_that_the_consumer_could_not_hold_is_not_taken(

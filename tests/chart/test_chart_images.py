@@ -65,7 +65,7 @@ def test_skaffold_hands_each_image_to_the_chart() -> None:
 def test_everything_of_a_version_has_its_number() -> None:
     """Chart, images and Python packages are released together: Chart.yaml says as what."""
     chart = load(CHART / "Chart.yaml")
-    projects = [ROOT / "pyproject.toml", *PROJECTS]
+    projects = [ROOT / "pyproject.toml", ROOT / "service" / "pyproject.toml", *PROJECTS]
     versions = {str(path.relative_to(ROOT)): tomllib.loads(path.read_text())["project"]["version"] for path in projects}
     assert versions == dict.fromkeys(versions, chart["appVersion"])
     assert chart["version"] == chart["appVersion"]

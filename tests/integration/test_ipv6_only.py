@@ -12,8 +12,8 @@ from local.mosquitto import Mosquitto
 from local.ports import free_port
 from local.processes import Process, answers_http
 from local.scout import Scout
-from tests.service.commands import environment, path_of
-from tests.service.ipv6 import needs_ipv6
+from service.tests.commands import environment, path_of
+from service.tests.ipv6 import needs_ipv6
 
 
 def _name_of_loopback() -> str:

@@ -129,19 +129,23 @@ def test_the_oldest_hatchling_builds_the_same(name: str, request: pytest.Fixture
     assert sorted(said.items()) == sorted(expected.items())
 
 
-@pytest.mark.parametrize(
-    ("extra", "program"),
-    [
-        ("telemetry", "import mqtt_trace.telemetry"),
-        ("service", "import mqtt_trace.service, mqtt_trace.telemetry"),
-        ("instrumentation", "import mqtt_trace.instrumentation"),
-    ],
-)
-def test_an_extra_brings_what_its_part_needs(
-    distributions: Distributions, install: Install, extra: str, program: str
+def test_the_extra_brings_what_the_instrumentation_needs(distributions: Distributions, install: Install) -> None:
+    """With `[instrumentation]`, the instrumentation imports."""
+    python = install(sys.executable, f"{distributions.wheel}[instrumentation]", "--constraint", LOCK)
+    assert run(python, "import mqtt_trace.instrumentation") == (0, "")
+
+
+def test_the_distribution_of_the_services_brings_what_they_share(
+    distributions: Distributions, install: Install, tmp_path: Path
 ) -> None:
-    """Each part of the library imports where its extra is installed, and nothing that the extra does not bring."""
-    python = install(sys.executable, f"{distributions.wheel}[{extra}]", "--constraint", LOCK)
+    """With `mqtt-trace-service`, settings, health, runner and telemetry import."""
+    service = build(ROOT / "service", tmp_path / "dist")
+    python = install(sys.executable, service.wheel, distributions.wheel, "--constraint", LOCK)
+    assert run(python, "import mqtt_trace_service, mqtt_trace_service.telemetry") == (0, "")
+
+
+def run(python: Path, program: str) -> tuple[int, str]:
+    """Exit code and standard error of a program for which each warning is an error."""
     command: list[str | Path] = [python, "-IW", "error", "-c", program]
     done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False, timeout=120)
-    assert (done.returncode, done.stderr) == (0, "")
+    return done.returncode, done.stderr

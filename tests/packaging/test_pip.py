@@ -18,7 +18,7 @@ TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 LIST = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
 WHERE = "import mqtt_trace; print(mqtt_trace.__file__)"
 EXTRAS = """
-import mqtt_trace, mqtt_trace.telemetry, mqtt_trace.instrumentation as ours
+import mqtt_trace, mqtt_trace.instrumentation as ours
 import opentelemetry.trace
 from importlib.metadata import entry_points
 from opentelemetry.instrumentation.paho_mqtt import PahoMqttInstrumentor, __version__
@@ -90,10 +90,10 @@ def test_the_library_needs_two_packages(
 def test_extras_and_the_conventional_name_bring_what_they_need(
     distributions: Distributions, thin: Distributions, clone: Path, pip: Pip, way: str
 ) -> None:
-    """Installed in each way, `[telemetry,instrumentation]` loads and the other name is the same class."""
+    """Installed in each way, `[instrumentation]` loads and the other name is the same class."""
     *options, library = WAYS[way](distributions, clone)
     conventional = WAYS[way](thin, clone / "instrumentation" / THIN.name)
-    python = pip(*options, f"{library}[telemetry,instrumentation]", *conventional)
+    python = pip(*options, f"{library}[instrumentation]", *conventional)
     assert run(python, EXTRAS) == "one\n"
 
 

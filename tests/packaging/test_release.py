@@ -31,9 +31,9 @@ def test_the_changelog_begins_with_the_version() -> None:
     assert headings == sorted(headings, key=lambda version: [int(part) for part in version.split(".")], reverse=True)
 
 
-def test_the_readme_names_the_wheel_of_the_version() -> None:
+def test_the_docs_name_the_wheel_of_the_version() -> None:
     """The command that installs it works with the file of this release."""
-    assert f"'./mqtt_trace-{mqtt_trace.__version__}-py3-none-any.whl[telemetry]'" in (ROOT / "README.md").read_text()
+    assert f"./mqtt_trace-{mqtt_trace.__version__}-py3-none-any.whl\n" in (ROOT / "docs" / "index.md").read_text()
 
 
 def test_every_package_of_a_version_has_its_number() -> None:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mqtt_trace_consumer.settings import Settings, overlap
+from mqtt_trace_service import load
 from paho.mqtt.client import topic_matches_sub
 from pydantic import ValidationError
 
 from local.ports import HOST, free_port
-from mqtt_trace.service import load
 
 LEVELS = st.lists(st.sampled_from(["a", "b", "+"]), min_size=1, max_size=4)
 COMMAND = str(Path(sys.executable).with_name("mqtt-trace-consumer"))

@@ -14,7 +14,7 @@ import pytest
 
 from local.ports import free_port
 from local.processes import Process, answers_http
-from tests.telemetry.otlp_backend import OtlpBackend
+from service.tests.telemetry.otlp_backend import OtlpBackend
 
 MAX_BODY_BYTES = 1000
 

@@ -14,7 +14,7 @@ from scout_sim.command import main
 from scout_sim.listening import listen
 from scout_sim.settings import variables
 
-from tests.service.accepting import no_delay_of_accepted
+from service.tests.accepting import no_delay_of_accepted
 
 LARGEST = 2**63 - 1
 TOO_LARGE = str(LARGEST + 1)

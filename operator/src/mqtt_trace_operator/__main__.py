@@ -14,7 +14,7 @@ def main() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell starts what runs in the background
             # Not an exception, which an import may swallow. As process 1 of a container it has no default action.
             signal.signal(number, lambda number, _frame: os._exit(128 + number))
-    from mqtt_trace.service import check_opentelemetry  # noqa: PLC0415 - see the module's docstring
+    from mqtt_trace_service import check_opentelemetry  # noqa: PLC0415 - see the module's docstring
 
     check_opentelemetry("mqtt-trace-operator")
     from mqtt_trace_operator import command  # noqa: PLC0415 - see the module's docstring

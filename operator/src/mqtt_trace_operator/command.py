@@ -8,9 +8,9 @@ import httpx2
 import kopf
 from lightkube import ApiError
 from lightkube.core.exceptions import ConfigError
+from mqtt_trace_service import HealthServer, load, run, telemetry
 
-from mqtt_trace import ConfigurationError, telemetry
-from mqtt_trace.service import HealthServer, load, run
+from mqtt_trace import ConfigurationError
 from mqtt_trace_operator.children import PodTemplate
 from mqtt_trace_operator.cluster import Cluster
 from mqtt_trace_operator.handlers import build_registry, operator_settings

@@ -1,8 +1,7 @@
 """The environment variables of the operator."""
 
+from mqtt_trace_service import HealthSettings
 from pydantic import Field, FilePath
-
-from mqtt_trace.service import HealthSettings
 
 
 class OperatorSettings(HealthSettings):

@@ -6,8 +6,7 @@ import errno
 
 import aiohttp
 import httpx
-
-from mqtt_trace.service import cause_in_words
+from mqtt_trace_service import cause_in_words
 
 _HTTPX: tuple[tuple[type[aiohttp.ClientError], type[httpx.TransportError]], ...] = (
     (aiohttp.ServerFingerprintMismatch, httpx.ConnectError),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from mqtt_trace_service import HealthServer, load, run, telemetry
 from opentelemetry.trace import TracerProvider
 
-from mqtt_trace import Options, telemetry
-from mqtt_trace.service import HealthServer, load, run
+from mqtt_trace import Options
 from mqtt_trace.tolerant import read_properties_tolerantly
 from mqtt_trace_consumer.echo import Echo
 from mqtt_trace_consumer.service import Service

@@ -6,10 +6,10 @@ import re
 import socket
 from typing import Annotated, Self
 
+from mqtt_trace_service import BrokerSettings
 from pydantic import AfterValidator, Field, HttpUrl, model_validator
 
 from mqtt_trace import ConfigurationError
-from mqtt_trace.service import BrokerSettings
 from mqtt_trace.topics import is_topic_filter
 
 _MAX_U32 = 2**32 - 1

@@ -18,7 +18,7 @@ _logger = logging.getLogger(__name__)
 
 
 def create_app(max_body_bytes: int) -> FastAPI:
-    """The application; call it after `mqtt_trace.telemetry.setup`, whose providers it uses.
+    """The application; call it after `mqtt_trace_service.telemetry.setup`, whose providers it uses.
 
     Args:
         max_body_bytes: Longer bodies are answered with 413.

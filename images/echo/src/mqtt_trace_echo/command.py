@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from mqtt_trace_service import host_and_port, listen, load, run, telemetry
 
-from mqtt_trace import telemetry
-from mqtt_trace.service import host_and_port, listen, load, run
 from mqtt_trace_echo.app import create_app, with_plain_addresses
 from mqtt_trace_echo.settings import EchoSettings
 
@@ -60,5 +59,5 @@ def _is_not_of_a_cancelled_request(record: logging.LogRecord) -> bool:
 class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `mqtt_trace.service.run`."""
+        """Leave signals to `mqtt_trace_service.run`."""
         yield

@@ -1,8 +1,7 @@
 """The environment variables of the service."""
 
+from mqtt_trace_service import EVERYWHERE, ServiceSettings
 from pydantic import Field
-
-from mqtt_trace.service import EVERYWHERE, ServiceSettings
 
 
 class EchoSettings(ServiceSettings):

@@ -11,7 +11,7 @@ import signal
 def main() -> None:
     """Publish until SIGTERM."""
     _end_quietly()
-    from mqtt_trace.service import check_opentelemetry  # noqa: PLC0415 - see the module's docstring
+    from mqtt_trace_service import check_opentelemetry  # noqa: PLC0415 - see the module's docstring
 
     check_opentelemetry("mqtt-trace-producer")
     from mqtt_trace_producer import command  # noqa: PLC0415 - see the module's docstring
@@ -22,7 +22,7 @@ def main() -> None:
 def check() -> None:
     """Publish one reading and check its trace; Ctrl-C ends the check."""
     _end_quietly()
-    from mqtt_trace.service import check_opentelemetry  # noqa: PLC0415 - see the module's docstring
+    from mqtt_trace_service import check_opentelemetry  # noqa: PLC0415 - see the module's docstring
 
     check_opentelemetry("mqtt-trace-check")
     from mqtt_trace_producer import check as command  # noqa: PLC0415 - see the module's docstring

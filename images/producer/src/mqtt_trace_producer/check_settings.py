@@ -3,9 +3,8 @@
 from typing import Annotated
 from urllib.parse import urlsplit
 
+from mqtt_trace_service import BrokerSettings
 from pydantic import AfterValidator, Field, SecretStr
-
-from mqtt_trace.service import BrokerSettings
 
 
 def _http_address(text: str) -> str:

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Mapping
 
+from mqtt_trace_service import HealthServer, load, run, telemetry
 from opentelemetry.util.types import AttributeValue
 
-from mqtt_trace import Options, telemetry
-from mqtt_trace.service import HealthServer, load, run
+from mqtt_trace import Options
 from mqtt_trace_producer.device_spec import make_specs
 from mqtt_trace_producer.file_descriptors import raise_limit_for
 from mqtt_trace_producer.fleet import Fleet

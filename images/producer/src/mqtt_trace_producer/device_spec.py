@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mqtt_trace_service import telemetry
 from opentelemetry.util.types import AttributeValue
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from mqtt_trace import telemetry
 from mqtt_trace_producer.device_ids import make_device_ids
 from mqtt_trace_producer.faults import Fault, Faults
 from mqtt_trace_producer.settings import ProducerSettings

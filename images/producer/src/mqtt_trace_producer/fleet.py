@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
-from mqtt_trace import Options, TracedPublisher, telemetry
+from mqtt_trace_service import telemetry
+
+from mqtt_trace import Options, TracedPublisher
 from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.device import Device, Shared
 from mqtt_trace_producer.device_spec import DeviceSpec

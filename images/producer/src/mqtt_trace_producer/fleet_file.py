@@ -1,11 +1,12 @@
 """The fleet file: the configuration of a SensorFleet, the same for all its pods."""
 
+from mqtt_trace_service import telemetry
+from mqtt_trace_service.telemetry import FleetPriority
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
-from mqtt_trace import ConfigurationError, telemetry
-from mqtt_trace.telemetry import FleetPriority
+from mqtt_trace import ConfigurationError
 from mqtt_trace_producer.device_spec import DEVICE_ID_PLACEHOLDER, DeviceSpec
 from mqtt_trace_producer.faults import Faults
 from mqtt_trace_producer.settings import Name

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Self
 
+from mqtt_trace_service import BrokerSettings
+from mqtt_trace_service.telemetry import FleetPriority
 from pydantic import Field, FilePath, model_validator
 
 from mqtt_trace import ConfigurationError
-from mqtt_trace.service import BrokerSettings
-from mqtt_trace.telemetry import FleetPriority
 from mqtt_trace_producer.device_ids import ends_in_number
 
 Seconds = Annotated[float, Field(allow_inf_nan=False)]

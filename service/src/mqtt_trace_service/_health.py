@@ -1,0 +1,57 @@
+"""Liveness and readiness over HTTP."""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Self
+
+from aiohttp import web
+
+from mqtt_trace_service._listen import listen
+
+Status = Callable[[], tuple[bool, Mapping[str, object]]]
+"""Says whether the service is ready, and why: details for the JSON object that `GET /ready` answers with."""
+
+Alive = Callable[[], bool]
+"""Says whether the service can go on by itself; when not, Kubernetes restarts it."""
+
+_PROBE_ENDS_WITHIN_S = 1.0
+
+
+class HealthServer:
+    """Answers `GET /health` (200 while the loop runs and `alive` says so) and `GET /ready` (200 or 503, by `status`).
+
+    Both answer with JSON: `{"status": "ok"}` or `stuck`, and `{"ready": true}` with the details of `status` beside it.
+    Use as an async context manager. `port` 0 takes a free one; the attribute `port` then holds it.
+
+    Raises:
+        mqtt_trace.ConfigurationError: On entering, when `HEALTH_HOST` or `HEALTH_PORT` cannot be listened on.
+    """
+
+    def __init__(self, host: str, port: int, status: Status, alive: Alive = lambda: True) -> None:
+        self.host = host
+        self.port = port
+        self._status = status
+        self._alive = alive
+        app = web.Application()
+        app.add_routes([web.get("/health", self._health), web.get("/ready", self._ready)])
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_PROBE_ENDS_WITHIN_S)
+
+    async def __aenter__(self) -> Self:
+        listening = listen(self.host, self.port, prefix="HEALTH")
+        self.port = listening.getsockname()[1]
+        await self._runner.setup()
+        await web.SockSite(self._runner, listening).start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._runner.cleanup()
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        if self._alive():
+            return web.json_response({"status": "ok"})
+        return web.json_response({"status": "stuck"}, status=HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        ready, details = self._status()
+        status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return web.json_response({"ready": ready, **details}, status=status)
