@@ -83,7 +83,7 @@ def send_publish(tracing: Tracing, original: Callable[..., Any]) -> Callable[...
         info: MQTTMessageInfo | None = None,
         properties: Properties | None = None,
     ) -> Any:
-        if tracing.active:
+        if tracing.active and properties is not None:
             properties = tracing.of(self).packet_size.fit(self, topic, payload, qos, properties)
         return original(self, mid, topic, payload, qos, retain, dup, info, properties)
 
@@ -169,7 +169,7 @@ def _start(
     )
     tracing.end_at_exit(pending.span)
     tracing.call_publish_hook(pending.span, client, call.topic, call.payload)
-    replaced = _carry(tracing, client, call, body, pending, trace.set_span_in_context(pending.span, context))
+    replaced = _carry(tracing, spans, client, call, body, pending, trace.set_span_in_context(pending.span, context))
     if replaced is None:
         return _Begun(spans, pending, call.qos, args, kwargs)
     position, value = replaced
@@ -179,10 +179,15 @@ def _start(
 
 
 def _carry(
-    tracing: Tracing, client: Client, call: _Call, body: bytes | None, pending: PendingSpan, context: Context
+    tracing: Tracing,
+    spans: PublishSpans,
+    client: Client,
+    call: _Call,
+    body: bytes | None,
+    pending: PendingSpan,
+    context: Context,
 ) -> tuple[int, Any] | None:
     """Which argument carries the context, and what it becomes; the program's own object is not changed."""
-    spans = tracing.of(client).publishes
     if client.protocol == MQTTv5:
         # Whatever packs itself in a way of its own is sent as it is.
         if type(call.properties) not in _PLAIN:
