@@ -96,22 +96,11 @@ def pip(tmp_path: Path) -> Callable[..., Path]:
     """Install with the pip that came with Python, into an environment that is clean at first; return its Python."""
     python = tmp_path / "env" / "bin" / "python"
     _run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"])
-    # Compiling all of what is installed takes longer than the rest, and most of it is never imported.
-    command: list[str | Path] = [
-        PIP_PYTHON,
-        "-m",
-        "pip",
-        "--python",
-        python,
-        "install",
-        "--quiet",
-        "--no-input",
-        "--no-compile",
-    ]
+    pip_of_it: list[str | Path] = [PIP_PYTHON, "-m", "pip", "--python", python]
 
     def pip_install(*arguments: str | Path) -> Path:
         # Compiling all of what is installed takes longer than the rest, and most of it is never imported.
-        _run([*command, "install", "--quiet", "--no-input", "--no-compile", *arguments])
+        _run([*pip_of_it, "install", "--quiet", "--no-input", "--no-compile", *arguments])
         return python
 
     return pip_install
