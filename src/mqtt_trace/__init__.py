@@ -5,12 +5,10 @@ trace where the message arrives. `inject` and `extract` are the two halves for p
 """
 
 from mqtt_trace._errors import ConfigurationError, MqttTraceError
-from mqtt_trace._pending import PublishOutcome
-from mqtt_trace._version import __version__
-from mqtt_trace.consumer import TracedConsumer
-from mqtt_trace.message import ReceivedMessage
-from mqtt_trace.options import Conventions, Options, Relation
-from mqtt_trace.propagation import (
+from mqtt_trace._message import ReceivedMessage
+from mqtt_trace._options import Conventions, Options, Relation
+from mqtt_trace._paho.tolerant import read_properties_tolerantly
+from mqtt_trace._propagation import (
     Extracted,
     MissingReason,
     context_to_user_properties,
@@ -19,8 +17,10 @@ from mqtt_trace.propagation import (
     inject,
     user_properties_to_context,
 )
-from mqtt_trace.publisher import TracedPublisher
-from mqtt_trace.tolerant import read_properties_tolerantly
+from mqtt_trace._spans.consumer import TracedConsumer
+from mqtt_trace._spans.pending import PublishOutcome
+from mqtt_trace._spans.publisher import TracedPublisher
+from mqtt_trace._version import __version__
 
 __all__ = [
     "ConfigurationError",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from mqtt_trace.aio import Backoff, Connection
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
@@ -21,7 +22,6 @@ from local.certificates import make_certificates
 from local.flooding_broker import FloodingBroker
 from local.mosquitto import Mosquitto
 from local.ports import free_port
-from mqtt_trace.aio import Backoff, Connection
 
 DEADLINE_S = 20.0
 

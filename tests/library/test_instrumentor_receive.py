@@ -17,7 +17,7 @@ from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
 from mqtt_trace import TracedConsumer
-from mqtt_trace._packing import PublishProperties
+from mqtt_trace._paho.properties import PublishProperties
 
 Connect = Callable[..., Client]
 Instrument = Callable[..., None]

@@ -30,8 +30,8 @@ from paho.mqtt.properties import Properties
 from local.mosquitto import Mosquitto
 from local.ports import free_port
 from mqtt_trace import Options, TracedPublisher, inject
-from mqtt_trace._packet_size import LARGEST_PACKET, PacketSize, connect_size, publish_311_size, publish_size
-from mqtt_trace._packing import PublishProperties
+from mqtt_trace._paho.packet_size import LARGEST_PACKET, PacketSize, connect_size, publish_311_size, publish_size
+from mqtt_trace._paho.properties import PublishProperties
 from mqtt_trace.instrumentation import PahoMqttInstrumentor
 from tests.library.looping import loop_until
 
@@ -404,7 +404,7 @@ def test_the_fallback_makes_no_packet_that_mqtt_does_not_have(recorded: Any, mon
         options=Options(json_fallback=True),
     )
     carried = len('{"n":1,"_trace":{"traceparent":""}}') + 55
-    monkeypatch.setattr("mqtt_trace._publish_spans.LARGEST_PACKET", publish_311_size(len("fallback/x"), carried))
+    monkeypatch.setattr("mqtt_trace._spans.publish.LARGEST_PACKET", publish_311_size(len("fallback/x"), carried))
     publisher.publish("fallback/x", '{"n":1}', 1)
     publisher.publish("fallback/x", '{"n":12}', 1)
     kept = [message.payload for message in client._out_messages.values()]  # noqa: SLF001 - nothing public tells

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from mqtt_trace._packing import PublishProperties, init_quickly, unpack_user_properties
+from mqtt_trace._paho.properties import PublishProperties, init_quickly, unpack_user_properties
 
 PAIRS = st.lists(st.tuples(st.text(max_size=30), st.text(max_size=300)), max_size=20)
 

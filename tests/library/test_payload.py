@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqtt_trace.payload import KEY, add_context, read_context
+from mqtt_trace._spans.payload import KEY, add_context, read_context
 
 CONTEXT = [("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
 ADDED = f'"{KEY}":{{"traceparent":"{CONTEXT[0][1]}"}}'

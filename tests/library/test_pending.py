@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.trace import INVALID_SPAN
 
-from mqtt_trace._pending import PendingSpan, PendingSpans, PublishOutcome
+from mqtt_trace._spans.pending import PendingSpan, PendingSpans, PublishOutcome
 
 
 @dataclass
@@ -127,7 +127,7 @@ from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProces
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 from mqtt_trace import TracedPublisher
-from mqtt_trace._pending import close_all_pending
+from mqtt_trace._spans.pending import close_all_pending
 
 provider = TracerProvider(shutdown_on_exit=False)
 provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(formatter=lambda span: span.name + "\\n")))

@@ -15,7 +15,7 @@ from paho.mqtt.exception import MalformedPacket
 
 from local.mosquitto import Mosquitto
 from mqtt_trace import TracedPublisher
-from mqtt_trace._puback import plain_reason, read_pubacks_quickly
+from mqtt_trace._paho.puback import plain_reason, read_pubacks_quickly
 
 Connect = Callable[..., Client]
 Until = Callable[[Callable[[], bool], str], None]

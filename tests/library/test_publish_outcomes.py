@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 
 from local.mosquitto import Mosquitto
 from mqtt_trace import PublishOutcome, TracedPublisher
-from mqtt_trace._pending import close_all_pending
+from mqtt_trace._spans.pending import close_all_pending
 from tests.library.looping import connect_without_a_thread, loop_until
 
 Connect = Callable[..., Client]
@@ -228,7 +228,7 @@ def test_outcome_callbacks_that_block_do_not_take_ever_more_threads(
     recorded: Any, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that find no thread are called when there is one, each once."""
-    monkeypatch.setattr("mqtt_trace._pending._SWEEP_INTERVAL_S", 0.01)
+    monkeypatch.setattr("mqtt_trace._spans.pending._SWEEP_INTERVAL_S", 0.01)
     go_on = threading.Event()
     called: list[str] = []
     for number in range(10):

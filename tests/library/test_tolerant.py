@@ -11,7 +11,7 @@ from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import MalformedPacket, Properties  # type: ignore[attr-defined]  # where 2.1 has it, too
 
-from mqtt_trace.tolerant import topic_of, unpack
+from mqtt_trace._paho.tolerant import topic_of, unpack
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"), max_size=20)
 

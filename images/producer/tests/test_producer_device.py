@@ -10,6 +10,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 
 import pytest
+from mqtt_trace.aio import Backoff
 from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.device import Device, Shared
 from mqtt_trace_producer.device_spec import DeviceSpec
@@ -24,7 +25,6 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from local.mosquitto import Mosquitto
 from mqtt_trace import TracedPublisher
-from mqtt_trace.aio import Backoff
 
 DEADLINE_S = 30.0
 

@@ -15,10 +15,10 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
 from mqtt_trace._errors import ConfigurationError
+from mqtt_trace._options import Options
 from mqtt_trace.instrumentation._patches import Patches
 from mqtt_trace.instrumentation._settings import excluded_topics
 from mqtt_trace.instrumentation._tracing import ProcessHook, PublishHook, Tracing
-from mqtt_trace.options import Options
 
 __all__ = ["PahoMqttInstrumentor", "ProcessHook", "PublishHook"]
 

@@ -16,10 +16,10 @@ from opentelemetry.context import get_current
 from paho.mqtt.client import Client
 
 from mqtt_trace._guard import Guard
-from mqtt_trace._paho import is_traced_explicitly
-from mqtt_trace._process_span import ProcessSpan
+from mqtt_trace._paho.client import is_traced_explicitly
+from mqtt_trace._paho.tolerant import topic_of
+from mqtt_trace._spans.process_span import ProcessSpan
 from mqtt_trace.instrumentation._tracing import Tracing
-from mqtt_trace.tolerant import topic_of
 
 _NOT_TRACED = Guard("a message is not traced")
 

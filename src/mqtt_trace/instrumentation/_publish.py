@@ -12,15 +12,15 @@ from paho.mqtt.client import Client, MQTTMessageInfo, MQTTv5
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from mqtt_trace import payload as json_payload
 from mqtt_trace._guard import Guard
-from mqtt_trace._packing import PublishProperties
-from mqtt_trace._paho import refused_pubrec
-from mqtt_trace._pending import PendingSpan
-from mqtt_trace._puback import Acknowledgement, read_puback
-from mqtt_trace._publish_spans import PublishSpans
+from mqtt_trace._paho.client import refused_pubrec
+from mqtt_trace._paho.properties import PublishProperties
+from mqtt_trace._paho.puback import Acknowledgement, read_puback
+from mqtt_trace._propagation import extract
+from mqtt_trace._spans import payload as json_payload
+from mqtt_trace._spans.pending import PendingSpan
+from mqtt_trace._spans.publish import PublishSpans
 from mqtt_trace.instrumentation._tracing import Tracing
-from mqtt_trace.propagation import extract
 
 _NOT_TRACED = Guard("a publish is not traced")
 _SIZE_UNKNOWN = Guard("the Maximum Packet Size of a broker is not known")

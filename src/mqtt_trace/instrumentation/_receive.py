@@ -14,9 +14,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from mqtt_trace._guard import Guard
-from mqtt_trace._packing import init_quickly, unpack_user_properties
-from mqtt_trace._paho import is_traced_explicitly
-from mqtt_trace._process_span import ProcessSpan
+from mqtt_trace._paho.client import is_traced_explicitly
+from mqtt_trace._paho.properties import init_quickly, unpack_user_properties
+from mqtt_trace._spans.process_span import ProcessSpan
 from mqtt_trace.instrumentation._aiomqtt import is_queued
 from mqtt_trace.instrumentation._tracing import ClientTracing, Tracing
 

@@ -14,16 +14,16 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import Span, TracerProvider
 from paho.mqtt.client import Client, MQTTMessage
 
-from mqtt_trace import attributes as names
 from mqtt_trace._guard import Guard
-from mqtt_trace._packet_size import PacketSize
-from mqtt_trace._pending import close_all_pending
-from mqtt_trace._process_span import ProcessSpan
-from mqtt_trace._process_spans import ProcessSpans
-from mqtt_trace._publish_spans import PublishSpans, note_omission
-from mqtt_trace._tracer import tracer_of
-from mqtt_trace.metrics import ProcessMetrics, PublishMetrics
-from mqtt_trace.options import Options
+from mqtt_trace._options import Options
+from mqtt_trace._paho.packet_size import PacketSize
+from mqtt_trace._spans import semconv
+from mqtt_trace._spans.metrics import ProcessMetrics, PublishMetrics
+from mqtt_trace._spans.pending import close_all_pending
+from mqtt_trace._spans.process import ProcessSpans
+from mqtt_trace._spans.process_span import ProcessSpan
+from mqtt_trace._spans.publish import PublishSpans, note_omission
+from mqtt_trace._spans.tracer import tracer_of
 from mqtt_trace.topics import Subscriptions
 
 PublishHook = Callable[[Span, Client, str, Any], None]
@@ -125,9 +125,9 @@ class Tracing:
             self.tracer, self._publish_metrics, self.options, max_pending=_MAX_PENDING, timeout=_TIMEOUT_S
         )
 
-    def note_omission(self, span: Span, attributes: names.Attributes, reason: names.OmittedReason) -> None:
+    def note_omission(self, span: Span, attributes: semconv.Attributes, reason: semconv.OmittedReason) -> None:
         """Let a span, and a counter, say that its message carries no context."""
-        note_omission(span, self._publish_metrics, names.metric_attributes(attributes), reason)
+        note_omission(span, self._publish_metrics, semconv.metric_attributes(attributes), reason)
 
     def process_spans(self, subscriptions: Subscriptions) -> ProcessSpans:
         """The process spans of one more client."""

@@ -11,12 +11,12 @@ from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.properties import Properties
 
-from mqtt_trace import attributes as names
 from mqtt_trace._guard import Guard
-from mqtt_trace._packet_size import connect_size
-from mqtt_trace._tracer import start_span
+from mqtt_trace._paho.packet_size import connect_size
+from mqtt_trace._propagation import carrying
+from mqtt_trace._spans import semconv
+from mqtt_trace._spans.tracer import start_span
 from mqtt_trace.instrumentation._tracing import Tracing
-from mqtt_trace.propagation import carrying
 
 _NOT_TRACED = Guard("a will is not traced")
 _NO_CONTEXT = Guard("a will carries no context")
@@ -52,8 +52,8 @@ def _start(tracing: Tracing, client: Client, own: Properties | None) -> Span:
         if type(own) not in {Properties, type(None)} or not tracing.wants(topic):
             return INVALID_SPAN
         attributes = {
-            **names.operation_attributes(client, names.Operation.CREATE, tracing.options.conventions),
-            **names.message_attributes(
+            **semconv.operation_attributes(client, semconv.Operation.CREATE, tracing.options.conventions),
+            **semconv.message_attributes(
                 topic,
                 client._will_qos,
                 retain=bool(client._will_retain),
@@ -63,10 +63,10 @@ def _start(tracing: Tracing, client: Client, own: Properties | None) -> Span:
         }
         span = start_span(
             tracing.tracer,
-            names.span_name(names.Operation.CREATE, attributes, tracing.options.conventions),
+            semconv.span_name(semconv.Operation.CREATE, attributes, tracing.options.conventions),
             None,
             SpanKind.PRODUCER,
-            names.with_older_names(attributes, tracing.options.conventions),
+            semconv.with_older_names(attributes, tracing.options.conventions),
         )
         if (reason := _carry(tracing, client, own, span)) is not None:
             tracing.note_omission(span, attributes, reason)
@@ -74,7 +74,7 @@ def _start(tracing: Tracing, client: Client, own: Properties | None) -> Span:
     return INVALID_SPAN
 
 
-def _carry(tracing: Tracing, client: Client, own: Properties | None, span: Span) -> names.OmittedReason | None:
+def _carry(tracing: Tracing, client: Client, own: Properties | None, span: Span) -> semconv.OmittedReason | None:
     """Put the context into the will, or say why it is left out."""
     packet_size = tracing.of(client).packet_size
     with _NO_CONTEXT:
@@ -83,4 +83,4 @@ def _carry(tracing: Tracing, client: Client, own: Properties | None, span: Span)
         if reason is None:
             client._will_properties = properties
         return reason
-    return names.OmittedReason.ERROR
+    return semconv.OmittedReason.ERROR

@@ -8,7 +8,7 @@ from mqtt_trace_service import HealthServer, load, run, telemetry
 from opentelemetry.trace import TracerProvider
 
 from mqtt_trace import Options
-from mqtt_trace.tolerant import read_properties_tolerantly
+from mqtt_trace._paho.tolerant import read_properties_tolerantly
 from mqtt_trace_consumer.echo import Echo
 from mqtt_trace_consumer.service import Service
 from mqtt_trace_consumer.settings import Settings

@@ -17,7 +17,7 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Status
 from opentelemetry.util.types import AnyValue
 
-from mqtt_trace.attributes import encodable
+from mqtt_trace._spans.semconv import encodable
 
 Item = TypeVar("Item")
 

@@ -6,7 +6,7 @@ from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import CarrierT, Getter, default_getter
 
-from mqtt_trace.propagation import propagator
+from mqtt_trace._propagation import propagator
 
 
 def mend_none() -> None:

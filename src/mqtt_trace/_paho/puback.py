@@ -12,7 +12,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from mqtt_trace._paho import PACKET_ID_BYTES
+from mqtt_trace._paho.client import PACKET_ID_BYTES
 
 Acknowledgement = Literal["PUBACK", "PUBCOMP"]
 Handler = Callable[[Client, Acknowledgement], MQTTErrorCode]

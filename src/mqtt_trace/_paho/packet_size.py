@@ -14,8 +14,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from mqtt_trace._guard import Guard
-from mqtt_trace._packing import PublishProperties
-from mqtt_trace.attributes import OmittedReason
+from mqtt_trace._paho.properties import PublishProperties
+from mqtt_trace._spans.semconv import OmittedReason
 
 _REMAINING_LENGTH = 268_435_455
 """The greatest that can be encoded (MQTT 5, section 1.5.5)."""

@@ -9,8 +9,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, NonRecordingSpan, NoOpTracer, Span, SpanKind, Tracer, TracerProvider
 
 from mqtt_trace._guard import Guard
+from mqtt_trace._spans.semconv import Attributes
 from mqtt_trace._version import __version__
-from mqtt_trace.attributes import Attributes
 
 _NO_TRACER = Guard("nothing is traced")
 _NO_SPAN = Guard("a span did not start")

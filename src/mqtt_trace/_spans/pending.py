@@ -20,7 +20,7 @@ from opentelemetry.context import attach, detach
 from opentelemetry.trace import Span
 
 from mqtt_trace._guard import Guard
-from mqtt_trace.attributes import Attributes
+from mqtt_trace._spans.semconv import Attributes
 
 _SWEEP_INTERVAL_S = 1.0
 _MAX_REPORTING = 4

@@ -12,17 +12,17 @@ from opentelemetry.trace import INVALID_SPAN, Link, SpanContext, SpanKind, Trace
 from opentelemetry.util.types import AttributeValue
 from paho.mqtt.client import Client
 
-from mqtt_trace import attributes as names
-from mqtt_trace import payload as json_payload
 from mqtt_trace._guard import Guard
-from mqtt_trace._paho import WITHOUT_PROPERTIES
-from mqtt_trace._process_span import ProcessSpan
-from mqtt_trace._tracer import stand_in, start_span
-from mqtt_trace.message import Message, ReceivedMessage
-from mqtt_trace.metrics import ProcessMetrics
-from mqtt_trace.options import Options, Relation
-from mqtt_trace.propagation import Extracted, MissingReason, extract
-from mqtt_trace.tolerant import topic_of
+from mqtt_trace._message import Message, ReceivedMessage
+from mqtt_trace._options import Options, Relation
+from mqtt_trace._paho.client import WITHOUT_PROPERTIES
+from mqtt_trace._paho.tolerant import topic_of
+from mqtt_trace._propagation import Extracted, MissingReason, extract
+from mqtt_trace._spans import payload as json_payload
+from mqtt_trace._spans import semconv
+from mqtt_trace._spans.metrics import ProcessMetrics
+from mqtt_trace._spans.process_span import ProcessSpan
+from mqtt_trace._spans.tracer import stand_in, start_span
 from mqtt_trace.topics import Subscriptions
 
 _NOT_TRACED = Guard("a message is not traced")
@@ -50,7 +50,7 @@ class ProcessSpans:
         self._relation = options.effective_relation
         self._subscriptions = subscriptions
         self._trusted = None if options.trusted_topics is None else Subscriptions(options.trusted_topics)
-        self._shared = names.SharedAttributes(names.Operation.PROCESS, options.conventions)
+        self._shared = semconv.SharedAttributes(semconv.Operation.PROCESS, options.conventions)
 
     def start(
         self,
@@ -77,16 +77,16 @@ class ProcessSpans:
         if attributes:
             span_attributes.update(attributes)
         if message_id is not None:
-            span_attributes[names.MESSAGE_ID] = message_id
+            span_attributes[semconv.MESSAGE_ID] = message_id
         metric_attributes = self._shared.of_metrics(span_attributes)
         self._count([received], metric_attributes)
         parent, is_linked = self._relate(received)
         span = start_span(
             self._tracer,
-            names.span_name(names.Operation.PROCESS, span_attributes, self._options.conventions),
+            semconv.span_name(semconv.Operation.PROCESS, span_attributes, self._options.conventions),
             parent,
             SpanKind.CONSUMER,
-            names.with_older_names(span_attributes, self._options.conventions),
+            semconv.with_older_names(span_attributes, self._options.conventions),
             [Link(received.origin)] if is_linked else (),
         )
         return ProcessSpan(span, parent, self._metrics, metric_attributes)
@@ -116,14 +116,14 @@ class ProcessSpans:
     ) -> ProcessSpan:
         received = [self._receive(client, message) for message in messages]
         common = _common([one.attributes for one in received])
-        span_attributes = {**self._shared.of(client), **common, names.BATCH_MESSAGE_COUNT: len(messages)}
+        span_attributes = {**self._shared.of(client), **common, semconv.BATCH_MESSAGE_COUNT: len(messages)}
         span_attributes |= attributes or {}
         metric_attributes = self._shared.of_metrics(span_attributes)
         reasons = {one.missing.value for one in received if one.missing is not None}
         if reasons:
-            span_attributes[names.MISSING_CONTEXT] = True
+            span_attributes[semconv.MISSING_CONTEXT] = True
         if len(reasons) == 1:
-            span_attributes[names.MISSING_CONTEXT_REASON] = reasons.pop()
+            span_attributes[semconv.MISSING_CONTEXT_REASON] = reasons.pop()
         self._count(received, metric_attributes)
         links = []
         for message, one in zip(messages, received, strict=True):
@@ -131,13 +131,13 @@ class ProcessSpans:
                 own = {name: value for name, value in one.attributes.items() if name not in common}
                 with _NOT_LINKED:
                     own |= link_attributes(message) if link_attributes else {}
-                links.append(Link(one.origin, names.with_older_names(own, self._options.conventions)))
+                links.append(Link(one.origin, semconv.with_older_names(own, self._options.conventions)))
         span = start_span(
             self._tracer,
-            names.span_name(names.Operation.PROCESS, span_attributes, self._options.conventions),
+            semconv.span_name(semconv.Operation.PROCESS, span_attributes, self._options.conventions),
             None,
             SpanKind.CONSUMER,
-            names.with_older_names(span_attributes, self._options.conventions),
+            semconv.with_older_names(span_attributes, self._options.conventions),
             links,
         )
         return ProcessSpan(span, otel_context.get_current(), self._metrics, metric_attributes)
@@ -148,26 +148,26 @@ class ProcessSpans:
     def _receive(self, client: Client | None, message: ReceivedMessage) -> _Received:
         extracted = self._extract(client, message)
         topic = topic_of(message)
-        attributes = {**self._shared.of(client), **names.received_attributes(message, topic)}
+        attributes = {**self._shared.of(client), **semconv.received_attributes(message, topic)}
         subscription = self._subscriptions.match(topic, _listed(message, "SubscriptionIdentifier"))
         if subscription is not None:
-            attributes[names.TEMPLATE] = subscription.topic_filter
+            attributes[semconv.TEMPLATE] = subscription.topic_filter
             if subscription.group is not None:
-                attributes[names.GROUP] = subscription.group
+                attributes[semconv.GROUP] = subscription.group
         if extracted.missing is not None:
-            attributes[names.MISSING_CONTEXT] = True
-            attributes[names.MISSING_CONTEXT_REASON] = extracted.missing.value
+            attributes[semconv.MISSING_CONTEXT] = True
+            attributes[semconv.MISSING_CONTEXT_REASON] = extracted.missing.value
         elif self._trusted is not None and self._trusted.match(topic) is None:
-            attributes[names.UNTRUSTED_CONTEXT] = True
+            attributes[semconv.UNTRUSTED_CONTEXT] = True
         return _Received(topic, extracted.context, extracted.missing, attributes)
 
     def _relate(self, received: _Received) -> tuple[Context, bool]:
         """What the span continues, all that came, its baggage alone, or nothing; and whether it links to its origin."""
         if received.missing is not None:
             return received.context, False
-        if names.UNTRUSTED_CONTEXT in received.attributes:
+        if semconv.UNTRUSTED_CONTEXT in received.attributes:
             return Context(), True
-        if received.attributes.get(names.RETAIN) or self._relation is Relation.LINK:
+        if received.attributes.get(semconv.RETAIN) or self._relation is Relation.LINK:
             return trace.set_span_in_context(INVALID_SPAN, received.context), True
         return received.context, self._relation is Relation.BOTH
 
@@ -183,12 +183,12 @@ class ProcessSpans:
             return Extracted(missing=MissingReason.MQTT311)
         return extracted
 
-    def _count(self, received: Sequence[_Received], attributes: names.Attributes) -> None:
+    def _count(self, received: Sequence[_Received], attributes: semconv.Attributes) -> None:
         with _NOT_COUNTED:
             self._metrics.consumed.add(len(received), attributes)
             for one in received:
                 if one.missing is not None:
-                    reason = {names.MISSING_CONTEXT_REASON: one.missing.value}
+                    reason = {semconv.MISSING_CONTEXT_REASON: one.missing.value}
                     self._metrics.missing_contexts.add(1, {**attributes, **reason})
 
 
@@ -204,7 +204,7 @@ class _Received(NamedTuple):
     topic: str
     context: Context
     missing: MissingReason | None
-    attributes: names.Attributes
+    attributes: semconv.Attributes
 
     @property
     def origin(self) -> SpanContext:
@@ -212,7 +212,7 @@ class _Received(NamedTuple):
         return trace.get_current_span(self.context).get_span_context()
 
 
-def _common(each: Sequence[names.Attributes]) -> names.Attributes:
+def _common(each: Sequence[semconv.Attributes]) -> semconv.Attributes:
     """The attributes that all have, with the same value."""
     first, *others = each or [{}]
     return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}

@@ -22,9 +22,9 @@ from paho.mqtt.properties import Properties
 
 from mqtt_trace._errors import ConfigurationError
 from mqtt_trace._guard import Guard
-from mqtt_trace._packing import PublishProperties, fitting
-from mqtt_trace.options import Options
-from mqtt_trace.tolerant import unpack
+from mqtt_trace._options import Options
+from mqtt_trace._paho.properties import PublishProperties, fitting
+from mqtt_trace._paho.tolerant import unpack
 
 UserProperties = list[tuple[str, str]]
 """User properties as paho knows them: name and value pairs, in order, names may repeat."""

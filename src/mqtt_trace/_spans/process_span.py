@@ -13,9 +13,9 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode
 
-from mqtt_trace import attributes as names
 from mqtt_trace._guard import Guard, words_of
-from mqtt_trace.metrics import ProcessMetrics
+from mqtt_trace._spans import semconv
+from mqtt_trace._spans.metrics import ProcessMetrics
 
 _NOT_CURRENT = Guard("a process span is not the current one")
 _NOT_DESCRIBED = Guard("a process span does not say how processing ended")
@@ -41,7 +41,7 @@ class ProcessSpan(AbstractContextManager[Span, None]):
     __slots__ = ("_context", "_error_type", "_metric_attributes", "_metrics", "_span", "_started", "_token")
 
     def __init__(
-        self, span: Span, context: Context, metrics: ProcessMetrics, metric_attributes: names.Attributes
+        self, span: Span, context: Context, metrics: ProcessMetrics, metric_attributes: semconv.Attributes
     ) -> None:
         self._span = span
         self._context = context
@@ -75,7 +75,7 @@ class ProcessSpan(AbstractContextManager[Span, None]):
         with _NOT_MEASURED:
             attributes = self._metric_attributes
             if self._error_type is not None:
-                attributes = {**attributes, names.ERROR_TYPE: self._error_type}
+                attributes = {**attributes, semconv.ERROR_TYPE: self._error_type}
             self._metrics.duration.record(time.monotonic() - self._started, attributes)
         with _NOT_ENDED:
             self._span.end()
@@ -84,15 +84,15 @@ class ProcessSpan(AbstractContextManager[Span, None]):
         """Record an error that processing met, whether or not it goes on from there."""
         self._error_type = type(error).__qualname__
         with _NOT_DESCRIBED:
-            self._span.set_attribute(names.ERROR_TYPE, self._error_type)
-            self._span.set_status(StatusCode.ERROR, names.encodable(f"{self._error_type}: {words_of(error)}"))
+            self._span.set_attribute(semconv.ERROR_TYPE, self._error_type)
+            self._span.set_status(StatusCode.ERROR, semconv.encodable(f"{self._error_type}: {words_of(error)}"))
             text = str(error)
-            self._span.record_exception(error, None if names.encodable(text) == text else _encodable_texts(error))
+            self._span.record_exception(error, None if semconv.encodable(text) == text else _encodable_texts(error))
 
 
-def _encodable_texts(error: BaseException) -> names.Attributes:
+def _encodable_texts(error: BaseException) -> semconv.Attributes:
     """In the place of those that the SDK takes from an exception, which may speak of what a message holds."""
     return {
-        "exception.message": names.encodable(str(error)),
-        "exception.stacktrace": names.encodable("".join(format_exception(error))),
+        "exception.message": semconv.encodable(str(error)),
+        "exception.stacktrace": semconv.encodable("".join(format_exception(error))),
     }

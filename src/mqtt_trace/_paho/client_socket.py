@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from paho.mqtt.client import Client
 
-from mqtt_trace._paho import forget_ping
+from mqtt_trace._paho.client import forget_ping
 
 if TYPE_CHECKING:
     from paho.mqtt.client import SocketLike  # exists for type checkers only

@@ -15,16 +15,16 @@ from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from mqtt_trace import attributes as names
-from mqtt_trace._acknowledgements import hear_acknowledgements, outcome_of
 from mqtt_trace._guard import Guard, words_of
-from mqtt_trace._packet_size import LARGEST_PACKET, publish_311_size
-from mqtt_trace._pending import PendingSpan, PendingSpans, PublishOutcome, report
-from mqtt_trace._tracer import stand_in, start_span
-from mqtt_trace.metrics import PublishMetrics
-from mqtt_trace.options import Options
-from mqtt_trace.payload import add_context
-from mqtt_trace.propagation import carrying, of_program, serialized
+from mqtt_trace._options import Options
+from mqtt_trace._paho.acknowledgements import hear_acknowledgements, outcome_of
+from mqtt_trace._paho.packet_size import LARGEST_PACKET, publish_311_size
+from mqtt_trace._propagation import carrying, of_program, serialized
+from mqtt_trace._spans import semconv
+from mqtt_trace._spans.metrics import PublishMetrics
+from mqtt_trace._spans.payload import add_context
+from mqtt_trace._spans.pending import PendingSpan, PendingSpans, PublishOutcome, report
+from mqtt_trace._spans.tracer import stand_in, start_span
 from mqtt_trace.topics import TopicAliases
 
 Answer = TypeVar("Answer")
@@ -62,7 +62,7 @@ class PublishSpans:
         self._end = partial(_end, metrics)
         self._pending = PendingSpans(max_pending, timeout, self._end)
         self._aliases = TopicAliases()
-        self._shared = names.SharedAttributes(names.Operation.PUBLISH, options.conventions)
+        self._shared = semconv.SharedAttributes(semconv.Operation.PUBLISH, options.conventions)
 
     def __len__(self) -> int:
         """How many spans wait for an acknowledgement."""
@@ -99,16 +99,16 @@ class PublishSpans:
         on_outcome: Callable[[PublishOutcome], None] | None,
     ) -> PendingSpan:
         destination = self._aliases.topic(topic, properties)
-        own = names.message_attributes(destination, qos, retain=retain, body_size=body_size, properties=properties)
+        own = semconv.message_attributes(destination, qos, retain=retain, body_size=body_size, properties=properties)
         if attributes:
             own.update(attributes)
         span_attributes = {**self._shared.of(client), **own}
         span = start_span(
             self.tracer,
-            names.span_name(names.Operation.PUBLISH, own, self._options.conventions),
+            semconv.span_name(semconv.Operation.PUBLISH, own, self._options.conventions),
             context,
             SpanKind.PRODUCER,
-            names.with_older_names(span_attributes, self._options.conventions),
+            semconv.with_older_names(span_attributes, self._options.conventions),
         )
         return PendingSpan(span, time.monotonic(), self._shared.of_metrics(attributes or {}), on_outcome)
 
@@ -142,7 +142,7 @@ class PublishSpans:
             carried = carrying(properties, context, self._options)
             vars(carried)["tell"] = partial(self._note_size, pending)
             return carried
-        self._note_omission(pending, names.OmittedReason.ERROR)
+        self._note_omission(pending, semconv.OmittedReason.ERROR)
         return of_program(properties)
 
     def carry_in_payload(self, pending: PendingSpan, topic: str, body: bytes, context: Context) -> bytes:
@@ -153,22 +153,22 @@ class PublishSpans:
         with _NO_CONTEXT:
             carried = add_context(body, serialized(context, self._options))
             if publish_311_size(len(topic.encode()), len(carried)) > LARGEST_PACKET:
-                self._note_omission(pending, names.OmittedReason.PACKET_TOO_LARGE)
+                self._note_omission(pending, semconv.OmittedReason.PACKET_TOO_LARGE)
                 return body
-            pending.span.set_attribute(names.BODY_SIZE, len(carried))
+            pending.span.set_attribute(semconv.BODY_SIZE, len(carried))
             return carried
-        self._note_omission(pending, names.OmittedReason.ERROR)
+        self._note_omission(pending, semconv.OmittedReason.ERROR)
         return body
 
     def _note_size(self, pending: PendingSpan, omitted: bool) -> None:
         if omitted:
-            self._note_omission(pending, names.OmittedReason.PACKET_TOO_LARGE)
+            self._note_omission(pending, semconv.OmittedReason.PACKET_TOO_LARGE)
             return
         with _NOT_DESCRIBED:
             if pending.span.is_recording():  # it was sent without before, to a broker that takes less
-                pending.span.set_attribute(names.OMITTED_CONTEXT, value=False)
+                pending.span.set_attribute(semconv.OMITTED_CONTEXT, value=False)
 
-    def _note_omission(self, pending: PendingSpan, reason: names.OmittedReason) -> None:
+    def _note_omission(self, pending: PendingSpan, reason: semconv.OmittedReason) -> None:
         note_omission(pending.span, self._metrics, pending.metric_attributes, reason)
 
     def hear(self, client: Client) -> None:
@@ -207,13 +207,13 @@ class PublishSpans:
 
 
 def note_omission(
-    span: Span, metrics: PublishMetrics, metric_attributes: names.Attributes, reason: names.OmittedReason
+    span: Span, metrics: PublishMetrics, metric_attributes: semconv.Attributes, reason: semconv.OmittedReason
 ) -> None:
     """Let a span, and a counter, say that its message is sent without the context."""
-    omission: names.Attributes = {names.OMITTED_CONTEXT_REASON: reason.value}
+    omission: semconv.Attributes = {semconv.OMITTED_CONTEXT_REASON: reason.value}
     with _NOT_DESCRIBED:
         if span.is_recording():
-            span.set_attributes({names.OMITTED_CONTEXT: True, **omission})
+            span.set_attributes({semconv.OMITTED_CONTEXT: True, **omission})
     with _NOT_COUNTED:
         metrics.omitted_contexts.add(1, {**metric_attributes, **omission})
 
@@ -224,12 +224,12 @@ def _end(metrics: PublishMetrics, pending: PendingSpan, outcome: PublishOutcome)
     attributes = pending.metric_attributes
     if outcome.reason_code:
         with _NOT_DESCRIBED:
-            span.set_attribute(names.REASON_CODE, outcome.reason_code)
+            span.set_attribute(semconv.REASON_CODE, outcome.reason_code)
     if outcome.error_type is not None:
-        attributes = {**attributes, names.ERROR_TYPE: outcome.error_type}
+        attributes = {**attributes, semconv.ERROR_TYPE: outcome.error_type}
         with _NOT_DESCRIBED:
-            span.set_attribute(names.ERROR_TYPE, outcome.error_type)
-            span.set_status(StatusCode.ERROR, names.encodable(outcome.description))
+            span.set_attribute(semconv.ERROR_TYPE, outcome.error_type)
+            span.set_status(StatusCode.ERROR, semconv.encodable(outcome.description))
     with _NOT_COUNTED:
         metrics.sent.add(1, attributes)
         metrics.duration.record(time.monotonic() - pending.started, attributes)

@@ -14,7 +14,7 @@ from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from mqtt_trace._pending import PendingSpans, PublishOutcome
+from mqtt_trace._spans.pending import PendingSpans, PublishOutcome
 from mqtt_trace.reasons import REFUSED_FROM
 
 _HEARERS = "_mqtt_trace_hearers"

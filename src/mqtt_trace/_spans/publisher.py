@@ -12,17 +12,17 @@ from opentelemetry.util.types import AttributeValue
 from paho.mqtt.client import Client, MQTTMessageInfo
 from paho.mqtt.properties import Properties
 
-from mqtt_trace import attributes as names
-from mqtt_trace import payload as json_payload
-from mqtt_trace._packet_size import heed_packet_size
-from mqtt_trace._paho import WITHOUT_PROPERTIES, is_paho, report_refused_pubrec
-from mqtt_trace._pending import PendingSpan, PublishOutcome
-from mqtt_trace._puback import read_pubacks_quickly
-from mqtt_trace._publish_spans import PublishSpans
-from mqtt_trace._tracer import tracer_of
-from mqtt_trace.metrics import PublishMetrics
-from mqtt_trace.options import Options
-from mqtt_trace.propagation import of_program, propagator
+from mqtt_trace._options import Options
+from mqtt_trace._paho.client import WITHOUT_PROPERTIES, is_paho, report_refused_pubrec
+from mqtt_trace._paho.packet_size import heed_packet_size
+from mqtt_trace._paho.puback import read_pubacks_quickly
+from mqtt_trace._propagation import of_program, propagator
+from mqtt_trace._spans import payload as json_payload
+from mqtt_trace._spans import semconv
+from mqtt_trace._spans.metrics import PublishMetrics
+from mqtt_trace._spans.pending import PendingSpan, PublishOutcome
+from mqtt_trace._spans.publish import PublishSpans
+from mqtt_trace._spans.tracer import tracer_of
 
 
 class TracedPublisher:
@@ -122,9 +122,9 @@ class TracedPublisher:
         body = json_payload.as_bytes(payload)
         own: dict[str, AttributeValue] = dict(attributes or {})
         if message_id is not None:
-            own[names.MESSAGE_ID] = message_id
+            own[semconv.MESSAGE_ID] = message_id
         if template is not None:
-            own[names.TEMPLATE] = template
+            own[semconv.TEMPLATE] = template
         pending = self._spans.start(
             self._client,
             topic,

@@ -14,9 +14,9 @@ from opentelemetry.util.types import AttributeValue
 from paho.mqtt.client import Client, MQTTv5, MQTTv31, MQTTv311
 from paho.mqtt.properties import Properties
 
-from mqtt_trace.message import ReceivedMessage
-from mqtt_trace.options import Conventions
-from mqtt_trace.payload import received_bytes
+from mqtt_trace._message import ReceivedMessage
+from mqtt_trace._options import Conventions
+from mqtt_trace._spans.payload import received_bytes
 
 Attributes = dict[str, AttributeValue]
 

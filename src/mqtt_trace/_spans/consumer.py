@@ -11,15 +11,15 @@ from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 from paho.mqtt.client import Client, MQTTMessage
 
-from mqtt_trace._paho import is_paho, trace_explicitly
-from mqtt_trace._process_span import ProcessSpan
-from mqtt_trace._process_spans import LinkAttributes, ProcessSpans
-from mqtt_trace._tracer import tracer_of
-from mqtt_trace.message import Message, ReceivedMessage
-from mqtt_trace.metrics import ProcessMetrics
-from mqtt_trace.options import Options
-from mqtt_trace.propagation import propagator
-from mqtt_trace.tolerant import topic_of
+from mqtt_trace._message import Message, ReceivedMessage
+from mqtt_trace._options import Options
+from mqtt_trace._paho.client import is_paho, trace_explicitly
+from mqtt_trace._paho.tolerant import topic_of
+from mqtt_trace._propagation import propagator
+from mqtt_trace._spans.metrics import ProcessMetrics
+from mqtt_trace._spans.process import LinkAttributes, ProcessSpans
+from mqtt_trace._spans.process_span import ProcessSpan
+from mqtt_trace._spans.tracer import tracer_of
 from mqtt_trace.topics import Subscriptions
 
 Handler = Callable[[Client, Any, MQTTMessage], None]

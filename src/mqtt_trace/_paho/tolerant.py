@@ -16,8 +16,8 @@ from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import MalformedPacket, Properties, VariableByteIntegers  # type: ignore[attr-defined]  # where 2.1 has it, too
 
-from mqtt_trace._packing import init_quickly, unpack_user_properties
-from mqtt_trace.message import ReceivedMessage
+from mqtt_trace._message import ReceivedMessage
+from mqtt_trace._paho.properties import init_quickly, unpack_user_properties
 
 Value = object
 Reader = Callable[[bytes, int], tuple[Value, int]]

@@ -1,0 +1,1 @@
+"""Publish and process spans: when they start and end, what they say, and the metrics beside them."""
