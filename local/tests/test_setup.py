@@ -25,7 +25,8 @@ def set_up(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     (clone / "local" / "setup").write_text((ROOT / "local" / "setup").read_text())
     (clone / "local" / "setup").chmod(0o755)
     (clone / "pyproject.toml").touch()
-    (clone / "requirements" / "dev.txt").touch()
+    for lock in (ROOT / "requirements").glob("*.txt"):
+        (clone / "requirements" / lock.name).touch()
     (clone / ".tools" / "bin" / "uv").symlink_to(ROOT / ".tools" / "bin" / "uv")
     (clone / ".venv" / "bin" / "python").symlink_to(sys.executable)
     setup = (clone / "local" / "setup").read_bytes()
