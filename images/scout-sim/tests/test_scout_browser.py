@@ -1,6 +1,9 @@
 """The pages in a real browser, headless Chromium."""
 
+import subprocess
+import sysconfig
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
@@ -14,6 +17,9 @@ pytestmark = needs("chromium")
 @pytest.fixture(scope="module")
 def browser_page() -> Iterator[Page]:
     """A page of 1280x800 without scripts, as the trace pages promise to need none."""
+    driver = subprocess.run([Path(sysconfig.get_path("scripts")) / "playwright", "--version"], check=False)
+    if driver.returncode:
+        pytest.skip("no libatomic.so.1, which Playwright needs: install libatomic1")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=found("chromium"), args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
