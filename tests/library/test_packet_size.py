@@ -66,10 +66,11 @@ class Link:
     def __init__(self) -> None:
         self.client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self.client.reconnect_delay_set(1, 1)
-        self.disconnects: list[str] = []
-        self.up = threading.Event()
-        self.client.on_connect = lambda *_: self.up.set()
-        self.client.on_disconnect = lambda _client, _userdata, _flags, reason, _properties: self.disconnects.append(
+        self.disconnects = disconnects = list[str]()
+        self.up = up = threading.Event()
+        # A callback that held this object would put the client into a cycle, whose sockets are closed with a warning.
+        self.client.on_connect = lambda *_: up.set()
+        self.client.on_disconnect = lambda _client, _userdata, _flags, reason, _properties: disconnects.append(
             str(reason)
         )
 
