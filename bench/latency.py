@@ -9,12 +9,12 @@ import sys
 import time
 from typing import Any
 
-from mqtt_trace.aio import Connection
 from mqtt_trace_service.telemetry import setup
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from mqtt_trace import TracedConsumer, TracedPublisher
+from mqtt_trace.aio import Connection
 
 _INTERVAL_S = 0.005
 _TOPIC = "latency/sensor-001/reading"

@@ -7,7 +7,6 @@ import asyncio
 import sys
 import uuid
 
-from mqtt_trace.aio import Connection
 from mqtt_trace_service import run
 from mqtt_trace_service.telemetry import setup
 from paho.mqtt.client import Client
@@ -16,6 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from bench.figures import WINDOW, Stopwatch
 from bench.reading import TOPIC, TOPIC_FILTER, make_payload
 from mqtt_trace import PublishOutcome, TracedPublisher
+from mqtt_trace.aio import Connection
 
 
 async def publish_all(host: str, port: int, count: int) -> Stopwatch:

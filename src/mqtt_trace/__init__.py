@@ -18,7 +18,7 @@ from mqtt_trace._propagation import (
     user_properties_to_context,
 )
 from mqtt_trace._spans.consumer import TracedConsumer
-from mqtt_trace._spans.pending import PublishOutcome
+from mqtt_trace._spans.outcome import PublishOutcome
 from mqtt_trace._spans.publisher import TracedPublisher
 from mqtt_trace._version import __version__
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from mqtt_trace.aio import Backoff, Connection
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
@@ -22,6 +21,7 @@ from local.certificates import make_certificates
 from local.flooding_broker import FloodingBroker
 from local.mosquitto import Mosquitto
 from local.ports import free_port
+from mqtt_trace.aio import Backoff, Connection
 
 DEADLINE_S = 20.0
 
@@ -212,7 +212,7 @@ def test_a_server_that_never_answers_is_given_up(
     monkeypatch: pytest.MonkeyPatch, server_of: Any, transport: Literal["tcp", "websockets"]
 ) -> None:
     """A port that accepts connections and stays silent does not hold the client for ever."""
-    monkeypatch.setattr("mqtt_trace.aio._CONNACK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("mqtt_trace._paho.connection._CONNACK_TIMEOUT_S", 0.1)
 
     async def main() -> None:
         server = await asyncio.start_server(server_of, "127.0.0.1", 0)
@@ -261,7 +261,7 @@ def test_closing_while_connecting_ends_at_once(make_broker: Any) -> None:
 
 def test_closing_does_not_wait_for_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time that a CONNACK may take is not added to that of a shutdown."""
-    monkeypatch.setattr("mqtt_trace.aio._CONNACK_TIMEOUT_S", 10 * DEADLINE_S)
+    monkeypatch.setattr("mqtt_trace._paho.connection._CONNACK_TIMEOUT_S", 10 * DEADLINE_S)
     accepted = asyncio.Event()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

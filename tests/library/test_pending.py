@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.trace import INVALID_SPAN
 
-from mqtt_trace._spans.pending import PendingSpan, PendingSpans, PublishOutcome
+from mqtt_trace._spans.outcome import PublishOutcome
+from mqtt_trace._spans.pending import PendingSpan, PendingSpans
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Ledger:
         """One publish, whose acknowledgement may come before `publish()` returns."""
         self.spans.call_begins()
         if early:
-            self.spans.acknowledge(PublishOutcome(packet_id))
+            self.spans.acknowledge(packet_id, None)
         self.spans.call_ends(packet_id, PendingSpan(INVALID_SPAN, time.monotonic() - age, {}, None))
 
     @property
@@ -47,7 +48,7 @@ def test_each_publish_ends_once_whenever_its_acknowledgement_comes(early: list[b
     for packet_id, is_early in enumerate(early, 1):
         ledger.publish(packet_id, early=is_early)
     for packet_id in range(1, len(early) + 1):
-        ledger.spans.acknowledge(PublishOutcome(packet_id))
+        ledger.spans.acknowledge(packet_id, None)
     assert sorted(outcome.packet_id for outcome in ledger.outcomes) == list(range(1, len(early) + 1))
     assert len(ledger.spans) == 0
 
@@ -55,7 +56,7 @@ def test_each_publish_ends_once_whenever_its_acknowledgement_comes(early: list[b
 def test_an_acknowledgement_of_somebody_elses_publish_is_ignored() -> None:
     """A program may publish around us; its packet ids come again later as ours."""
     ledger = Ledger()
-    ledger.spans.acknowledge(PublishOutcome(7))
+    ledger.spans.acknowledge(7, None)
     ledger.publish(7)
     assert len(ledger.spans) == 1
     assert not ledger.outcomes
@@ -65,7 +66,7 @@ def test_an_early_acknowledgement_does_not_outlive_the_calls_it_may_belong_to() 
     """What nobody claimed while a publish was under way is forgotten with it."""
     ledger = Ledger()
     ledger.spans.call_begins()
-    ledger.spans.acknowledge(PublishOutcome(7))
+    ledger.spans.acknowledge(7, None)
     ledger.spans.call_ends()
     ledger.publish(7)
     assert len(ledger.spans) == 1
@@ -105,7 +106,7 @@ def test_a_publish_that_is_under_way_while_all_is_closed_ends_with_it(early: boo
     ledger = Ledger()
     ledger.spans.call_begins()
     if early:
-        ledger.spans.acknowledge(PublishOutcome(1))
+        ledger.spans.acknowledge(1, None)
     ledger.spans.close()
     ledger.spans.call_ends(1, PendingSpan(INVALID_SPAN, time.monotonic(), {}, None))
     assert (ledger.errors, len(ledger.spans)) == ([error], 0)
@@ -127,7 +128,7 @@ from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProces
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 from mqtt_trace import TracedPublisher
-from mqtt_trace._spans.pending import close_all_pending
+from mqtt_trace._spans.sweeper import sweeper
 
 provider = TracerProvider(shutdown_on_exit=False)
 provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(formatter=lambda span: span.name + "\\n")))
@@ -139,7 +140,7 @@ if child:
 else:
     print("pending in the child:", publisher.pending)
     TracedPublisher(Client(CallbackAPIVersion.VERSION2), tracer_provider=provider).publish("child/x", "x", 1)
-close_all_pending()
+sweeper.close()
 publisher.close()
 sys.stdout.flush()
 os._exit(0)

@@ -6,7 +6,6 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 
 from local.mosquitto import Mosquitto
 from mqtt_trace import PublishOutcome, TracedPublisher
-from mqtt_trace._spans.pending import close_all_pending
+from mqtt_trace._spans.sweeper import sweeper
 from tests.library.looping import connect_without_a_thread, loop_until
 
 Connect = Callable[..., Client]
@@ -208,52 +207,31 @@ def waiting(recorded: Any) -> list[TracedPublisher]:
     return publishers
 
 
-def test_an_outcome_callback_that_blocks_stops_no_other_time_out(
-    recorded: Any, until: Until, blocked: TracedPublisher
-) -> None:
-    """Spans end in time, those of its own publisher, too, and the callbacks of others are called."""
+def test_time_outs_of_one_sweep_end_their_spans_before_they_are_reported(recorded: Any, until: Until) -> None:
+    """A callback that takes its time delays other callbacks, and no span that has timed out already."""
+    ended: list[int] = []
+    publishers = [publisher_of(new_client(), recorded, timeout=0.01) for _ in range(3)]
+    for number, publisher in enumerate(publishers):
+        publisher.publish(f"timely/{number}", "x", 1, on_outcome=lambda _: ended.append(len(recorded.spans)))
+    until(lambda: len(ended) == len(publishers), "all callbacks")
+    assert {span.attributes["error.type"] for span in recorded.spans} == {"timeout"}
+    assert ended[0] >= 1
+    assert ended == sorted(ended)
+
+
+def test_the_span_is_current_when_its_time_out_is_reported(recorded: Any, until: Until) -> None:
+    """What a callback starts belongs to the trace of its publish."""
     current: list[int] = []
-    blocked.publish("timely/x", "x", 1)
     publisher_of(new_client(), recorded, timeout=0.01).publish(
         "timely/y", "x", 1, on_outcome=lambda _: current.append(trace.get_current_span().get_span_context().span_id)
     )
-    until(lambda: len(recorded.spans) == 3 and len(current) == 1, "all timed out, and the other callback was called")
-    assert {(span.name, span.attributes["error.type"]) for span in recorded.spans} == {
-        (f"publish {topic}", "timeout") for topic in ("blocked/x", "timely/x", "timely/y")
-    }
+    until(lambda: bool(current), "the callback")
     assert current == [span.context.span_id for span in recorded.spans if span.name == "publish timely/y"]
-
-
-def test_outcome_callbacks_that_block_do_not_take_ever_more_threads(
-    recorded: Any, until: Until, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Those that find no thread are called when there is one, each once."""
-    monkeypatch.setattr("mqtt_trace._spans.pending._SWEEP_INTERVAL_S", 0.01)
-    go_on = threading.Event()
-    called: list[str] = []
-    for number in range(10):
-
-        def on_outcome(_: PublishOutcome, topic: str = f"many/{number}") -> None:
-            called.append(topic)
-            go_on.wait(60)
-
-        publisher = publisher_of(new_client(), recorded, timeout=0.01)
-        publisher.publish(f"many/{number}", "x", 1, on_outcome=on_outcome)
-        until(partial(_has_ended, recorded, number + 1), "the span timed out")
-    until(lambda: len(called) == 4, "as many callbacks as there are threads")
-    assert sum(thread.name == "mqtt-trace-outcomes" for thread in threading.enumerate()) == 4
-    go_on.set()
-    until(lambda: len(called) >= 10, "all callbacks")
-    assert sorted(called) == sorted(f"many/{number}" for number in range(10))
-
-
-def _has_ended(recorded: Any, count: int) -> bool:
-    return len(recorded.spans) == count
 
 
 @pytest.mark.usefixtures("waiting", "blocked")
 def test_closing_all_finds_what_waits_while_an_outcome_callback_blocks(recorded: Any) -> None:
     """A sweep for old spans that is under way hides no other span from its end."""
-    close_all_pending()
+    sweeper.close()
     closed = [span.name for span in recorded.spans if span.attributes["error.type"] == "closed"]
     assert closed == ["publish waiting/x"] * 20

@@ -16,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.exception import MalformedPacket
 
 from mqtt_trace import TracedPublisher
-from mqtt_trace._paho.client import refused_pubrec
+from mqtt_trace._paho.pubrec import refused_pubrec
 
 
 @given(st.binary(min_size=2, max_size=3))

@@ -6,9 +6,10 @@ import asyncio
 import logging
 
 import pytest
-from mqtt_trace.aio import Backoff
 from mqtt_trace_consumer.echo import EchoRefusedError, EchoUnavailableError
 from mqtt_trace_consumer.gate import Gate
+
+from mqtt_trace.aio import Backoff
 
 QUICK = Backoff(0.001, 0.002)
 

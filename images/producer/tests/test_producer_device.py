@@ -10,7 +10,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 
 import pytest
-from mqtt_trace.aio import Backoff
 from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.device import Device, Shared
 from mqtt_trace_producer.device_spec import DeviceSpec
@@ -25,6 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from local.mosquitto import Mosquitto
 from mqtt_trace import TracedPublisher
+from mqtt_trace.aio import Backoff
 
 DEADLINE_S = 30.0
 
@@ -52,7 +52,7 @@ def test_draining_does_not_wait_for_the_next_attempt_to_connect(
     make_broker: Callable[..., Mosquitto], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A device that drains connects at once, without the rest of its back-off."""
-    monkeypatch.setattr("mqtt_trace.aio.Backoff", lambda: Backoff(100 * DEADLINE_S, 100 * DEADLINE_S))
+    monkeypatch.setattr("mqtt_trace._paho.connection.Backoff", lambda: Backoff(100 * DEADLINE_S, 100 * DEADLINE_S))
     broker = make_broker()
 
     async def stop_after_an_outage() -> None:

@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable
 
 import pytest
-from mqtt_trace.aio import REFUSED
 from mqtt_trace_producer import connectivity
 from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.incident import Incident
+
+from mqtt_trace.aio import REFUSED
 
 DEADLINE_S = 30.0
 LOST = "connection lost: Unspecified error"

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mqtt_trace.aio import Backoff
-
 from mqtt_trace_operator.reconcile import Outcome
 
 _logger = logging.getLogger(__name__)

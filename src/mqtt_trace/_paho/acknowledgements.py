@@ -1,60 +1,76 @@
-"""Hearing of acknowledgements from paho itself, whatever a program makes of `on_publish`.
+"""PUBACK, PUBCOMP and refusals, from paho itself, whatever a program makes of `on_publish`.
 
-That callback is told of QoS 0 publishes, too, whose packet id may be that of a pending one. With callback API version 1
-it is told no reason code, and `reinitialise` forgets it.
+That callback also reports QoS 0 publishes, whose packet id may be that of a pending one. With callback API version 1 it
+has no reason code, and `reinitialise` forgets it.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 from paho.mqtt.client import Client
-from paho.mqtt.enums import MQTTErrorCode
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from mqtt_trace._spans.pending import PendingSpans, PublishOutcome
-from mqtt_trace.reasons import REFUSED_FROM
+from mqtt_trace._paho.compat import Feature, supports
+from mqtt_trace._paho.hooks import Method, hook_client
 
-_HEARERS = "_mqtt_trace_hearers"
+_LISTENERS = "_mqtt_trace_listeners"
+_HOOK = "_mqtt_trace_hook"
 
 _lock = threading.Lock()
 
 
-def hear_acknowledgements(client: Client, pending: PendingSpans) -> None:
-    """Tell pending spans of each PUBACK, PUBCOMP or refusal before `on_publish`, for as long as they exist."""
+class Listener(Protocol):
+    """What wants to know of acknowledgements."""
+
+    def acknowledge(self, packet_id: int, reason: ReasonCode | None) -> None:
+        """Handle a PUBACK, a PUBCOMP or a refusal (MQTT 5, section 4.3); None is success."""
+
+
+def listen(client: Client, listener: Listener) -> None:
+    """Report each acknowledgement of a client before its `on_publish`, for as long as the listener exists."""
     with _lock:
-        known: tuple[weakref.ref[PendingSpans], ...] | None = vars(client).get(_HEARERS)
+        known: tuple[weakref.ref[Listener], ...] = vars(client).get(_LISTENERS, ())
         # A new one each time: paho's thread may be going through the one before.
-        vars(client)[_HEARERS] = (*(one for one in known or () if one() is not None), weakref.ref(pending))
-        if known is None:
-            _listen(client)
+        vars(client)[_LISTENERS] = (*(one for one in known if one() is not None), weakref.ref(listener))
+        if supports(client, Feature.ACKNOWLEDGEMENTS):
+            # paho calls it when the broker has answered: never for QoS 0.
+            hook_client(client, "_do_on_publish", _do_on_publish)
 
 
-def outcome_of(packet_id: int, reason: ReasonCode | None) -> PublishOutcome:
-    """What a PUBACK, PUBCOMP or refusal says of a publish."""
-    if reason is None or reason.value < REFUSED_FROM:
-        return PublishOutcome(packet_id, reason.value if reason else 0)
-    return PublishOutcome(packet_id, reason.value, f"0x{reason.value:02x}", str(reason))
-
-
-def _listen(client: Client) -> None:
-    """Be called in place of `_do_on_publish`, which paho calls when the broker has answered: never for QoS 0."""
-    # What the client holds must not hold the client: it would live until the garbage collector finds the two.
+def listen_again(client: Client) -> None:
+    """Where paho itself cannot be asked, see to it that the client's `on_publish` still leads to the listeners."""
+    if supports(client, Feature.ACKNOWLEDGEMENTS):
+        return
+    program = client.on_publish
+    if hasattr(program, _HOOK):
+        return
     reference = weakref.ref(client)
 
-    def do_on_publish(mid: int, reason_code: ReasonCode, properties: Properties) -> MQTTErrorCode:
+    def on_publish(self: Client, userdata: Any, packet_id: int, *more: Any) -> None:
         alive = reference()
-        if alive is None:
-            return MQTTErrorCode.MQTT_ERR_NO_CONN
-        outcome = outcome_of(mid, reason_code)
-        # As paho around `on_publish`: what is published there is not written at once, in the midst of reading.
-        with alive._in_callback_mutex:  # noqa: SLF001 - as below
-            for hearer in vars(alive)[_HEARERS]:
-                pending = hearer()
-                if pending is not None:
-                    pending.acknowledge(outcome)
-        return type(alive)._do_on_publish(alive, mid, reason_code, properties)  # noqa: SLF001 - as below
+        for listener in () if alive is None else _listeners(alive):
+            listener.acknowledge(packet_id, more[0] if more else None)
+        if program is not None:
+            program(self, userdata, packet_id, *more)
 
-    client._do_on_publish = do_on_publish  # type: ignore[method-assign]  # noqa: SLF001 - paho offers no hook
+    setattr(on_publish, _HOOK, True)
+    client.on_publish = on_publish
+
+
+def _do_on_publish(client: Client, original: Method, mid: int, reason_code: ReasonCode, *rest: Any) -> Any:
+    # As paho around `on_publish`: what is published there is not written at once, in the midst of reading.
+    with client._in_callback_mutex:  # noqa: SLF001 - see compat
+        for listener in _listeners(client):
+            listener.acknowledge(mid, reason_code)
+    return original(client, mid, reason_code, *rest)
+
+
+def _listeners(client: Client) -> Iterator[Listener]:
+    for reference in vars(client)[_LISTENERS]:
+        listener = reference()
+        if listener is not None:
+            yield listener

@@ -6,16 +6,19 @@ paho sends a packet that is too large, is disconnected for it, and sends it agai
 from __future__ import annotations
 
 import logging
-import weakref
+from enum import StrEnum
+from functools import partial
+from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessageInfo, MQTTv5
-from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from mqtt_trace._guard import Guard
+from mqtt_trace._paho.client import client_id_of
+from mqtt_trace._paho.compat import Feature, supports
+from mqtt_trace._paho.hooks import Method, hook_client
 from mqtt_trace._paho.properties import PublishProperties
-from mqtt_trace._spans.semconv import OmittedReason
 
 _REMAINING_LENGTH = 268_435_455
 """The greatest that can be encoded (MQTT 5, section 1.5.5)."""
@@ -28,6 +31,14 @@ _PACKET_TOO_LARGE = 0x95
 
 _NOT_READ = Guard("the Maximum Packet Size of a broker is not known")
 _log = logging.getLogger(__name__)
+
+
+class OmittedReason(StrEnum):
+    """Why a message was sent without the context of its span."""
+
+    PACKET_TOO_LARGE = "packet_too_large"
+    CONNECT_UNANSWERED = "connect_unanswered"
+    ERROR = "error"
 
 
 class PacketSize:
@@ -48,7 +59,7 @@ class PacketSize:
         with _NOT_READ:
             if client.protocol != MQTTv5:
                 return
-            _, reason, *properties = bytes(client._in_packet["packet"])  # noqa: SLF001 - no callback comes before
+            _, reason, *properties = bytes(client._in_packet["packet"])  # noqa: SLF001 - see compat
             if self._will_carried and reason != _PACKET_TOO_LARGE:
                 self._will_doubted = False
             if reason == _SUCCESS:
@@ -97,7 +108,7 @@ class PacketSize:
             self._told = True
             _log.warning(
                 "client %s: a context is left out of what the broker would not take with it (first: %s of %d bytes)",
-                client._client_id.decode(errors="replace"),  # noqa: SLF001 - paho has no public name for it
+                _text(client_id_of(client)),
                 packet,
                 size,
             )
@@ -105,37 +116,36 @@ class PacketSize:
 
 def heed_packet_size(client: Client) -> None:
     """Let a client leave a context out of packets that would be too large with it."""
-    if "_send_publish" in vars(client):
+    if not supports(client, Feature.MAXIMUM_PACKET_SIZE):
         return
-    # What the client holds must not hold the client: it would live until the garbage collector finds the two.
-    reference = weakref.ref(client)
     packet_size = PacketSize()
+    hook_client(client, "_handle_connack", partial(note_connack, packet_size))
+    hook_client(client, "_send_publish", partial(send_publish, packet_size))
 
-    def handle_connack() -> MQTTErrorCode:
-        alive = reference()
-        if alive is None:
-            return MQTTErrorCode.MQTT_ERR_NO_CONN
-        packet_size.note_connack(alive)
-        return type(alive)._handle_connack(alive)  # noqa: SLF001 - as below
 
-    def send_publish(
-        mid: int,
-        topic: bytes,
-        payload: bytes | bytearray = b"",
-        qos: int = 0,
-        retain: bool = False,
-        dup: bool = False,
-        info: MQTTMessageInfo | None = None,
-        properties: Properties | None = None,
-    ) -> MQTTErrorCode:
-        alive = reference()
-        if alive is None:
-            return MQTTErrorCode.MQTT_ERR_NO_CONN
-        properties = packet_size.fit(alive, topic, payload, qos, properties)
-        return type(alive)._send_publish(alive, mid, topic, payload, qos, retain, dup, info, properties)  # noqa: SLF001 - as below
+def note_connack(packet_size: PacketSize, client: Client, original: Method) -> Any:
+    """Replace `Client._handle_connack`: it says how large a packet may be, and paho keeps none of it."""
+    packet_size.note_connack(client)
+    return original(client)
 
-    client._handle_connack = handle_connack  # type: ignore[method-assign]  # noqa: SLF001 - paho offers no hook
-    client._send_publish = send_publish  # type: ignore[method-assign]  # noqa: SLF001 - as above
+
+def send_publish(
+    packet_size: PacketSize,
+    client: Client,
+    original: Method,
+    mid: int,
+    topic: bytes,
+    payload: bytes | bytearray = b"",
+    qos: int = 0,
+    retain: bool = False,
+    dup: bool = False,
+    info: MQTTMessageInfo | None = None,
+    properties: Properties | None = None,
+) -> Any:
+    """Replace `Client._send_publish`, which paho calls each time that it sends a message, the first time or again."""
+    if properties is not None:
+        properties = packet_size.fit(client, topic, payload, qos, properties)
+    return original(client, mid, topic, payload, qos, retain, dup, info, properties)
 
 
 def publish_size(topic: int, payload: int, qos: int, properties: int) -> int:
@@ -151,7 +161,7 @@ def publish_311_size(topic: int, payload: int) -> int:
 def connect_size(client: Client, will_properties: Properties) -> int:
     """Bytes of the CONNECT of MQTT 5 (section 3.1) that a client with a will is about to send."""
     fixed = 2 + len("MQTT") + 1 + 1 + 2
-    texts: list[bytes | bytearray] = [client._client_id, client._will_topic, client._will_payload]  # noqa: SLF001 - paho has no public names for all of these
+    texts: list[bytes | bytearray] = [client._client_id, client._will_topic, client._will_payload]  # noqa: SLF001 - see compat
     if client._username is not None:  # noqa: SLF001 - as above
         texts += [text for text in (client._username, client._password) if text is not None]  # noqa: SLF001 - as above
     own = client._connect_properties  # noqa: SLF001 - as above
@@ -169,3 +179,7 @@ def _maximum_in(packed: bytes) -> int | None:
     properties.unpack(packed)
     maximum: int | None = getattr(properties, "MaximumPacketSize", None)
     return maximum
+
+
+def _text(client_id: object) -> str:
+    return client_id.decode(errors="replace") if isinstance(client_id, bytes) else str(client_id)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import LogLevel, MQTTErrorCode
@@ -12,10 +10,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from mqtt_trace._paho.client import PACKET_ID_BYTES
+from mqtt_trace._paho.compat import Feature, supports
+from mqtt_trace._paho.hooks import Method, hook_client
+from mqtt_trace._paho.pubrec import PACKET_ID_BYTES
 
 Acknowledgement = Literal["PUBACK", "PUBCOMP"]
-Handler = Callable[[Client, Acknowledgement], MQTTErrorCode]
 
 _SUCCESS = 0
 _REASONS = {
@@ -28,23 +27,13 @@ _PLAIN = vars(Properties(PacketTypes.PUBACK))
 
 def read_pubacks_quickly(client: Client) -> None:
     """Make a client read PUBACKs (MQTT 5, section 3.4) without properties itself, and leave others to paho."""
-    if "_handle_pubackcomp" in vars(client):
-        return
-    # What the client holds must not hold the client: it would live until the garbage collector finds the two.
-    reference = weakref.ref(client)
-
-    def handle(cmd: Acknowledgement) -> MQTTErrorCode:
-        alive = reference()
-        if alive is None:
-            return MQTTErrorCode.MQTT_ERR_NO_CONN
-        return read_puback(alive, cmd, type(alive)._handle_pubackcomp)  # noqa: SLF001 - as below
-
-    client._handle_pubackcomp = handle  # type: ignore[method-assign]  # noqa: SLF001 - paho offers no hook
+    if supports(client, Feature.FAST_PUBACK):
+        hook_client(client, "_handle_pubackcomp", read_puback)
 
 
-def read_puback(client: Client, cmd: Acknowledgement, original: Handler) -> MQTTErrorCode:
+def read_puback(client: Client, original: Method, cmd: Acknowledgement) -> Any:
     """Read a PUBACK without properties, with the same result as `original`, to which all else is left."""
-    packet = client._in_packet["packet"]  # noqa: SLF001 - as above
+    packet = client._in_packet["packet"]  # noqa: SLF001 - see compat
     reason = plain_reason(packet) if cmd == "PUBACK" and client.protocol == MQTTv5 else None
     if reason is None:
         return original(client, cmd)

@@ -78,7 +78,7 @@ class ProcessSpans:
             span_attributes.update(attributes)
         if message_id is not None:
             span_attributes[semconv.MESSAGE_ID] = message_id
-        metric_attributes = self._shared.of_metrics(span_attributes)
+        metric_attributes = self._shared.describe(client).metric_with(span_attributes)
         self._count([received], metric_attributes)
         parent, is_linked = self._relate(received)
         span = start_span(
@@ -116,9 +116,10 @@ class ProcessSpans:
     ) -> ProcessSpan:
         received = [self._receive(client, message) for message in messages]
         common = _common([one.attributes for one in received])
-        span_attributes = {**self._shared.of(client), **common, semconv.BATCH_MESSAGE_COUNT: len(messages)}
+        shared = self._shared.describe(client)
+        span_attributes = {**shared.span, **common, semconv.BATCH_MESSAGE_COUNT: len(messages)}
         span_attributes |= attributes or {}
-        metric_attributes = self._shared.of_metrics(span_attributes)
+        metric_attributes = shared.metric_with(span_attributes)
         reasons = {one.missing.value for one in received if one.missing is not None}
         if reasons:
             span_attributes[semconv.MISSING_CONTEXT] = True
@@ -148,26 +149,28 @@ class ProcessSpans:
     def _receive(self, client: Client | None, message: ReceivedMessage) -> _Received:
         extracted = self._extract(client, message)
         topic = topic_of(message)
-        attributes = {**self._shared.of(client), **semconv.received_attributes(message, topic)}
+        attributes = {**self._shared.describe(client).span, **semconv.received_attributes(message, topic)}
         subscription = self._subscriptions.match(topic, _listed(message, "SubscriptionIdentifier"))
         if subscription is not None:
             attributes[semconv.TEMPLATE] = subscription.topic_filter
             if subscription.group is not None:
                 attributes[semconv.GROUP] = subscription.group
+        is_trusted = self._trusted is None or self._trusted.match(topic) is not None
         if extracted.missing is not None:
             attributes[semconv.MISSING_CONTEXT] = True
             attributes[semconv.MISSING_CONTEXT_REASON] = extracted.missing.value
-        elif self._trusted is not None and self._trusted.match(topic) is None:
+        elif not is_trusted:
             attributes[semconv.UNTRUSTED_CONTEXT] = True
-        return _Received(topic, extracted.context, extracted.missing, attributes)
+        is_retained = bool(attributes.get(semconv.RETAIN))
+        return _Received(topic, extracted.context, extracted.missing, is_trusted, is_retained, attributes)
 
     def _relate(self, received: _Received) -> tuple[Context, bool]:
         """What the span continues, all that came, its baggage alone, or nothing; and whether it links to its origin."""
         if received.missing is not None:
             return received.context, False
-        if semconv.UNTRUSTED_CONTEXT in received.attributes:
+        if not received.is_trusted:
             return Context(), True
-        if received.attributes.get(semconv.RETAIN) or self._relation is Relation.LINK:
+        if received.is_retained or self._relation is Relation.LINK:
             return trace.set_span_in_context(INVALID_SPAN, received.context), True
         return received.context, self._relation is Relation.BOTH
 
@@ -204,6 +207,8 @@ class _Received(NamedTuple):
     topic: str
     context: Context
     missing: MissingReason | None
+    is_trusted: bool
+    is_retained: bool
     attributes: semconv.Attributes
 
     @property

@@ -17,13 +17,14 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_trace._guard import Guard, words_of
 from mqtt_trace._options import Options
-from mqtt_trace._paho.acknowledgements import hear_acknowledgements, outcome_of
-from mqtt_trace._paho.packet_size import LARGEST_PACKET, publish_311_size
+from mqtt_trace._paho.acknowledgements import listen, listen_again
+from mqtt_trace._paho.packet_size import LARGEST_PACKET, OmittedReason, publish_311_size
 from mqtt_trace._propagation import carrying, of_program, serialized
 from mqtt_trace._spans import semconv
 from mqtt_trace._spans.metrics import PublishMetrics
+from mqtt_trace._spans.outcome import PublishOutcome
 from mqtt_trace._spans.payload import add_context
-from mqtt_trace._spans.pending import PendingSpan, PendingSpans, PublishOutcome, report
+from mqtt_trace._spans.pending import PendingSpan, PendingSpans, report
 from mqtt_trace._spans.tracer import stand_in, start_span
 from mqtt_trace.topics import TopicAliases
 
@@ -58,7 +59,7 @@ class PublishSpans:
         self.tracer = tracer
         self._options = options
         self._metrics = metrics
-        self._heard = True
+        self._listens = True
         self._end = partial(_end, metrics)
         self._pending = PendingSpans(max_pending, timeout, self._end)
         self._aliases = TopicAliases()
@@ -102,7 +103,8 @@ class PublishSpans:
         own = semconv.message_attributes(destination, qos, retain=retain, body_size=body_size, properties=properties)
         if attributes:
             own.update(attributes)
-        span_attributes = {**self._shared.of(client), **own}
+        shared = self._shared.describe(client)
+        span_attributes = {**shared.span, **own}
         span = start_span(
             self.tracer,
             semconv.span_name(semconv.Operation.PUBLISH, own, self._options.conventions),
@@ -110,7 +112,7 @@ class PublishSpans:
             SpanKind.PRODUCER,
             semconv.with_older_names(span_attributes, self._options.conventions),
         )
-        return PendingSpan(span, time.monotonic(), self._shared.of_metrics(attributes or {}), on_outcome)
+        return PendingSpan(span, time.monotonic(), shared.metric_with(attributes or {}), on_outcome)
 
     def send(self, pending: PendingSpan, qos: int, publish: Callable[[], Answer]) -> Answer:
         """Call paho's `publish`; the span ends with it, or with what acknowledges the message.
@@ -142,7 +144,7 @@ class PublishSpans:
             carried = carrying(properties, context, self._options)
             vars(carried)["tell"] = partial(self._note_size, pending)
             return carried
-        self._note_omission(pending, semconv.OmittedReason.ERROR)
+        self._note_omission(pending, OmittedReason.ERROR)
         return of_program(properties)
 
     def carry_in_payload(self, pending: PendingSpan, topic: str, body: bytes, context: Context) -> bytes:
@@ -153,35 +155,40 @@ class PublishSpans:
         with _NO_CONTEXT:
             carried = add_context(body, serialized(context, self._options))
             if publish_311_size(len(topic.encode()), len(carried)) > LARGEST_PACKET:
-                self._note_omission(pending, semconv.OmittedReason.PACKET_TOO_LARGE)
+                self._note_omission(pending, OmittedReason.PACKET_TOO_LARGE)
                 return body
             pending.span.set_attribute(semconv.BODY_SIZE, len(carried))
             return carried
-        self._note_omission(pending, semconv.OmittedReason.ERROR)
+        self._note_omission(pending, OmittedReason.ERROR)
         return body
 
     def _note_size(self, pending: PendingSpan, omitted: bool) -> None:
         if omitted:
-            self._note_omission(pending, semconv.OmittedReason.PACKET_TOO_LARGE)
+            self._note_omission(pending, OmittedReason.PACKET_TOO_LARGE)
             return
         with _NOT_DESCRIBED:
             if pending.span.is_recording():  # it was sent without before, to a broker that takes less
                 pending.span.set_attribute(semconv.OMITTED_CONTEXT, value=False)
 
-    def _note_omission(self, pending: PendingSpan, reason: semconv.OmittedReason) -> None:
+    def _note_omission(self, pending: PendingSpan, reason: OmittedReason) -> None:
         note_omission(pending.span, self._metrics, pending.metric_attributes, reason)
 
-    def hear(self, client: Client) -> None:
-        """Be told by a client of its acknowledgements, before its `on_publish` is."""
-        hear_acknowledgements(client, self._pending)
+    def listen(self, client: Client) -> None:
+        """Learn of a client's acknowledgements before its `on_publish` does."""
+        listen(client, self._pending)
+
+    def listen_again(self, client: Client) -> None:
+        """Call it before each publish: a program may have set its `on_publish` since."""
+        if self._listens:
+            listen_again(client)
 
     def end_with_the_call(self) -> None:
         """End each span with the call of `publish`: nothing tells of the acknowledgements."""
-        self._heard = False
+        self._listens = False
 
     def acknowledge(self, packet_id: int, reason: ReasonCode | None) -> None:
         """To be called with every PUBACK, PUBCOMP or refusal, unless the client tells of them."""
-        self._pending.acknowledge(outcome_of(packet_id, reason))
+        self._pending.acknowledge(packet_id, reason)
 
     def close(self) -> None:
         """End every pending span with `error.type=closed`; from then on none waits."""
@@ -190,7 +197,7 @@ class PublishSpans:
     def _settle(self, pending: PendingSpan, info: object, qos: int) -> None:
         """With QoS 1 or 2 paho keeps the message and sends it on the next connection, unless its queue is full."""
         # From another library's wrapper, or a stand-in for a client: nothing to go by.
-        if not self._heard or type(info) is not MQTTMessageInfo:
+        if not self._listens or type(info) is not MQTTMessageInfo:
             self._pending.call_ends()
             self._end(pending, PublishOutcome(0))
             return
@@ -207,7 +214,7 @@ class PublishSpans:
 
 
 def note_omission(
-    span: Span, metrics: PublishMetrics, metric_attributes: semconv.Attributes, reason: semconv.OmittedReason
+    span: Span, metrics: PublishMetrics, metric_attributes: semconv.Attributes, reason: OmittedReason
 ) -> None:
     """Let a span, and a counter, say that its message is sent without the context."""
     omission: semconv.Attributes = {semconv.OMITTED_CONTEXT_REASON: reason.value}

@@ -13,14 +13,16 @@ from paho.mqtt.client import Client, MQTTMessageInfo
 from paho.mqtt.properties import Properties
 
 from mqtt_trace._options import Options
-from mqtt_trace._paho.client import WITHOUT_PROPERTIES, is_paho, report_refused_pubrec
+from mqtt_trace._paho.client import WITHOUT_PROPERTIES, is_paho
 from mqtt_trace._paho.packet_size import heed_packet_size
 from mqtt_trace._paho.puback import read_pubacks_quickly
+from mqtt_trace._paho.pubrec import report_refused_pubrec
 from mqtt_trace._propagation import of_program, propagator
 from mqtt_trace._spans import payload as json_payload
 from mqtt_trace._spans import semconv
 from mqtt_trace._spans.metrics import PublishMetrics
-from mqtt_trace._spans.pending import PendingSpan, PublishOutcome
+from mqtt_trace._spans.outcome import PublishOutcome
+from mqtt_trace._spans.pending import PendingSpan
 from mqtt_trace._spans.publish import PublishSpans
 from mqtt_trace._spans.tracer import tracer_of
 
@@ -71,7 +73,7 @@ class TracedPublisher:
             timeout=timeout,
         )
         if is_paho(client):
-            self._spans.hear(client)
+            self._spans.listen(client)
             report_refused_pubrec(client)
             read_pubacks_quickly(client)
             heed_packet_size(client)
@@ -109,8 +111,9 @@ class TracedPublisher:
             template: Low-cardinality name of the topic, for `messaging.destination.template`.
             context: Parent of the span; the current context by default.
             attributes: More attributes for the span.
-            on_outcome: Called once, with the span as the current one, when the publish has ended; from whichever
-                thread learned of it. After a time-out the span itself has ended, too.
+            on_outcome: Called once, with the span as the current one, when the publish has ended, by paho's network
+                thread or, after a time-out, by the thread that watches all publishers; then the span itself has ended,
+                too. It must not block: other acknowledgements and time-outs wait for it.
 
         Returns:
             paho's own handle of the message.
@@ -137,6 +140,7 @@ class TracedPublisher:
             on_outcome=on_outcome,
         )
         carrying = trace.set_span_in_context(pending.span, context)
+        self._spans.listen_again(self._client)
         return self._spans.send(
             pending, qos, lambda: self._send(pending, topic, body, qos, retain, properties, carrying)
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry.util.types import AttributeValue
 from paho.mqtt.client import Client, MQTTv5, MQTTv31, MQTTv311
@@ -16,6 +16,7 @@ from paho.mqtt.properties import Properties
 
 from mqtt_trace._message import ReceivedMessage
 from mqtt_trace._options import Conventions
+from mqtt_trace._paho.client import client_id_of, identity
 from mqtt_trace._spans.payload import received_bytes
 
 Attributes = dict[str, AttributeValue]
@@ -69,14 +70,6 @@ class Operation(StrEnum):
     PROCESS = "process"
 
 
-class OmittedReason(StrEnum):
-    """Why a message was sent without the context of its span."""
-
-    PACKET_TOO_LARGE = "packet_too_large"
-    CONNECT_UNANSWERED = "connect_unanswered"
-    ERROR = "error"
-
-
 def span_name(operation: Operation, attributes: Mapping[str, AttributeValue], conventions: Conventions) -> str:
     """`publish sensors/s1/reading`, as the guide has it; by the template (conventions 1.44, "Span name") if opted in.
 
@@ -109,11 +102,24 @@ def operation_attributes(client: Client | None, operation: Operation, convention
         attributes["server.address"] = host
         if isinstance(port, int) and getattr(client, "transport", None) != "unix":
             attributes["server.port"] = port
-    if client_id := _text(getattr(client, "_client_id", None)):
+    if client_id := _text(client_id_of(client)):
         attributes["messaging.client.id"] = client_id
     if isinstance(protocol, int):
         attributes["network.protocol.version"] = _VERSIONS.get(protocol, "3.1.1")
     return attributes
+
+
+class ClientAttributes(NamedTuple):
+    """What all spans of one operation of one client share, and what of that a metric is split by."""
+
+    span: Attributes
+    metric: Attributes
+
+    def metric_with(self, more: Mapping[str, AttributeValue]) -> Attributes:
+        """What a metric is split by when a span has more attributes; callers must not change it."""
+        if _METRIC_KEYS.isdisjoint(more):
+            return self.metric
+        return {**self.metric, **metric_attributes(more)}
 
 
 class SharedAttributes:
@@ -127,30 +133,17 @@ class SharedAttributes:
     def __init__(self, operation: Operation, conventions: Conventions) -> None:
         self._operation = operation
         self._conventions = conventions
-        self._known: Attributes = {}
-        self._metric: Attributes = {}
+        self._known = ClientAttributes({}, {})
         self._known_for: object = self
 
-    def of(self, client: Client | None) -> Attributes:
-        """The attributes; not to be changed."""
-        key: object = None
-        if client is not None:
-            try:
-                # paho's properties cost more than all the rest of this.
-                key = (client._host, client._port, client._client_id, client._protocol)  # noqa: SLF001 - as said
-            except AttributeError:  # a stand-in for a client, which is asked each time
-                key = object()
+    def describe(self, client: Client | None) -> ClientAttributes:
+        """Return the attributes, which callers must not change."""
+        key = None if client is None else identity(client)
         if self._known_for != key:
-            self._known = operation_attributes(client, self._operation, self._conventions)
-            self._metric = metric_attributes(self._known)
+            attributes = operation_attributes(client, self._operation, self._conventions)
+            self._known = ClientAttributes(attributes, metric_attributes(attributes))
             self._known_for = key
         return self._known
-
-    def of_metrics(self, more: Mapping[str, AttributeValue]) -> Attributes:
-        """What a metric can be split by, of those that were asked for last and of more; not to be changed."""
-        if _METRIC_KEYS.isdisjoint(more):
-            return self._metric
-        return {**self._metric, **metric_attributes(more)}
 
 
 def message_attributes(

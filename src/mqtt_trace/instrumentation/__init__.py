@@ -49,6 +49,11 @@ class PahoMqttInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # untyped
         """The versions of paho that are served."""
         return ("paho-mqtt >= 2.1, < 3",)
 
+    @property
+    def is_instrumented_by_opentelemetry(self) -> bool:
+        """Whether paho is traced: not where a variable is wrong, or a release of paho lacks what is needed."""
+        return self._patches is not None
+
     def instrument(self, **kwargs: Any) -> None:
         """Instrument; a call without options changes nothing where that is done already.
 
@@ -81,8 +86,9 @@ class PahoMqttInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # untyped
             publish_hook=publish_hook,
             process_hook=process_hook,
         )
-        self._patches = Patches(tracing)
-        self._patches.install()
+        patches = Patches(tracing)
+        if patches.install():
+            self._patches = patches
 
     def _uninstrument(self) -> None:
         if self._patches is not None:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import wrapt
 from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 
+from mqtt_trace._paho.compat import Feature, supports
+from mqtt_trace._paho.hooks import Replacement, hook_class
 from mqtt_trace.instrumentation import _aiomqtt, _publish, _receive, _will
 from mqtt_trace.instrumentation._tracing import Tracing
 
-Wrap = Callable[[Tracing, Any], Any]
-
-_WRAPS: dict[tuple[type, str], Wrap] = {
+_REPLACEMENTS: dict[tuple[type, str], Replacement] = {
     (Client, "publish"): _publish.publish,
     (Client, "_handle_connack"): _publish.handle_connack,
     (Client, "_send_publish"): _publish.send_publish,
     (Client, "_do_on_publish"): _publish.do_on_publish,
-    (Client, "_handle_pubackcomp"): _publish.handle_pubackcomp,
     (Client, "_handle_pubrec"): _publish.handle_pubrec,
     (Client, "_handle_on_message"): _receive.handle_on_message,
     (Client, "_easy_log"): _receive.easy_log,
@@ -33,24 +33,38 @@ _WRAPS: dict[tuple[type, str], Wrap] = {
 }
 """All of them attributes of classes: callbacks, which programs set and read, are not touched."""
 
+_FAST_PUBACK: dict[tuple[type, str], Replacement] = {(Client, "_handle_pubackcomp"): _publish.handle_pubackcomp}
+
 _log = logging.getLogger(__name__)
 
 
 class Patches:
-    """Puts them in place, and takes them away again."""
+    """Puts them in place, all or none, and takes them away again."""
 
     def __init__(self, tracing: Tracing) -> None:
         self._tracing = tracing
         self._replaced: dict[tuple[type, str], tuple[Any, Any]] = {}
 
-    def install(self) -> None:
-        """Wrap what is there, which may be another library's wrapper; of a mock there is nothing to wrap."""
+    def install(self) -> bool:
+        """Replace what is there, which may be another library's wrapper; return whether that was possible.
+
+        Of a mock there is nothing to replace, and of another release of paho perhaps not everything.
+        """
         if not isinstance(Client, type):
-            return  # type: ignore[unreachable]  # a unit test may have replaced the class
-        for (owner, name), wrap in _WRAPS.items():
-            self._wrap(owner, name, wrap)
+            return True  # type: ignore[unreachable]  # a unit test may have replaced the class
+        client = Client(CallbackAPIVersion.VERSION2)
+        if not supports(client, Feature.INSTRUMENTATION):
+            return False
+        replacements = {**_REPLACEMENTS, **(_FAST_PUBACK if supports(client, Feature.FAST_PUBACK) else {})}
+        try:
+            for (owner, name), replacement in replacements.items():
+                self._replace(owner, name, partial(replacement, self._tracing))
+        except Exception:
+            self.remove()
+            raise
         # aiomqtt may be imported already, later, or never; we do not import it.
         wrapt.register_post_import_hook(self._install_in_aiomqtt, "aiomqtt")
+        return True
 
     def remove(self) -> None:
         """Put back what was there; what another library has wrapped since stays in its hands, and traces no more."""
@@ -59,17 +73,18 @@ class Patches:
             if vars(owner)[name] is wrapper:
                 setattr(owner, name, before)
 
-    def _wrap(self, owner: type, name: str, wrap: Wrap) -> None:
-        wrapper = wrap(self._tracing, getattr(owner, name))
-        self._replaced[owner, name] = (vars(owner)[name], wrapper)
-        setattr(owner, name, wrapper)
+    def _replace(self, owner: type, name: str, replacement: Replacement) -> None:
+        before = vars(owner)[name]
+        self._replaced[owner, name] = (before, hook_class(owner, name, replacement))
 
     def _install_in_aiomqtt(self, aiomqtt: ModuleType) -> None:
         """Called by the program's import. Version 3 has no such property: it is not built on paho."""
         try:
             owner: Any = getattr(aiomqtt, "Client", None)
             if self._tracing.active and isinstance(getattr(owner, "messages", None), property):
-                self._wrap(owner, "messages", _aiomqtt.messages)
+                before = vars(owner)["messages"]
+                owner.messages = _aiomqtt.messages(self._tracing, owner.messages)
+                self._replaced[owner, "messages"] = (before, owner.messages)
                 self._tracing.queueing = (owner,)
         except Exception:
             _log.exception("messages of aiomqtt are not traced")

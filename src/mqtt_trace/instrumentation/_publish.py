@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial
 from typing import Any, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from paho.mqtt.client import Client, MQTTMessageInfo, MQTTv5
+from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_trace._guard import Guard
-from mqtt_trace._paho.client import refused_pubrec
+from mqtt_trace._paho import packet_size
+from mqtt_trace._paho.hooks import Method
 from mqtt_trace._paho.properties import PublishProperties
 from mqtt_trace._paho.puback import Acknowledgement, read_puback
+from mqtt_trace._paho.pubrec import refused_pubrec
 from mqtt_trace._propagation import extract
 from mqtt_trace._spans import payload as json_payload
 from mqtt_trace._spans.pending import PendingSpan
@@ -23,95 +24,53 @@ from mqtt_trace._spans.publish import PublishSpans
 from mqtt_trace.instrumentation._tracing import Tracing
 
 _NOT_TRACED = Guard("a publish is not traced")
-_SIZE_UNKNOWN = Guard("the Maximum Packet Size of a broker is not known")
 _NOT_ACKNOWLEDGED = Guard("the span of a publish does not end with its acknowledgement")
 
 
-def publish(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
-    """For `Client.publish`, or what another library has made of it: called as the program calls it."""
-
-    @wraps(original)
-    def traced_publish(self: Client, *args: Any, **kwargs: Any) -> Any:
-        begun = _begin(tracing, self, args, kwargs) if tracing.active else None
-        if begun is None:
-            return original(self, *args, **kwargs)
-        return begun.spans.send(begun.pending, begun.qos, partial(original, self, *begun.args, **begun.kwargs))
-
-    return traced_publish
+def publish(tracing: Tracing, client: Client, original: Method, *args: Any, **kwargs: Any) -> Any:
+    """Replace `Client.publish`, or another library's wrapper of it; called as the program calls it."""
+    begun = _begin(tracing, client, args, kwargs) if tracing.active else None
+    if begun is None:
+        return original(client, *args, **kwargs)
+    return begun.spans.send(begun.pending, begun.qos, partial(original, client, *begun.args, **begun.kwargs))
 
 
-def do_on_publish(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
-    """For `Client._do_on_publish`, which paho calls with each PUBACK and PUBCOMP, whatever `on_publish` is."""
-
-    @wraps(original)
-    def traced_do_on_publish(
-        self: Client, mid: int, reason_code: ReasonCode | None = None, *rest: Any, **more: Any
-    ) -> Any:
-        if tracing.active:
-            with _NOT_ACKNOWLEDGED:
-                tracing.of(self).publishes.acknowledge(mid, reason_code)
-        return original(self, mid, reason_code, *rest, **more)
-
-    return traced_do_on_publish
+def do_on_publish(
+    tracing: Tracing, client: Client, original: Method, mid: int, reason_code: ReasonCode | None = None, *rest: Any
+) -> Any:
+    """Replace `Client._do_on_publish`, which paho calls with each PUBACK and PUBCOMP, whatever `on_publish` is."""
+    if tracing.active:
+        with _NOT_ACKNOWLEDGED:
+            tracing.of(client).publishes.acknowledge(mid, reason_code)
+    return original(client, mid, reason_code, *rest)
 
 
-def handle_connack(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
-    """For `Client._handle_connack`: it says how large a packet may be, and paho keeps none of it."""
-
-    @wraps(original)
-    def traced_handle_connack(self: Client) -> Any:
-        if tracing.active:
-            with _SIZE_UNKNOWN:
-                tracing.of(self).packet_size.note_connack(self)
-        return original(self)
-
-    return traced_handle_connack
+def handle_connack(tracing: Tracing, client: Client, original: Method) -> Any:
+    """Replace `Client._handle_connack`, which says how large a packet may be."""
+    if not tracing.active:
+        return original(client)
+    return packet_size.note_connack(tracing.of(client).packet_size, client, original)
 
 
-def send_publish(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
-    """For `Client._send_publish`, which paho calls each time that it sends a message, also when it does so again."""
-
-    @wraps(original)
-    def fitting_send_publish(
-        self: Client,
-        mid: int,
-        topic: bytes,
-        payload: bytes | bytearray = b"",
-        qos: int = 0,
-        retain: bool = False,
-        dup: bool = False,
-        info: MQTTMessageInfo | None = None,
-        properties: Properties | None = None,
-    ) -> Any:
-        if tracing.active and properties is not None:
-            properties = tracing.of(self).packet_size.fit(self, topic, payload, qos, properties)
-        return original(self, mid, topic, payload, qos, retain, dup, info, properties)
-
-    return fitting_send_publish
+def send_publish(tracing: Tracing, client: Client, original: Method, *args: Any, **kwargs: Any) -> Any:
+    """Replace `Client._send_publish`, which paho calls each time that it sends a message."""
+    if not tracing.active:
+        return original(client, *args, **kwargs)
+    return packet_size.send_publish(tracing.of(client).packet_size, client, original, *args, **kwargs)
 
 
-def handle_pubackcomp(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
-    """For `Client._handle_pubackcomp`: reading most PUBACKs for less, which saves a good part of what a span costs."""
-
-    @wraps(original)
-    def quick_handle_pubackcomp(self: Client, cmd: Acknowledgement) -> Any:
-        return read_puback(self, cmd, original) if tracing.active else original(self, cmd)
-
-    return quick_handle_pubackcomp
+def handle_pubackcomp(tracing: Tracing, client: Client, original: Method, cmd: Acknowledgement) -> Any:
+    """Replace `Client._handle_pubackcomp`: reading most PUBACKs for less saves a good part of the cost of a span."""
+    return read_puback(client, original, cmd) if tracing.active else original(client, cmd)
 
 
-def handle_pubrec(tracing: Tracing, original: Callable[..., Any]) -> Callable[..., Any]:
-    """For `Client._handle_pubrec`: a refusal ends the span, although paho goes on as if there were none."""
-
-    @wraps(original)
-    def traced_handle_pubrec(self: Client) -> Any:
-        if tracing.active:
-            with _NOT_ACKNOWLEDGED:
-                if (refusal := refused_pubrec(self)) is not None:
-                    tracing.of(self).publishes.acknowledge(*refusal)
-        return original(self)
-
-    return traced_handle_pubrec
+def handle_pubrec(tracing: Tracing, client: Client, original: Method) -> Any:
+    """Replace `Client._handle_pubrec`: a refusal ends the span, although paho goes on as if there were none."""
+    if tracing.active:
+        with _NOT_ACKNOWLEDGED:
+            if (refusal := refused_pubrec(client)) is not None:
+                tracing.of(client).publishes.acknowledge(*refusal)
+    return original(client)
 
 
 class _Call(NamedTuple):

@@ -16,13 +16,13 @@ from paho.mqtt.client import Client, MQTTMessage
 
 from mqtt_trace._guard import Guard
 from mqtt_trace._options import Options
-from mqtt_trace._paho.packet_size import PacketSize
+from mqtt_trace._paho.packet_size import OmittedReason, PacketSize
 from mqtt_trace._spans import semconv
 from mqtt_trace._spans.metrics import ProcessMetrics, PublishMetrics
-from mqtt_trace._spans.pending import close_all_pending
 from mqtt_trace._spans.process import ProcessSpans
 from mqtt_trace._spans.process_span import ProcessSpan
 from mqtt_trace._spans.publish import PublishSpans, note_omission
+from mqtt_trace._spans.sweeper import sweeper
 from mqtt_trace._spans.tracer import tracer_of
 from mqtt_trace.topics import Subscriptions
 
@@ -92,7 +92,7 @@ class Tracing:
         self._clients: weakref.WeakSet[ClientTracing] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._ends_in_time = False
-        atexit.register(close_all_pending)  # also what a `TracedPublisher` waits for, which never comes by here again
+        atexit.register(sweeper.close)  # also what a `TracedPublisher` waits for, which never comes by here again
 
     def of(self, client: Client) -> ClientTracing:
         """What belongs to a client; made when it is first asked for."""
@@ -125,7 +125,7 @@ class Tracing:
             self.tracer, self._publish_metrics, self.options, max_pending=_MAX_PENDING, timeout=_TIMEOUT_S
         )
 
-    def note_omission(self, span: Span, attributes: semconv.Attributes, reason: semconv.OmittedReason) -> None:
+    def note_omission(self, span: Span, attributes: semconv.Attributes, reason: OmittedReason) -> None:
         """Let a span, and a counter, say that its message carries no context."""
         note_omission(span, self._publish_metrics, semconv.metric_attributes(attributes), reason)
 
@@ -141,14 +141,14 @@ class Tracing:
             if self.active and not self._ends_in_time:
                 self._ends_in_time = True
                 # Last in, first out: the provider exists by now, and so does what it has registered.
-                atexit.unregister(close_all_pending)
-                atexit.register(close_all_pending)
+                atexit.unregister(sweeper.close)
+                atexit.register(sweeper.close)
 
     def close(self) -> None:
         """Trace nothing any more, end the spans that wait, and leave nothing in any client."""
         with self._lock:
             self.active = False
-            atexit.unregister(close_all_pending)
+            atexit.unregister(sweeper.close)
             clients = list(self._clients)
         for one in clients:
             one.publishes.close()

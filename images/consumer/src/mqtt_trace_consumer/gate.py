@@ -7,7 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from mqtt_trace.aio import Backoff
-
 from mqtt_trace_consumer.echo import EchoRefusedError, EchoUnavailableError
 
 _LONGEST_RETRY_AFTER_S = 60.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from mqtt_trace.aio import Backoff
 from paho.mqtt.client import MQTTMessage
 
 from mqtt_trace import TracedConsumer
+from mqtt_trace.aio import Backoff
 from mqtt_trace_consumer.acknowledger import Acknowledger, Delivery
 from mqtt_trace_consumer.dead_letter import DeadLetters
 from mqtt_trace_consumer.echo import Echo, EchoRefusedError, EchoUnavailableError

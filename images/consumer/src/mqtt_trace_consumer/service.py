@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from mqtt_trace.aio import Connection
 from opentelemetry.trace import TracerProvider
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
@@ -17,6 +16,7 @@ from paho.mqtt.properties import Properties
 
 from mqtt_trace import Options, TracedConsumer, TracedPublisher
 from mqtt_trace._paho.tolerant import topic_of
+from mqtt_trace.aio import Connection
 from mqtt_trace_consumer.acknowledger import Acknowledger
 from mqtt_trace_consumer.dead_letter import DeadLetters
 from mqtt_trace_consumer.echo import Echo

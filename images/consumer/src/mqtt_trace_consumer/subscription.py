@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from mqtt_trace.aio import Backoff
 from paho.mqtt.client import Client
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from mqtt_trace.aio import Backoff
 from mqtt_trace.reasons import REFUSED_FROM
 from mqtt_trace.topics import Subscriptions
 from mqtt_trace_consumer.probe import probe_properties, probe_topic

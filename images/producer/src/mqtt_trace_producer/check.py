@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
-from mqtt_trace.aio import Connection
 from mqtt_trace_service import cause_in_words, host_and_port, load, telemetry
 from opentelemetry import trace
 
 from mqtt_trace import ConfigurationError, Options, PublishOutcome, TracedPublisher
+from mqtt_trace.aio import Connection
 from mqtt_trace.reasons import NO_MATCHING_SUBSCRIBERS
 from mqtt_trace_producer.check_diagnosis import (
     NextStep,

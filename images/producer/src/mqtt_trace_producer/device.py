@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from mqtt_trace.aio import Connection
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import TracerProvider
@@ -19,6 +18,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_trace import PublishOutcome, TracedPublisher
+from mqtt_trace.aio import Connection
 from mqtt_trace.reasons import NO_MATCHING_SUBSCRIBERS
 from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.device_spec import DeviceSpec

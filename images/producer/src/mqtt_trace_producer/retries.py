@@ -9,9 +9,9 @@ from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mqtt_trace.aio import Backoff
 from opentelemetry.context import Context
 
+from mqtt_trace.aio import Backoff
 from mqtt_trace_producer.faults import Fault
 from mqtt_trace_producer.sensor import Reading
 
