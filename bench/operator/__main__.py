@@ -8,7 +8,7 @@ import sys
 if __name__ == "__main__":  # before the imports, which Ctrl-C would end with a traceback
     from local.interrupts import run
 
-    sys.exit(run("bench.fleets"))
+    sys.exit(run("bench.operator.__main__"))
 
 import argparse
 import json

@@ -9,7 +9,20 @@ from pathlib import Path
 
 COMMANDS = ("producer", "consumer", "echo", "scout-sim", "operator")
 
-_POD_TEMPLATE = {"spec": {"containers": [{"name": "producer", "image": "mqtt-trace-producer:1"}]}}
+_POD_TEMPLATE = {
+    "metadata": {"labels": {"app.kubernetes.io/component": "fleet"}},
+    "spec": {
+        "containers": [
+            {
+                "name": "producer",
+                "image": "mqtt-trace-producer:1",
+                "env": [],
+                "ports": [{"name": "health", "containerPort": 8080}],
+                "resources": {},
+            }
+        ]
+    },
+}
 _OF_SERVICES = ("ECHO_", "HEALTH_", "MQTT_", "OTEL_", "SCOUT_")
 
 

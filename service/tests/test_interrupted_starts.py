@@ -25,7 +25,7 @@ _SERVICES = {
     "operator": "mqtt_trace_operator",
     "scout-sim": "scout_sim",
 }
-_TOOLS = ("local demo", "local up", "bench", "bench.library", "bench.fleets", "charts.generate")
+_TOOLS = ("local demo", "local up", "bench", "bench.library", "bench.operator", "charts.generate")
 
 
 @pytest.fixture(autouse=True)
