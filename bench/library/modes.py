@@ -17,7 +17,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from bench.baseline import telemetry
 from bench.baseline.producer import publish_traced
 from bench.reading import TOPIC, TOPIC_FILTER, make_payload
-from mqtt_trace import TracedConsumer, TracedPublisher, read_properties_tolerantly
+from mqtt_trace import TracedConsumer, TracedPublisher, install_tolerant_reader
 from mqtt_trace.instrumentation import PahoMqttInstrumentor
 
 UNTRACED, BASELINE, EXPLICIT, INSTRUMENTED = MODES = ("untraced", "baseline", "explicit", "instrumented")
@@ -42,7 +42,7 @@ def set_up(mode: str, exported: str, service: str) -> Callable[[], None]:
     if mode == INSTRUMENTED:
         PahoMqttInstrumentor().instrument()
     elif mode == EXPLICIT:
-        read_properties_tolerantly()
+        install_tolerant_reader()
 
     def flush() -> None:
         provider.shutdown()

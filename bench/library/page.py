@@ -23,7 +23,7 @@ def head(messages: int, rounds: int) -> str:
         "- *untraced*: without tracing;\n"
         "- *baseline*: with the guide's code: a span with four attributes, a map from packet id to span, paho's "
         "`Properties`;\n"
-        "- *explicit*: with `TracedPublisher`, and with `TracedConsumer` and `read_properties_tolerantly`;\n"
+        "- *explicit*: with `TracedPublisher`, and with `TracedConsumer` and `install_tolerant_reader`;\n"
         "- *instrumented*: unchanged, under `PahoMqttInstrumentor`.\n\n"
         "Processor time is that of the program's process, including its network thread, from the first message to "
         "the last export. The overhead is the processor time per message that a mode adds to *untraced*; for a "

@@ -7,7 +7,7 @@ trace where the message arrives. `inject` and `extract` are the two halves for p
 from mqtt_trace._errors import ConfigurationError, MqttTraceError
 from mqtt_trace._message import ReceivedMessage
 from mqtt_trace._options import Conventions, Options, Relation
-from mqtt_trace._paho.tolerant import read_properties_tolerantly
+from mqtt_trace._paho.tolerant import install_tolerant_reader
 from mqtt_trace._propagation import (
     Extracted,
     MissingReason,
@@ -39,6 +39,6 @@ __all__ = [
     "extract",
     "has_trace_context",
     "inject",
-    "read_properties_tolerantly",
+    "install_tolerant_reader",
     "user_properties_to_context",
 ]

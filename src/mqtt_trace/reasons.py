@@ -1,6 +1,8 @@
 """Reason codes that decide what becomes of a publish (MQTT 5, section 2.4)."""
 
+__all__ = ["NO_MATCHING_SUBSCRIBERS", "REFUSED_FROM"]
+
 NO_MATCHING_SUBSCRIBERS = 0x10
-"""The broker took the message, and nobody is there to receive it."""
+"""The broker accepted the message, but nobody subscribes to its topic."""
 REFUSED_FROM = 0x80
-"""From here on the message was not accepted."""
+"""Codes from here on mean that the broker refused the message."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from paho.mqtt.matcher import MQTTMatcher
 from paho.mqtt.properties import Properties
 
+__all__ = ["Subscription", "Subscriptions", "TopicAliases", "is_topic_filter"]
+
 _SHARE = "$share/"
 _TOPICS_KNOWN = 1024
 """For how many topics the subscription is remembered: matching costs more than the rest of a message's attributes."""

@@ -23,7 +23,7 @@ Value = object
 Reader = Callable[[bytes, int], tuple[Value, int]]
 
 
-def read_properties_tolerantly() -> None:
+def install_tolerant_reader() -> None:
     """Make paho take any PUBLISH properties that a broker delivers, for the rest of the process.
 
     To be called once, before the first connection, by a consumer of messages from people it does not know.

@@ -8,7 +8,7 @@ from mqtt_trace_service import HealthServer, load, run, telemetry
 from opentelemetry.trace import TracerProvider
 
 from mqtt_trace import Options
-from mqtt_trace._paho.tolerant import read_properties_tolerantly
+from mqtt_trace._paho.tolerant import install_tolerant_reader
 from mqtt_trace_consumer.echo import Echo
 from mqtt_trace_consumer.service import Service
 from mqtt_trace_consumer.settings import Settings
@@ -19,7 +19,7 @@ PROGRAM = "mqtt-trace-consumer"
 def main() -> None:
     """Run the consumer; its settings are environment variables."""
     settings = load(Settings, PROGRAM)
-    read_properties_tolerantly()
+    install_tolerant_reader()
 
     async def consume(stop: asyncio.Event) -> None:
         options = Options.from_env()
