@@ -1,4 +1,4 @@
-"""What keeps an error in tracing from the program."""
+"""Protects the program from errors in tracing."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from types import TracebackType
 
 _log = logging.getLogger(__name__)
 
-_told: set[tuple[str, type[Exception]]] = set()
+_logged: set[tuple[str, type[Exception]]] = set()
 
 
 class Guard:
     """`with guard:` lets the program go on after an error in the block, and logs the first of its kind.
 
-    What is no `Exception`, such as KeyboardInterrupt, goes on its way. A guard holds nothing: it can be entered any
+    Other exceptions, such as KeyboardInterrupt, pass through. A guard holds nothing: it can be entered any
     number of times, by any thread.
 
     Args:
@@ -26,7 +26,7 @@ class Guard:
         self._consequence = consequence
 
     def __enter__(self) -> None:
-        """Nothing is to be done."""
+        """Do nothing."""
 
     def __exit__(
         self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -34,8 +34,8 @@ class Guard:
         if not isinstance(error, Exception):
             return False
         kind = self._consequence, type(error)
-        if kind not in _told:
-            _told.add(kind)
+        if kind not in _logged:
+            _logged.add(kind)
             _log.error("%s; a further %s is not logged", self._consequence, type(error).__qualname__, exc_info=error)
         return True
 

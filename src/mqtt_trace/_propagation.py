@@ -66,7 +66,7 @@ class Extracted(NamedTuple):
 def inject(
     properties: Properties | None = None, context: Context | None = None, *, options: Options | None = None
 ) -> PublishProperties:
-    """Return PUBLISH properties that carry the context beside everything that `properties` holds.
+    """Return PUBLISH properties that carry the context and everything that `properties` holds.
 
     `properties` itself is not changed, so it can be used for any number of messages. A context that is already in it,
     as in those of a message that is passed on, is replaced with all that belongs to it. A client that is instrumented,

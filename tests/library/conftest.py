@@ -161,4 +161,4 @@ def default_propagator() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def nothing_told_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test sees the first error of a kind."""
-    monkeypatch.setattr("mqtt_trace._guard._told", set())
+    monkeypatch.setattr("mqtt_trace._guard._logged", set())

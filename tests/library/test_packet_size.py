@@ -155,7 +155,7 @@ def test_a_context_that_does_not_fit_is_left_out(
     assert "mqtt.omitted_context" not in small.attributes
     assert omitted(recorded) == [(2, "packet_too_large")]
     assert link.disconnects == []
-    assert caplog.text.count("a context is left out") == 1
+    assert caplog.text.count("contexts are left out") == 1
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])

@@ -70,7 +70,7 @@ _WITHOUT = {
     Feature.UNREAD_PINGRESP: "a connection that pauses reading may end by paho's keep-alive check",
     Feature.INSTRUMENTATION: "paho-mqtt is not instrumented",
 }
-"""What a program is told, once. Without a feature that only saves time there is nothing to tell."""
+"""The log line for each feature; a feature that only saves time has none."""
 
 _logged: set[Feature] = set()
 _lock = threading.Lock()

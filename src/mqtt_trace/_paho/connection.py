@@ -68,7 +68,7 @@ class Connection:
         self._on_down = on_down or _ignore
         self._executor = executor
         self._backoff = backoff or Backoff()
-        # An exception in a callback would leave paho with a half-handled packet, which it would handle again for ever.
+        # An exception in a callback would leave paho with a half-handled packet, which it would handle again and again.
         client.suppress_exceptions = True
         client.enable_logger(_callback_errors)
         self._loop = asyncio.get_running_loop()
@@ -134,7 +134,7 @@ class Connection:
             await self._pause(self._backoff.delay(self._failures))
 
     def hurry(self) -> None:
-        """End a pause between two attempts to connect, and begin anew with short ones; for who has little time left."""
+        """Connect at once, and then after short pauses: for a program that is about to stop."""
         self._failures = 0
         self._awake.set()
 

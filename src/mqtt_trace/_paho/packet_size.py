@@ -1,6 +1,6 @@
 """The broker's Maximum Packet Size (MQTT 5, section 3.2.2.3.6), which no packet exceeds because of a context.
 
-paho sends a packet that is too large, is disconnected for it, and sends it again on the next connection, for ever.
+paho sends a packet that is too large, is disconnected for it, and sends it again on each connection after that.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ class OmittedReason(StrEnum):
 
 
 class PacketSize:
-    """What the broker of one client takes in a packet.
+    """The largest packet that the broker of one client accepts.
 
     Attributes:
-        maximum: Bytes, as the last CONNACK announced it, or as MQTT itself has it.
+        maximum: Bytes, from the last CONNACK, or MQTT's own limit.
     """
 
     def __init__(self) -> None:
         self.maximum = LARGEST_PACKET
-        self._told = False
+        self._logged = False
         self._will_carried = False
         self._will_doubted = False
 
     def note_connack(self, client: Client) -> None:
-        """To be called before the client handles a CONNACK: while it does, it sends what waited for that."""
+        """Call it before the client handles a CONNACK: while it does, it sends the messages that waited for it."""
         with _NOT_READ:
             if client.protocol != MQTTv5:
                 return
@@ -78,17 +78,17 @@ class PacketSize:
         if room < _LARGEST_PAIR * (len(properties.UserProperty) + 2):
             size = publish_size(len(topic), len(payload), qos, len(properties.pack()))
             if size > self.maximum and client.socket() is not None:  # without one, nothing is sent yet
-                self._tell(client, "PUBLISH", size)
+                self._log_once(client, "PUBLISH", size)
                 properties.note_omission(omitted=True)
                 return PublishProperties(properties.without_context, properties)
         properties.note_omission(omitted=False)
         return properties
 
     def refuses_will(self, client: Client, size: int) -> OmittedReason | None:
-        """Why the next CONNECT, of this size with a context in its will, is not to carry it; None if it is.
+        """Return why the next CONNECT, this large with a context in its will, must not carry it; None if it may.
 
-        What a broker takes is not known before its first CONNACK, and one that finds CONNECT too large need not answer.
-        So after a CONNECT that was not answered the next ones do without.
+        The limit is unknown before the first CONNACK, and a broker need not answer a CONNECT that is too large. So
+        after a CONNECT without an answer, the next ones carry no context.
         """
         reason = None
         if size > self.maximum:
@@ -99,15 +99,15 @@ class PacketSize:
         if reason is None:
             self._will_doubted = True
         else:
-            self._tell(client, "CONNECT", size)
+            self._log_once(client, "CONNECT", size)
         return reason
 
-    def _tell(self, client: Client, packet: str, size: int) -> None:
+    def _log_once(self, client: Client, packet: str, size: int) -> None:
         """One line per client."""
-        if not self._told:
-            self._told = True
+        if not self._logged:
+            self._logged = True
             _log.warning(
-                "client %s: a context is left out of what the broker would not take with it (first: %s of %d bytes)",
+                "client %s: contexts are left out of packets that exceed the broker's limit (first: %s of %d bytes)",
                 _text(client_id_of(client)),
                 packet,
                 size,

@@ -47,7 +47,7 @@ class PublishProperties(Properties):
     Attributes:
         without_context: What the program itself sends; None if a context is not among the user properties.
         omitted: Whether the packet that was sent last had to do without the context.
-        tell: Told of each change in that.
+        tell: Called with each change of `omitted`.
     """
 
     UserProperty: list[tuple[str, str]]

@@ -46,7 +46,7 @@ def read_puback(client: Client, original: Method, cmd: Acknowledgement) -> Any:
 
 
 def plain_reason(packet: bytes | bytearray) -> ReasonCode | None:
-    """The reason code of a PUBACK without properties, None if it has any, or if it is none that paho knows."""
+    """Return the reason code of a PUBACK without properties; None if it has any, or if paho does not know the code."""
     match len(packet):
         case 2:
             return _REASONS[_SUCCESS]

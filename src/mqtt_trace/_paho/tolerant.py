@@ -1,8 +1,8 @@
 """Reading PUBLISH properties that paho refuses or takes minutes for.
 
-paho ends the connection over a user property with U+FEFF, which MQTT allows (section 1.5.4) and Mosquitto delivers,
-and over text that is not UTF-8, which some brokers let through. The message then comes again on the next connection,
-for ever: one publisher could stop a consumer for good. And paho's time grows with the square of the number of
+paho ends the connection over a user property with U+FEFF, which MQTT allows (section 1.5.4) and Mosquitto delivers, and
+over text that is not UTF-8, which some brokers let through. The broker then delivers the message again after each
+reconnect: one publisher could stop a consumer for good. And paho's time grows with the square of the number of
 properties: 50,000 of them, 800 kB, take 15 s.
 """
 
