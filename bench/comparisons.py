@@ -17,6 +17,7 @@ from bench.reading import TOPIC_FILTER
 from bench.testbed import Testbed, children_cpu_seconds, cpu_seconds, get_json
 from local.ports import HOST, free_port
 from local.processes import answers_http
+from local.waiting import poll
 
 ROUNDS = 3
 PUBLISHES = 20_000
@@ -146,12 +147,12 @@ def _consume_mqtt_trace(testbed: Testbed, echo_url: str) -> Figures:
 
 
 def _wait_for_readings(ready: str, wanted: int) -> int:
-    end = time.monotonic() + _DEADLINE_S
-    while time.monotonic() < end:
-        processed = int(get_json(ready)["processed"])
-        if processed >= wanted:
-            return processed
-        time.sleep(_POLL_S)
+    def processed() -> int | None:
+        count = int(get_json(ready)["processed"])
+        return count if count >= wanted else None
+
+    if count := poll(processed, _DEADLINE_S, _POLL_S):
+        return count
     raise TimeoutError(f"the consumer has not processed {wanted} readings within {_DEADLINE_S} s")
 
 

@@ -16,6 +16,7 @@ import httpx
 
 from local import reaper
 from local.interrupts import held_back
+from local.waiting import poll
 
 POLL_S = 0.05
 
@@ -91,13 +92,16 @@ class Process:
         Raises:
             ProcessError: the process ended before that, or the time is over.
         """
-        deadline = time.monotonic() + timeout_s
-        while not ready():
+
+        def is_ready() -> bool:
+            if ready():
+                return True
             if not self.running:
                 raise self._error(f"ended with {self._returncode()} before it was ready")
-            if time.monotonic() > deadline:
-                raise self._error(f"was not ready after {timeout_s:g} s")
-            time.sleep(POLL_S)
+            return False
+
+        if not poll(is_ready, timeout_s, POLL_S):
+            raise self._error(f"was not ready after {timeout_s:g} s")
 
     def check(self) -> None:
         """Do nothing while it runs.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from local.mosquitto import Mosquitto
+from local.waiting import until
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -32,7 +31,7 @@ def test_the_program_makes_one_trace(
         source.replace('"localhost"', f'"{broker.host}", {broker.port}').replace("loop_forever", "loop_start"), names
     )
     try:
-        wait_until(lambda: len(exporter.get_finished_spans()) == 2)
+        until(lambda: len(exporter.get_finished_spans()) == 2, "both spans ended")
     finally:
         names["client"].disconnect()
         names["client"].loop_stop()
@@ -41,13 +40,3 @@ def test_the_program_makes_one_trace(
     assert process.parent is not None
     assert process.parent.span_id == publish.context.span_id
     assert capsys.readouterr().out == "sensors/s1/reading b'{\"reading\": 21.5}'\n"
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition that other threads bring about."""
-    pause = threading.Event()
-    for _ in range(1_000):
-        if condition():
-            return
-        pause.wait(0.01)
-    pytest.fail("not within 10 s")

@@ -28,6 +28,7 @@ from local.cluster import CHART, KUBECONFIG, prepare
 from local.commands import CommandError, Helm, Kubectl
 from local.forward import PortForward
 from local.scout import Scout
+from local.waiting import poll
 
 PAGE = Path(__file__).parents[2] / "docs" / "operator-performance.md"
 NAMESPACE = "mqtt-trace-bench"
@@ -230,9 +231,6 @@ def wait(condition: Callable[[], Any], what: str, every_s: float = 1.0) -> Any:
     Raises:
         TimeoutError: It is not true before the deadline.
     """
-    deadline = time.monotonic() + _DEADLINE_S
-    while not (result := condition()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {_DEADLINE_S} s: {what}")
-        time.sleep(every_s)
-    return result
+    if result := poll(condition, _DEADLINE_S, every_s):
+        return result
+    raise TimeoutError(f"not within {_DEADLINE_S} s: {what}")

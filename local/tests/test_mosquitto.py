@@ -4,7 +4,6 @@ import os
 import signal
 import ssl
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from local import mosquitto
 from local.mosquitto import Mosquitto
 from local.processes import ProcessError
+from local.waiting import until
 
 MakeBroker = Callable[..., Mosquitto]
 
@@ -43,14 +43,6 @@ def make_session(broker: Mosquitto, client_id: str, topic: str) -> list[str]:
     return options
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Return when it is true, fail after half a minute."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true within 30 s"
-        time.sleep(0.02)
-
-
 def test_a_started_broker_carries_a_retained_message(broker: Mosquitto) -> None:
     """What one client publishes reaches another."""
     publish(broker, "test-mosquitto/carries", "hello", "--retain")
@@ -74,7 +66,10 @@ def test_a_killed_broker_comes_back_with_its_last_save(make_broker: MakeBroker) 
     session = make_session(broker, "waiting", "a/topic")
     publish(broker, "a/topic", "saved")
     os.kill(broker.pid, signal.SIGUSR1)  # Mosquitto saves
-    wait_for(lambda: "Saving in-memory database" in broker.log and (broker.log_file.parent / "mosquitto.db").exists())
+    until(
+        lambda: "Saving in-memory database" in broker.log and (broker.log_file.parent / "mosquitto.db").exists(),
+        "the broker has saved its database",
+    )
     publish(broker, "a/topic", "lost")
     broker.kill()
     assert not broker.running

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 
 from local.ports import free_port
 from local.processes import Process, ProcessError, accepts_tcp, answers_http
+from local.waiting import until
 
 SLEEPS = "import time; print('up', flush=True); time.sleep(60)"
 IGNORES_SIGTERM = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPS}"
@@ -44,14 +44,6 @@ def is_gone(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Return when it is true, fail after fifteen seconds."""
-    deadline = time.monotonic() + 15
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true within 15 s"
-        time.sleep(0.05)
 
 
 def test_readiness_is_waited_for(make_process: Callable[[str], Process]) -> None:
@@ -107,7 +99,7 @@ def test_an_end_without_being_asked_is_noticed(make_process: Callable[[str], Pro
     """`check` raises for a process that has ended by itself."""
     process = make_process("raise SystemExit('out of memory')")
     process.start()
-    wait_for(lambda: not process.running)
+    until(lambda: not process.running, "the process has ended")
     with pytest.raises(ProcessError, match="sample ended with 1: out of memory"):
         process.check()
 
@@ -150,7 +142,7 @@ def test_children_of_a_stopped_process_end_too(make_process: Callable[[str], Pro
     process.wait_until(lambda: process.output().endswith("\n"))
     child = int(process.output())
     process.stop()
-    wait_for(lambda: is_gone(child))
+    until(lambda: is_gone(child), "the child is gone")
 
 
 @pytest.mark.parametrize(
@@ -182,7 +174,7 @@ def test_nothing_outlives_its_parent(end: signal.Signals, child_code: str, tmp_p
         child = int(parent.stdout.readline())
         parent.send_signal(end)
         parent.wait(15)
-    wait_for(lambda: is_gone(child))
+    until(lambda: is_gone(child), "the child is gone")
 
 
 def test_a_process_is_on_record_before_an_interrupt(

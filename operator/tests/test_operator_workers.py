@@ -12,6 +12,8 @@ import pytest
 from mqtt_trace_operator.reconcile import Outcome
 from mqtt_trace_operator.workers import Key, Workers
 
+from local.waiting import until_async
+
 DEMO, OTHER = Key("iot", "demo"), Key("iot", "other")
 
 
@@ -31,27 +33,18 @@ class Reconciles:
         self.outcomes = list(outcomes)
         self.released = asyncio.Event()
         self.released.set()
-        self._changed = asyncio.Event()
 
     async def __call__(self, key: Key) -> Outcome:
         """Reconcile."""
         self.seen.append(key)
         self.running += 1
         self.most_at_once = max(self.most_at_once, self.running)
-        self._changed.set()
         await self.released.wait()
         self.running -= 1
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until a condition holds."""
-        async with asyncio.timeout(30):
-            while not condition():
-                self._changed.clear()
-                await asyncio.wait_for(self._changed.wait(), 30)
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -82,7 +75,7 @@ def test_events_during_a_reconcile_lead_to_one_more() -> None:
         workers = Workers(reconciles)
         reconciles.released.clear()
         workers.enqueue(DEMO)
-        await reconciles.until(lambda: len(reconciles.seen) == 1)
+        await until_async(lambda: len(reconciles.seen) == 1, "a reconcile")
         for _ in range(100):
             workers.enqueue(DEMO)
         reconciles.released.set()
@@ -101,7 +94,7 @@ def test_fleets_do_not_wait_for_each_other() -> None:
         reconciles.released.clear()
         workers.enqueue(DEMO)
         workers.enqueue(OTHER)
-        await reconciles.until(lambda: reconciles.running == 2)
+        await until_async(lambda: reconciles.running == 2, "two reconciles at once")
         assert workers.longest_s > 0
         reconciles.released.set()
         await ended(workers)
@@ -118,7 +111,7 @@ def test_an_unsettled_fleet_is_requeued() -> None:
         reconciles = Reconciles(Outcome.REQUEUE, Outcome.REQUEUE, Outcome.DONE)
         workers = Workers(reconciles)
         workers.enqueue(DEMO)
-        await reconciles.until(lambda: len(reconciles.seen) == 3)
+        await until_async(lambda: len(reconciles.seen) == 3, "three reconciles")
         assert workers.fleets == 1
 
     run(test)
@@ -148,7 +141,7 @@ def test_fleets_that_fail_together_are_retried_apart(caplog: pytest.LogCaptureFi
         workers = Workers(reconciles)
         for number in range(20):
             workers.enqueue(Key("iot", f"fleet-{number}"))
-        await reconciles.until(lambda: len(reconciles.seen) == 20 and reconciles.running == 0)
+        await until_async(lambda: len(reconciles.seen) == 20 and reconciles.running == 0, "twenty reconciles")
 
     with caplog.at_level(logging.WARNING):
         run(test)
@@ -171,7 +164,7 @@ def test_events_do_not_shorten_the_back_off_after_an_error() -> None:
 
         coming = asyncio.create_task(events())
         began = time.monotonic()
-        await reconciles.until(lambda: len(reconciles.seen) == 2)
+        await until_async(lambda: len(reconciles.seen) == 2, "two reconciles")
         assert time.monotonic() - began > 0.45
         assert not coming.done()
 
@@ -201,7 +194,7 @@ def test_a_fleet_that_comes_back_during_its_last_reconcile_is_not_lost() -> None
         workers = Workers(reconciles)
         reconciles.released.clear()
         workers.enqueue(DEMO)
-        await reconciles.until(lambda: reconciles.running == 1)
+        await until_async(lambda: reconciles.running == 1, "a running reconcile")
         workers.enqueue(DEMO)
         reconciles.released.set()
         await ended(workers)
@@ -218,7 +211,7 @@ def test_closing_ends_a_reconcile_in_the_middle() -> None:
         workers = Workers(reconciles)
         reconciles.released.clear()
         workers.enqueue(DEMO)
-        await reconciles.until(lambda: reconciles.running == 1)
+        await until_async(lambda: reconciles.running == 1, "a running reconcile")
         tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith("fleet ")]
         workers.close()
         results = await asyncio.gather(*tasks, return_exceptions=True)

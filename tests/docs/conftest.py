@@ -12,8 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from paho.mqtt.client import Client
 
 from local.mosquitto import Mosquitto
-
-DEADLINE_S = 30.0
+from local.waiting import DEADLINE_S
 
 
 @pytest.fixture

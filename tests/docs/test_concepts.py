@@ -19,10 +19,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from local.documents import blocks
+from local.waiting import DEADLINE_S, until
 from mqtt_trace import TracedConsumer, TracedPublisher
 from mqtt_trace.reasons import NO_MATCHING_SUBSCRIBERS
-
-DEADLINE_S = 30.0
 
 _REQUEST, _RESPONSE = "calibration/request", "calibration/response"
 _SPANS = ["ask"] + [f"{verb} {topic}" for topic in (_REQUEST, _RESPONSE) for verb in ("publish", "process")]
@@ -69,13 +68,12 @@ class Requester:
         self.responses.append(message.payload)
 
     def _trace(self, trace_id: int, wanted: set[str]) -> dict[str, ReadableSpan]:
-        pause = threading.Event()
-        for _ in range(int(DEADLINE_S / 0.01)):
-            found = {span.name: span for span in self._spans.get_finished_spans() if span.context.trace_id == trace_id}
-            if found.keys() == wanted:
-                return found
-            pause.wait(0.01)
-        pytest.fail(f"not {sorted(wanted)} but {sorted(found)}")
+        def found() -> dict[str, ReadableSpan] | None:
+            ended = (span for span in self._spans.get_finished_spans() if span.context.trace_id == trace_id)
+            by_name = {span.name: span for span in ended}
+            return by_name if by_name.keys() == wanted else None
+
+        return until(found, f"the spans {sorted(wanted)} and no others")
 
 
 @pytest.fixture

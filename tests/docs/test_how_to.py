@@ -14,9 +14,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 
 from local.documents import DOCS, blocks
+from local.waiting import DEADLINE_S, until
 from mqtt_trace import Options, TracedPublisher
-
-DEADLINE_S = 30.0
 
 RunProgram = Callable[..., dict[str, Any]]
 Connect = Callable[[Client], Client]
@@ -34,7 +33,9 @@ def test_a_batch_links_to_each_of_its_messages(
         assert published < 10_000
         publisher.publish("sensors/batch/reading", "21.5", 1).wait_for_publish(DEADLINE_S)
         published += 1
-    batch = until(lambda: [span for span in spans.get_finished_spans() if span.name.startswith("process")])[0]
+    batch, *_ = until(
+        lambda: [span for span in spans.get_finished_spans() if span.name.startswith("process")], "the batch's span"
+    )
     publishes = {span.context.span_id for span in spans.get_finished_spans() if span.name.startswith("publish")}
     assert {link.context.span_id for link in batch.links} <= publishes
     assert len(batch.links) == program["BATCH"]
@@ -53,7 +54,7 @@ def test_the_fallback_is_in_the_payload(run_program: RunProgram, connected: Conn
     assert subscribed.wait(DEADLINE_S)
     [block] = blocks("how-to/mqtt-3.1.1.md", "python")
     run_program(block.code)
-    until(lambda: received)
+    until(lambda: received, "the publisher's message")
     shown = re.sub("00-[0-9a-f-]+", "00-…", bytes(received[0]).decode())
     assert json.loads(shown) == {"reading": 19.5, "_trace": {"traceparent": "00-…"}}
     assert f"`{shown}`" in (DOCS / "how-to/mqtt-3.1.1.md").read_text(encoding="utf-8")
@@ -65,7 +66,7 @@ def test_only_alarms_are_sampled(run_program: RunProgram) -> None:
     exporter = InMemorySpanExporter()
     code = block.code.replace("client = Client(", "provider.add_span_processor(exporting)\nclient = Client(")
     run_program(code, exporting=SimpleSpanProcessor(exporter))
-    [alarm] = until(lambda: list(exporter.get_finished_spans()))
+    [alarm] = until(exporter.get_finished_spans, "a sampled span")
     assert alarm.name == "publish sensors/thermometer/alarm"
 
 
@@ -84,13 +85,3 @@ def test_trust_is_an_option(run_program: RunProgram) -> None:
 def client(client_id: str) -> Client:
     """A client that speaks MQTT 5."""
     return Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
-
-
-def until(condition: Callable[[], list[Any]]) -> list[Any]:
-    """Wait until a condition that other threads bring about holds something."""
-    pause = threading.Event()
-    for _ in range(int(DEADLINE_S / 0.01)):
-        if found := condition():
-            return found
-        pause.wait(0.01)
-    pytest.fail(f"not within {DEADLINE_S:g} s")

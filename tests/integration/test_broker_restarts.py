@@ -2,24 +2,16 @@
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 
 import httpx
 
 from local.stack import Stack
+from local.waiting import DEADLINE_S, until
 
 # The short form by default; `SENSORS=200 SECONDS=60` is the long one.
 SENSORS = int(os.environ.get("SENSORS", "50"))
 SECONDS = float(os.environ.get("SECONDS", "12"))
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    """Return when it is true, fail when the time is over."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"the condition did not come true within {seconds:g} s"
-        time.sleep(0.2)
 
 
 def published(stack: Stack) -> int:
@@ -53,12 +45,12 @@ def test_no_reading_is_lost_over_two_restarts(make_stack: Callable[..., Stack]) 
     stack = make_stack(devices=SENSORS, interval_s=1.0)
     for part in (1, 2, 3):
         expected = SENSORS * SECONDS * part / 3
-        wait_for(lambda expected=expected: published(stack) >= expected, 60 + 2 * SECONDS)  # type: ignore[misc] # mypy does not infer a lambda with a default
+        until(lambda expected=expected: published(stack) >= expected, "readings", DEADLINE_S + 2 * SECONDS)  # type: ignore[misc] # mypy does not infer a lambda with a default
         if part < 3:
             stack.restart("mosquitto")
     stack.stop("producer")
     sent = set(traces_logged(stack, "producer", "published reading"))
     assert len(sent) >= SENSORS * SECONDS
-    wait_for(lambda: sent <= set(traces_logged(stack, "consumer", "processed message")), 60)
+    until(lambda: sent <= set(traces_logged(stack, "consumer", "processed message")), "every reading is processed")
     processed = set(traces_logged(stack, "consumer", "processed message"))
-    wait_for(lambda: processed <= connected_traces(stack), 60)
+    until(lambda: processed <= connected_traces(stack), "every trace is connected", every_s=0.2)

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -10,6 +10,7 @@ import pytest
 
 from local.needed import needs
 from local.stack import COLLECTOR, Stack
+from local.waiting import until
 
 pytestmark = needs(COLLECTOR)
 
@@ -50,29 +51,21 @@ def arrived(stack: Stack, trace_id: str) -> bool:
     return httpx.get(f"{stack.scout_url}/api/traces/{trace_id}", trust_env=False).status_code == httpx.codes.OK
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Return when it is true, fail after a minute."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true within 60 s"
-        time.sleep(0.1)
-
-
 def test_spans_survive_an_absent_scout_and_a_killed_collector(pipeline: Stack) -> None:
     """Spans accepted while scout-sim was away arrive, although the Collector was killed before it came back."""
     pipeline.stop("scout-sim")
     trace_ids = [send_span(pipeline) for _ in range(20)]
-    wait_for(lambda: "connection refused" in pipeline.log("collector"))
+    until(lambda: "connection refused" in pipeline.log("collector"), "the Collector's export fails")
     pipeline.kill("collector")
     pipeline.start("scout-sim")
     pipeline.start("collector")
-    wait_for(lambda: all(arrived(pipeline, trace_id) for trace_id in trace_ids))
+    until(lambda: all(arrived(pipeline, trace_id) for trace_id in trace_ids), "every span arrives")
 
 
 def test_spans_carry_the_environment(pipeline: Stack) -> None:
     """Both names of the deployment environment are on every resource."""
     trace_id = send_span(pipeline)
-    wait_for(lambda: arrived(pipeline, trace_id))
+    until(lambda: arrived(pipeline, trace_id), "the span arrives")
     answer = httpx.get(f"{pipeline.scout_url}/api/traces/{trace_id}", trust_env=False).json()
     resource = answer["spans"][0]["resource"]
     assert resource["deployment.environment.name"] == resource["environment"] == "iot-demo"
@@ -82,7 +75,7 @@ def test_health_probes_are_left_out(pipeline: Stack) -> None:
     """A span of a probe does not reach scout-sim, the one sent after it does."""
     probes = [send_span(pipeline, path) for path in ("/health", "/ready")]
     kept = send_span(pipeline)
-    wait_for(lambda: arrived(pipeline, kept))
+    until(lambda: arrived(pipeline, kept), "the kept span arrives")
     assert not any(arrived(pipeline, probe) for probe in probes)
 
 
@@ -90,4 +83,4 @@ def test_the_debug_exporter_prints_each_span(pipeline: Stack) -> None:
     """A span can be found in the Collector's log by its trace id, whether or not it reaches scout-sim."""
     pipeline.stop("scout-sim")
     trace_id = send_span(pipeline)
-    wait_for(lambda: trace_id in pipeline.log("collector"))
+    until(lambda: trace_id in pipeline.log("collector"), "the Collector prints the span")

@@ -17,6 +17,7 @@ from rich.console import Console
 from local.demo import Demo, NotConnectedError, send_without_context
 from local.processes import ProcessError
 from local.stack import Stack
+from local.waiting import until
 
 TREE = re.compile(
     r"""trace [0-9a-f]{32}
@@ -114,9 +115,7 @@ def test_a_part_that_ends_by_itself_is_noticed(tmp_path: Path) -> None:
         echo = psutil.Process(stack.parts["echo"].pid)
         stack.check()
         echo.kill()
-        deadline = time.monotonic() + 30
-        while stack.parts["echo"].running and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until(lambda: not stack.parts["echo"].running, "echo has ended")
         with pytest.raises(ProcessError, match="echo ended with -9"):
             stack.check()
 

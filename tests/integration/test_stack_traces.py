@@ -1,8 +1,7 @@
 """What one reading leaves behind after it went through the whole stack."""
 
 import json
-import time
-from collections.abc import Callable
+from functools import partial
 
 import httpx
 import pytest
@@ -11,6 +10,7 @@ from local.connected import missing_step
 from local.golden import ENVIRONMENT, METRICS, RESOURCE_OF_A_SENSOR, Json, as_expected, expected_spans
 from local.scout import Scout, span_from_json
 from local.stack import Stack
+from local.waiting import until
 
 
 def ask(stack: Stack, path: str, **parameters: str) -> Json:
@@ -21,28 +21,18 @@ def ask(stack: Stack, path: str, **parameters: str) -> Json:
     return result
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Return when it is true, fail after half a minute."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true within 30 s"
-        time.sleep(0.1)
-
-
 @pytest.fixture
 def reading(stack: Stack) -> Json:
     """A trace of sensor-001 to which all of its spans have come, as the query API gives it."""
-    connected: list[Json] = []
 
-    def found() -> bool:
+    def connected() -> Json | None:
         for summary in ask(stack, "traces", name="publish sensors/sensor-001/reading")["traces"]:
             trace = ask(stack, f"traces/{summary['trace_id']}")
             if missing_step([span_from_json(span) for span in trace["spans"]]) is None:
-                connected.append(trace)
-        return bool(connected)
+                return trace
+        return None
 
-    wait_for(found)
-    return connected[0]
+    return until(connected, "a connected trace of sensor-001", every_s=0.1)
 
 
 def test_a_reading_is_exactly_four_spans(reading: Json) -> None:
@@ -78,7 +68,10 @@ def test_the_logs_of_each_service_are_found_by_the_trace(stack: Stack, reading: 
     """Producer, consumer and echo each logged within the trace, to OTLP and as JSON on standard output."""
     trace_id = reading["trace_id"]
     services = {"mqtt-trace-producer", "mqtt-trace-consumer", "mqtt-trace-echo"}
-    wait_for(lambda: {log["service"] for log in ask(stack, "logs", trace_id=trace_id)["logs"]} == services)
+    until(
+        lambda: {log["service"] for log in ask(stack, "logs", trace_id=trace_id)["logs"]} == services,
+        f"log records of {services}",
+    )
     for part in ("producer", "consumer", "echo"):
         lines = [json.loads(line) for line in stack.log(part).splitlines()]
         assert any(line.get("trace_id") == trace_id for line in lines)
@@ -92,7 +85,7 @@ def test_the_metrics_of_each_service_arrive(stack: Stack, service: str) -> None:
         found: list[Json] = ask(stack, "metrics", service=service)["metrics"]
         return found
 
-    wait_for(lambda: {metric["name"] for metric in metrics()} >= METRICS[service])
+    until(lambda: {metric["name"] for metric in metrics()} >= METRICS[service], f"the metrics of {service}")
     assert not [metric["name"] for metric in metrics() if "device.id" in metric["resource"]]
 
 
@@ -100,4 +93,4 @@ def test_two_sensors_have_a_resource_each(stack: Stack) -> None:
     """Both devices of the producer's process publish under their own id."""
     with Scout(stack.scout_url) as scout:
         for device in ("sensor-001", "sensor-002"):
-            wait_for(lambda device=device: bool(scout.trace_ids(attribute=f"device.id={device}")))  # type: ignore[misc] # mypy does not infer a lambda with a default
+            until(partial(scout.trace_ids, attribute=f"device.id={device}"), f"a trace of {device}")

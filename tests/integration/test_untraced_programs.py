@@ -2,7 +2,6 @@
 
 import os
 import sysconfig
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,10 +11,10 @@ from scout_harness import ScoutSim
 from local.mosquitto import Mosquitto
 from local.processes import Process
 from local.scout import Scout, Span
+from local.waiting import until
 
 PROGRAMS = Path(__file__).parents[2] / "examples" / "untraced"
 INSTRUMENT = str(Path(sysconfig.get_path("scripts")) / "opentelemetry-instrument")
-DEADLINE_S = 90
 
 
 def program(name: str, broker: Mosquitto, backend: ScoutSim, folder: Path) -> Process:
@@ -42,17 +41,6 @@ def path() -> dict[str, str]:
     return {"PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])}
 
 
-def wait_for(condition: Callable[[], bool], what: str, *programs: Process) -> None:
-    """Return when it is true; fail when a program ends or the time is over."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        for one in programs:
-            one.check()
-        said = "\n".join(f"{one.name}: {one.output()}" for one in programs)
-        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {what}\n{said}"
-        time.sleep(0.1)
-
-
 def test_two_programs_that_know_nothing_of_tracing_make_one_trace(
     make_broker: Callable[[], Mosquitto], tmp_path: Path
 ) -> None:
@@ -66,18 +54,17 @@ def test_two_programs_that_know_nothing_of_tracing_make_one_trace(
         for one in (subscriber, publisher):
             running.callback(one.stop)
             one.start()
-        connected: list[list[Span]] = []
 
-        def found() -> bool:
-            traces = [scout.spans(trace_id) for trace_id in scout.trace_ids(service="subscriber")]
-            connected.extend(
-                trace for trace in traces if {span.service for span in trace} == {"publisher", "subscriber"}
-            )
-            return bool(connected)
+        def connected() -> list[Span] | None:
+            for one in (subscriber, publisher):
+                one.check()
+            traces = (scout.spans(trace_id) for trace_id in scout.trace_ids(service="subscriber"))
+            both = (trace for trace in traces if {span.service for span in trace} == {"publisher", "subscriber"})
+            return next(both, None)
 
-        wait_for(found, "a trace of both programs", subscriber, publisher)
+        trace = until(connected, "a trace of both programs", 90, every_s=0.1)
         assert "sensors/thermometer/reading" in subscriber.output()
-    publish, process = sorted(connected[0], key=lambda span: span.kind, reverse=True)
+    publish, process = sorted(trace, key=lambda span: span.kind, reverse=True)
     assert (publish.name, publish.kind, publish.service, publish.parent_span_id) == (
         "publish sensors/thermometer/reading",
         "PRODUCER",

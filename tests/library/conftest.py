@@ -21,10 +21,8 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from local.mosquitto import Mosquitto
+from local.waiting import DEADLINE_S
 from mqtt_trace.instrumentation import PahoMqttInstrumentor
-
-DEADLINE_S = 30.0
-"""How long a condition is waited for before the test fails."""
 
 
 @dataclass
@@ -131,22 +129,6 @@ class Inbox:
 def inbox() -> type[Inbox]:
     """The class of inboxes, to be opened on a connected client."""
     return Inbox
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition that another thread brings about."""
-    pause = threading.Event()
-    for _ in range(int(DEADLINE_S / 0.01)):
-        if condition():
-            return
-        pause.wait(0.01)
-    pytest.fail(f"not within {DEADLINE_S:g} s: {what}")
-
-
-@pytest.fixture(name="until")
-def until_fixture() -> Callable[[Callable[[], bool], str], None]:
-    """Wait for a condition that another thread brings about, up to a deadline."""
-    return until
 
 
 @pytest.fixture

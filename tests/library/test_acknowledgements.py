@@ -12,11 +12,11 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from local.mosquitto import Mosquitto
+from local.waiting import until
 from mqtt_trace import PublishOutcome, TracedPublisher
 from tests.library.looping import connect_without_a_thread, loop_until
 
 Connect = Callable[..., Client]
-Until = Callable[[Callable[[], bool], str], None]
 
 
 def publisher_of(client: Client, recorded: Any, **options: Any) -> TracedPublisher:
@@ -29,7 +29,7 @@ def publisher_of(client: Client, recorded: Any, **options: Any) -> TracedPublish
 @pytest.mark.filterwarnings("ignore:Callback API version 1")
 @pytest.mark.parametrize("qos", [1, 2])
 def test_a_refusal_is_heard_with_callback_api_version_1(
-    make_broker: Any, connect: Connect, recorded: Any, until: Until, qos: int
+    make_broker: Any, connect: Connect, recorded: Any, qos: int
 ) -> None:
     """Callbacks of that version are told no reason code, the span is."""
     outcomes: list[PublishOutcome] = []
@@ -49,13 +49,13 @@ def test_a_qos_0_publish_acknowledges_no_other(broker: Mosquitto, recorded: Any)
     client._last_mid = 0  # noqa: SLF001 - in place of 65,535 publishes
     assert client.publish("quick/x", "x", 0).mid == pending.mid
     assert (publisher.pending, recorded.spans) == (1, ())
-    loop_until(client, lambda: not publisher.pending)
+    loop_until(client, lambda: not publisher.pending, "every span ended")
     client.disconnect()
     assert pending.is_published()
 
 
 def test_many_publishers_of_one_client_are_each_told_of_their_own(
-    broker: Mosquitto, connect: Connect, recorded: Any, until: Until
+    broker: Mosquitto, connect: Connect, recorded: Any
 ) -> None:
     """However many there have been, and the program's own `on_publish` is called once."""
     client = connect(broker)
@@ -68,9 +68,7 @@ def test_many_publishers_of_one_client_are_each_told_of_their_own(
     assert [span.status.status_code for span in recorded.spans] == [StatusCode.UNSET] * 2
 
 
-def test_acknowledgements_are_heard_after_reinitialise(
-    broker: Mosquitto, connect: Connect, recorded: Any, until: Until
-) -> None:
+def test_acknowledgements_are_heard_after_reinitialise(broker: Mosquitto, connect: Connect, recorded: Any) -> None:
     """Paho forgets every callback then, and the publisher is still the client's."""
     client = connect(broker)
     publisher = publisher_of(client, recorded)
@@ -92,7 +90,7 @@ def test_the_span_ends_before_on_publish_whenever_that_is_set(broker: Mosquitto,
     for ended in (first, second):
         client.on_publish = lambda *_, ended=ended: ended.append(len(recorded.spans))
         publisher.publish("later/x", "x", 1)
-        loop_until(client, ended.copy)
+        loop_until(client, ended.copy, "the span ended")
     client.disconnect()
     assert (first, second) == ([1], [2])
 
@@ -102,7 +100,7 @@ def test_a_publish_outlives_its_publisher(broker: Mosquitto, recorded: Any) -> N
     client = connect_without_a_thread(broker)
     publisher_of(client, recorded).publish("outlives/x", "x", 1)
     gc.collect()
-    loop_until(client, lambda: recorded.spans)
+    loop_until(client, lambda: recorded.spans, "the span ended")
     client.disconnect()
     assert recorded.spans[0].status.status_code is StatusCode.UNSET
 
@@ -118,6 +116,6 @@ def test_what_is_published_when_an_outcome_is_reported_is_queued(broker: Mosquit
         queued.append(client.want_write())
 
     publisher.publish("first/x", "x", 1, on_outcome=publish_another)
-    loop_until(client, lambda: not publisher.pending)
+    loop_until(client, lambda: not publisher.pending, "every span ended")
     client.disconnect()
     assert queued == [True]

@@ -21,9 +21,8 @@ from local.certificates import make_certificates
 from local.flooding_broker import FloodingBroker
 from local.mosquitto import Mosquitto
 from local.ports import free_port
+from local.waiting import DEADLINE_S, until_async
 from mqtt_trace.aio import Backoff, Connection
-
-DEADLINE_S = 20.0
 
 
 @dataclass
@@ -66,13 +65,6 @@ async def running(
         await asyncio.wait_for(task, DEADLINE_S)
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition up to the deadline."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - any condition, not only those that set an event
-            await asyncio.sleep(0.01)
-
-
 def has(items: list[bool], count: int) -> bool:
     """Whether there are that many."""
     return len(items) == count
@@ -99,11 +91,11 @@ def test_messages_of_any_size_and_number_pass_both_ways(broker: Mosquitto) -> No
             client.on_subscribe = lambda *_: sizes.append(-1)
             await link.connection.wait_up()
             client.subscribe("aio/any", 1)
-            await until(lambda: sizes == [-1])
+            await until_async(lambda: sizes == [-1], "the first message")
             wanted = [1] * 500 + [3_000_000] + [7] * 500
             for size in wanted:
                 client.publish("aio/any", b"x" * size, 1)
-            await until(lambda: len(sizes) == len(wanted) + 1)
+            await until_async(lambda: len(sizes) == len(wanted) + 1, "every message")
         assert sorted(sizes[1:]) == sorted(wanted)
 
     bounded(main)
@@ -123,10 +115,10 @@ def test_tls_leaves_no_packet_unread(make_broker: Any) -> None:
             client.on_subscribe = lambda *_: subscribed.append(1)
             await link.connection.wait_up()
             client.subscribe("aio/tls", 1)
-            await until(lambda: bool(subscribed))
+            await until_async(lambda: bool(subscribed), "a SUBACK")
             for number in range(300):
                 client.publish("aio/tls", str(number), 1)
-            await until(lambda: len(received) == 300)
+            await until_async(lambda: len(received) == 300, "three hundred messages")
 
     bounded(main)
 
@@ -140,9 +132,9 @@ def test_a_lost_connection_is_made_again(make_broker: Any) -> None:
             await link.connection.wait_up()
             for restart in range(1, 3):
                 await asyncio.to_thread(broker.stop)
-                await until(lambda: not link.connection.is_up)
+                await until_async(lambda: not link.connection.is_up, "the connection is lost")
                 await asyncio.to_thread(broker.start)
-                await until(partial(has, link.ups, restart + 1))
+                await until_async(partial(has, link.ups, restart + 1), "the connection is back")
             assert link.downs
             assert all(link.downs)
 
@@ -155,7 +147,7 @@ def test_a_broker_that_is_not_there_is_tried_until_it_is(make_broker: Any) -> No
 
     async def main() -> None:
         async with running("127.0.0.1", port) as link:
-            await until(lambda: len(link.downs) >= 2)
+            await until_async(lambda: len(link.downs) >= 2, "two failed attempts")
             assert "refused" in link.downs[0].lower()
             await asyncio.to_thread(make_broker, port=port)
             await link.connection.wait_up()
@@ -169,7 +161,7 @@ def test_who_is_in_a_hurry_does_not_wait_for_the_next_attempt(make_broker: Any) 
 
     async def main() -> None:
         async with running("127.0.0.1", port, backoff=Backoff(100 * DEADLINE_S, 100 * DEADLINE_S)) as link:
-            await until(lambda: bool(link.downs))
+            await until_async(lambda: bool(link.downs), "a failed attempt")
             await asyncio.to_thread(make_broker, port=port)
             link.connection.hurry()
             await link.connection.wait_up()
@@ -183,7 +175,7 @@ def test_a_refused_connection_names_the_reason(make_broker: Any) -> None:
 
     async def main() -> None:
         async with running(broker.host, broker.port, password="wrong") as link:  # noqa: S106 - wrong on purpose
-            await until(lambda: bool(link.downs))
+            await until_async(lambda: bool(link.downs), "a failed attempt")
             assert "Not authorized" in link.downs[0]
             assert not link.ups
 
@@ -218,7 +210,7 @@ def test_a_server_that_never_answers_is_given_up(
         server = await asyncio.start_server(server_of, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         async with server, running("127.0.0.1", port, transport=transport) as link:
-            await until(lambda: len(link.downs) >= 2)
+            await until_async(lambda: len(link.downs) >= 2, "two failed attempts")
             assert "no CONNACK" in link.downs[0]
 
     bounded(main)
@@ -229,7 +221,7 @@ def test_a_name_that_does_not_resolve_is_reported() -> None:
 
     async def main() -> None:
         async with running("nowhere.invalid", 1883) as link:
-            await until(lambda: len(link.downs) >= 1)
+            await until_async(lambda: len(link.downs) >= 1, "a failed attempt")
             assert "gaierror" in link.downs[0]
 
     bounded(main)
@@ -242,7 +234,7 @@ def test_an_idle_connection_stays_up(make_broker: Any) -> None:
     async def main() -> None:
         async with running(broker.host, broker.port, "idle", keepalive=1) as link:
             await link.connection.wait_up()
-            await until(lambda: broker.log.count("Received PINGREQ from idle") >= 2)
+            await until_async(lambda: broker.log.count("Received PINGREQ from idle") >= 2, "two PINGREQ packets")
             assert link.downs == []
 
     bounded(main)
@@ -305,10 +297,10 @@ def test_a_callback_that_fails_sees_its_message_once(broker: Mosquitto, caplog: 
             client.on_subscribe = lambda *_: subscribed.append(1)
             await link.connection.wait_up()
             client.subscribe("aio/raising", 1)
-            await until(lambda: bool(subscribed))
+            await until_async(lambda: bool(subscribed), "a SUBACK")
             client.publish("aio/raising", "a", 1)
             client.publish("aio/raising", "b", 1)
-            await until(lambda: len(seen) >= 2)
+            await until_async(lambda: len(seen) >= 2, "two messages")
         assert seen == [b"a", b"b"]
         assert caplog.text.count("Caught exception in on_message: callback") == 2
 
@@ -373,12 +365,12 @@ def test_a_pause_leaves_the_rest_unread_and_the_connection_alive(tmp_path: Path,
         with FloodingBroker("aio/pause", PAYLOADS, context=server) as broker:
             async with running(broker.host, broker.port, "pausing", context=client, keepalive=1) as link:
                 pausing = Pausing(link, pause_at=5)
-                await until(lambda: broker.pings >= 4)  # one a second
+                await until_async(lambda: broker.pings >= 4, "four PINGREQ packets")  # one a second
                 assert pausing.received == PAYLOADS[:5]
                 link.connection.resume_reading()
-                await until(lambda: pausing.received == PAYLOADS)
+                await until_async(lambda: pausing.received == PAYLOADS, "every message")
                 resumed = broker.pings
-                await until(lambda: broker.pings >= resumed + 3)
+                await until_async(lambda: broker.pings >= resumed + 3, "three more PINGREQ packets")
                 assert (link.downs, broker.connections, broker.expired) == ([], 1, 0)
 
     bounded(main)
@@ -393,11 +385,11 @@ def test_a_connection_that_ends_during_a_pause_is_made_again(tmp_path: Path, *, 
         with FloodingBroker("aio/pause", PAYLOADS, context=server) as broker:
             async with running(broker.host, broker.port, "pausing", context=client) as link:
                 pausing = Pausing(link, pause_at=5)
-                await until(lambda: len(pausing.received) == 5)
+                await until_async(lambda: len(pausing.received) == 5, "five messages")
                 broker.break_connections()
-                await until(lambda: len(link.downs) == 1)
+                await until_async(lambda: len(link.downs) == 1, "the connection is lost")
                 unread = len(pausing.received) - 5
-                await until(lambda: pausing.received[5 + unread :] == PAYLOADS)
+                await until_async(lambda: pausing.received[5 + unread :] == PAYLOADS, "every message again")
                 assert unread == 0 or tls  # one TLS record at most, which was decrypted already
                 assert link.downs == ["the connection was closed while reading from it was paused"]
 
@@ -413,7 +405,7 @@ def test_closing_during_a_pause_sends_what_was_begun(tmp_path: Path, *, tls: boo
         with FloodingBroker("aio/pause", [b"x" * 1_000] * 5_000, context=server) as broker:
             async with running(broker.host, broker.port, "pausing", context=client) as link:
                 pausing = Pausing(link, pause_at=5)
-                await until(lambda: len(pausing.received) == 5)
+                await until_async(lambda: len(pausing.received) == 5, "five messages")
                 for packet_id in range(1, 6):
                     link.connection.client.ack(packet_id, 1)
             assert broker.acknowledged == [1, 2, 3, 4, 5]
@@ -430,9 +422,9 @@ def test_tls_leaves_no_packet_unread_after_a_pause(tmp_path: Path) -> None:
         with FloodingBroker("aio/pause", PAYLOADS[:20], context=server) as broker:
             async with running(broker.host, broker.port, "pausing", context=client) as link:
                 pausing = Pausing(link, pause_at=5)
-                await until(lambda: len(pausing.received) == 5)
+                await until_async(lambda: len(pausing.received) == 5, "five messages")
                 link.connection.resume_reading()
-                await until(lambda: pausing.received == PAYLOADS[:20])
+                await until_async(lambda: pausing.received == PAYLOADS[:20], "twenty messages")
 
     bounded(main)
 
@@ -444,9 +436,9 @@ def test_a_connection_is_renewed_with_a_reason() -> None:
         with FloodingBroker("aio/renew", PAYLOADS) as broker:
             async with running(broker.host, broker.port, "renewing") as link:
                 pausing = Pausing(link, pause_at=5)
-                await until(lambda: len(pausing.received) == 5)
+                await until_async(lambda: len(pausing.received) == 5, "five messages")
                 link.connection.renew(0x93, "too much")
-                await until(lambda: pausing.received[5:] == PAYLOADS)
+                await until_async(lambda: pausing.received[5:] == PAYLOADS, "every message again")
                 assert broker.disconnects == [0x93]
                 assert (link.downs, link.ups) == (["too much"], [True, True])
 

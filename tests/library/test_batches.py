@@ -14,6 +14,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
+from local.waiting import until
 from mqtt_trace import Options, TracedConsumer, TracedPublisher
 
 Connect = Callable[..., Client]
@@ -31,7 +32,7 @@ def consumer_of(recorded: Any, client: Client | None = None, *filters: str) -> T
 
 
 def test_a_batch_is_one_span_with_a_link_per_message(
-    broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any, until: Any
+    broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any
 ) -> None:
     """It continues whatever is current, counts its messages, and says if one came without context."""
     receiver = connect(broker)

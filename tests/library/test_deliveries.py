@@ -16,10 +16,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
+from local.waiting import DEADLINE_S, until
 from mqtt_trace import Conventions, Options, TracedConsumer, TracedPublisher
 
 Connect = Callable[..., Client]
-DEADLINE_S = 30.0
 
 
 def consumer_of(recorded: Any, client: Client, **arguments: Any) -> TracedConsumer:
@@ -143,7 +143,7 @@ def test_what_the_messages_of_a_batch_differ_in_is_on_their_links(
 
 
 def test_a_request_without_correlation_data_is_known_by_its_response_topic(
-    broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any, until: Callable[..., None]
+    broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any
 ) -> None:
     """The requester knows the response by nothing else, so that topic is the conversation (MQTT 5, section 4.10)."""
     receiver = connect(broker)

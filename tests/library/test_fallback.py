@@ -12,9 +12,8 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from local.mosquitto import Mosquitto
+from local.waiting import until
 from mqtt_trace import TracedPublisher
-
-Until = Callable[[Callable[[], bool], str], None]
 
 
 @pytest.mark.parametrize("instrumented", [True, False])
@@ -24,7 +23,6 @@ def test_the_span_has_the_size_of_what_is_sent(
     inbox: Any,
     instrument: Callable[..., None],
     recorded: Any,
-    until: Until,
     monkeypatch: pytest.MonkeyPatch,
     instrumented: bool,
 ) -> None:

@@ -22,6 +22,7 @@ from paho.mqtt.properties import Properties
 
 from local.documents import blocks
 from local.mosquitto import Mosquitto
+from local.waiting import until_async
 from mqtt_trace import extract
 from mqtt_trace.instrumentation import PahoMqttInstrumentor
 
@@ -413,8 +414,7 @@ def test_nobody_asks_for_a_message(run: Run, recorded: Any) -> None:
     """What only waits on the queue is not processed, so it has no process span."""
 
     async def receive(client: aiomqtt.Client) -> None:
-        while not len(client.messages):  # noqa: ASYNC110 - aiomqtt has no event for it
-            await asyncio.sleep(0.01)
+        await until_async(lambda: len(client.messages), "a queued message")
 
     run(receive)
     assert process_spans(recorded) == []

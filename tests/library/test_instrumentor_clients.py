@@ -14,10 +14,10 @@ from paho.mqtt.client import Client, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from local.mosquitto import Mosquitto
+from local.waiting import until
 
 Connect = Callable[..., Client]
 Instrument = Callable[..., None]
-Until = Callable[[Callable[[], bool], str], None]
 
 
 def new_client(protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5, client_id: str = "") -> Client:
@@ -26,7 +26,7 @@ def new_client(protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5, clien
 
 
 def test_several_clients_and_subclasses_are_each_traced(
-    broker: Mosquitto, instrument: Instrument, recorded: Any, until: Until
+    broker: Mosquitto, instrument: Instrument, recorded: Any
 ) -> None:
     """A subclass with a `publish` of its own, and an `__eq__` that makes it unhashable, among them."""
 
@@ -95,7 +95,7 @@ def test_a_client_that_nobody_holds_is_gone_at_once(instrument: Instrument) -> N
 
 
 def test_publishing_from_many_threads_ends_every_span(
-    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any, until: Until
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any
 ) -> None:
     """Acknowledgements come while other threads are within `publish`."""
     instrument()

@@ -14,11 +14,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
+from local.waiting import until
 from mqtt_trace import TracedPublisher, extract, inject
 
 Connect = Callable[..., Client]
 Instrument = Callable[..., None]
-Until = Callable[[Callable[[], bool], str], None]
 
 
 def new_client(protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5, client_id: str = "") -> Client:
@@ -27,7 +27,7 @@ def new_client(protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5, clien
 
 
 def test_a_publish_span_is_exactly_this(
-    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any, until: Until
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any
 ) -> None:
     """Name, kind and every attribute of an ordinary QoS 1 publish."""
     instrument()
@@ -66,7 +66,6 @@ def test_every_publish_ends_its_span_once_whenever_on_publish_is_set(
     connect: Connect,
     instrument: Instrument,
     recorded: Any,
-    until: Until,
     protocol: MQTTProtocolVersion,
     api: CallbackAPIVersion,
     qos: int,
@@ -104,7 +103,7 @@ def test_every_publish_ends_its_span_once_whenever_on_publish_is_set(
 
 @pytest.mark.parametrize("keyword", [True, False])
 def test_the_message_carries_context_beside_what_the_program_sends(
-    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any, until: Until, inbox: Any, keyword: bool
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any, inbox: Any, keyword: bool
 ) -> None:
     """However the arguments are given, and with the same Properties object, unchanged, for several messages."""
     instrument()
@@ -136,9 +135,7 @@ def publish_spans(recorded: Any) -> list[Any]:
     return sorted((s for s in recorded.spans if s.kind is SpanKind.PRODUCER), key=lambda span: span.start_time)
 
 
-def test_a_publish_before_connect_is_traced(
-    broker: Mosquitto, instrument: Instrument, recorded: Any, until: Until
-) -> None:
+def test_a_publish_before_connect_is_traced(broker: Mosquitto, instrument: Instrument, recorded: Any) -> None:
     """With QoS 1 paho sends it once it is connected, and the span lasts until its acknowledgement."""
     instrument()
     client = new_client()
@@ -153,7 +150,7 @@ def test_a_publish_before_connect_is_traced(
 
 
 def test_a_refused_qos_2_publish_is_an_error_and_paho_goes_on_as_ever(
-    make_broker: Any, connect: Connect, instrument: Instrument, recorded: Any, until: Until
+    make_broker: Any, connect: Connect, instrument: Instrument, recorded: Any
 ) -> None:
     """The span ends with the code of PUBREC; `on_publish` hears what it hears in a program that is not traced."""
     broker = make_broker(acl=["topic read #"])
@@ -195,7 +192,6 @@ def test_the_explicit_publisher_keeps_its_one_span(
     connect: Connect,
     instrument: Instrument,
     recorded: Any,
-    until: Until,
     protocol: MQTTProtocolVersion,
 ) -> None:
     """On an instrumented client, and what the client publishes beside it has one, too."""

@@ -16,12 +16,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
+from local.waiting import until
 from mqtt_trace import TracedConsumer
 from mqtt_trace._paho.properties import PublishProperties
 
 Connect = Callable[..., Client]
 Instrument = Callable[..., None]
-Until = Callable[[Callable[[], bool], str], None]
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -55,7 +55,7 @@ def process_spans(recorded: Any) -> list[Any]:
 
 
 def test_a_process_span_is_exactly_this(
-    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any, until: Until
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any
 ) -> None:
     """Name, kind, parent and every attribute of an ordinary message, through a shared subscription; and no link."""
     instrument()
@@ -100,7 +100,6 @@ def test_the_opt_in_names_the_span_by_its_filter_and_links_it(
     connect: Connect,
     instrument: Instrument,
     recorded: Any,
-    until: Until,
     monkeypatch: pytest.MonkeyPatch,
     opted_in: str,
     name: str,
@@ -120,7 +119,7 @@ def test_the_opt_in_names_the_span_by_its_filter_and_links_it(
 
 
 def test_callbacks_are_the_programs_own_and_can_be_replaced_while_they_run(
-    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any, until: Until
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any
 ) -> None:
     """What a program reads is what it has set, and each message has one span, with whatever is set then."""
     instrument()
@@ -152,7 +151,7 @@ def test_callbacks_are_the_programs_own_and_can_be_replaced_while_they_run(
 
 
 def test_a_message_for_two_callbacks_has_one_span(
-    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any, until: Until
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any
 ) -> None:
     """It is one message that is processed."""
     instrument()
@@ -204,7 +203,7 @@ def test_what_a_callback_raises_is_recorded_and_goes_its_way(
 
 
 def test_a_message_without_a_callback_has_no_span(
-    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any, until: Until
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any
 ) -> None:
     """Nothing processes it; the message after it has one."""
     instrument()
@@ -239,7 +238,6 @@ def test_the_explicit_consumer_keeps_its_one_span(
     connect: Connect,
     instrument: Instrument,
     recorded: Any,
-    until: Until,
     listen: Callable[[TracedConsumer, Client], None],
 ) -> None:
     """The messages of its client are left to it; those of other clients are not, nor those after it."""
@@ -263,7 +261,7 @@ def test_the_explicit_consumer_keeps_its_one_span(
 
 
 def test_the_template_follows_what_is_subscribed_to(
-    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any, until: Until
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any
 ) -> None:
     """By topic, by Subscription Identifier, and without filters that were given up."""
     instrument()

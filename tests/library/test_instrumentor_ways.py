@@ -14,10 +14,10 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from local.mosquitto import Mosquitto
+from local.waiting import until
 
 Connect = Callable[..., Client]
 Instrument = Callable[..., None]
-Until = Callable[[Callable[[], bool], str], None]
 
 
 def process_spans(recorded: Any) -> list[Any]:
@@ -68,29 +68,24 @@ def by_subclass(client: Client, seen: Callable[..., None]) -> None:
     client.seen = seen
 
 
-def wait(done: Callable[[], bool]) -> None:
-    """Up to ten seconds."""
-    pause = threading.Event()
-    for _ in range(1_000):
-        if done():
-            return
-        pause.wait(0.01)
-
-
 def loop_start(client: Client, done: Callable[[], bool]) -> None:
     """Let paho run a thread."""
     client.loop_start()
-    wait(done)
-    client.disconnect()
-    client.loop_stop()
+    try:
+        until(done, "the message is processed")
+    finally:
+        client.disconnect()
+        client.loop_stop()
 
 
 def loop_forever(client: Client, done: Callable[[], bool]) -> None:
     """Run paho's loop until another thread disconnects."""
 
     def disconnect() -> None:
-        wait(done)
-        client.disconnect()
+        try:
+            until(done, "the message is processed")
+        finally:
+            client.disconnect()
 
     other = threading.Thread(target=disconnect)
     other.start()

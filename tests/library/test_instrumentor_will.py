@@ -15,10 +15,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
+from local.waiting import until
+from tests.library.looping import loop_until
 
 Connect = Callable[..., Client]
 Instrument = Callable[..., None]
-Until = Callable[[Callable[[], bool], str], None]
 
 
 def process_spans(recorded: Any) -> list[Any]:
@@ -46,8 +47,7 @@ def willing(broker: Mosquitto, instrument: Instrument) -> Iterator[Callable[...,
         client.will_set(topic, "gone", 1, properties=properties)
         client.connect(broker.host, broker.port)
         clients.append(client)
-        while not client.is_connected():
-            client.loop(0.1)
+        loop_until(client, client.is_connected, "a CONNACK")
         return client
 
     yield connect_one
@@ -62,7 +62,7 @@ def break_off(client: Client) -> None:
 
 
 def test_a_will_is_one_trace_with_the_connect_that_left_it(
-    broker: Mosquitto, connect: Connect, recorded: Any, until: Until, willing: Callable[..., Client]
+    broker: Mosquitto, connect: Connect, recorded: Any, willing: Callable[..., Client]
 ) -> None:
     """Each connect creates it anew; the program's own properties of it arrive, and are not changed."""
     heir = connect(broker)
@@ -79,8 +79,7 @@ def test_a_will_is_one_trace_with_the_connect_that_left_it(
         break_off(client)
         until(lambda count=count: len(process_spans(recorded)) == count, "the will was processed")  # type: ignore[misc] # mypy does not infer a lambda with a default
         client.reconnect()
-        while not client.is_connected():
-            client.loop(0.1)
+        loop_until(client, client.is_connected, "a CONNACK")
     assert own.json() == before
     assert client._will_properties is own  # noqa: SLF001 - nothing public tells
     creates = [span for span in recorded.spans if span.name == "create wills/mine"]
@@ -95,7 +94,7 @@ def test_a_will_is_one_trace_with_the_connect_that_left_it(
 
 
 def test_a_will_of_mqtt_311_is_left_alone(
-    broker: Mosquitto, connect: Connect, recorded: Any, until: Until, willing: Callable[..., Client]
+    broker: Mosquitto, connect: Connect, recorded: Any, willing: Callable[..., Client]
 ) -> None:
     """It has no properties, so nothing is created that nobody can continue."""
     heir = connect(broker)

@@ -10,6 +10,7 @@ from opentelemetry.trace import SpanKind
 from paho.mqtt.client import Client
 
 from local.mosquitto import Mosquitto
+from local.waiting import until
 from mqtt_trace import TracedConsumer, TracedPublisher
 
 Connect = Callable[..., Client]
@@ -33,7 +34,7 @@ def test_a_trace_from_mosquitto_pub_is_continued(
     assert f"{span.parent.span_id:016x}" == TRACEPARENT[36:52]
 
 
-def test_mosquitto_sub_sees_our_user_properties(broker: Mosquitto, connect: Connect, recorded: Any, until: Any) -> None:
+def test_mosquitto_sub_sees_our_user_properties(broker: Mosquitto, connect: Connect, recorded: Any) -> None:
     """What we send is what any MQTT 5 client reads: one lower-case `traceparent` with the publish span's ids."""
     publisher = TracedPublisher(connect(broker), tracer_provider=recorded.tracer_provider)
     command = ["mosquitto_sub", "-V", "5", "-h", broker.host, "-p", str(broker.port), "-q", "1", "-t", "interop/out"]

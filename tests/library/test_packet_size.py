@@ -29,13 +29,13 @@ from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
 from local.ports import free_port
+from local.waiting import until
 from mqtt_trace import Options, TracedPublisher, inject
 from mqtt_trace._paho.packet_size import LARGEST_PACKET, PacketSize, connect_size, publish_311_size, publish_size
 from mqtt_trace._paho.properties import PublishProperties
 from mqtt_trace.instrumentation import PahoMqttInstrumentor
 from tests.library.looping import loop_until
 
-Until = Callable[[Callable[[], bool], str], None]
 Connect = Callable[..., Client]
 Publish = Callable[..., Any]
 Way = Callable[[Client], Publish]
@@ -132,7 +132,6 @@ def test_a_context_that_does_not_fit_is_left_out(
     link: Link,
     way: Way,
     recorded: Any,
-    until: Until,
     caplog: pytest.LogCaptureFixture,
     qos: int,
 ) -> None:
@@ -189,7 +188,7 @@ def test_what_waits_for_a_connection_fits_the_broker_that_it_finds(
 
 
 def test_a_publisher_made_later_leaves_the_context_out_when_the_broker_has_said_so(
-    make_broker: Any, connect: Connect, inbox: Any, link: Link, way: Way, instrument: Any, until: Until
+    make_broker: Any, connect: Connect, inbox: Any, link: Link, way: Way, instrument: Any
 ) -> None:
     """The first CONNACK was not seen; the broker ends the connection, and the next CONNACK is."""
     was_instrumented = PahoMqttInstrumentor().is_instrumented_by_opentelemetry
@@ -224,7 +223,7 @@ def brokers_in_turn(folder: Path, *limits: int | None) -> list[Mosquitto]:
     ("before", "after"), [(LIMIT, None), (None, LIMIT), (LIMIT, 2 * LIMIT), (2 * LIMIT, LIMIT)], ids=str
 )
 def test_a_message_that_is_sent_again_fits_the_broker_of_then(
-    tmp_path: Path, way: Way, recorded: Any, until: Until, before: int | None, after: int | None
+    tmp_path: Path, way: Way, recorded: Any, before: int | None, after: int | None
 ) -> None:
     """The context that was left out is sent when there is room for it, and the other way round; the span says which."""
     first, second = brokers_in_turn(tmp_path, before, after)
@@ -232,7 +231,7 @@ def test_a_message_that_is_sent_again_fits_the_broker_of_then(
     publish = way(client)
     with first:
         client.connect(first.host, first.port)
-        loop_until(client, client.is_connected)
+        loop_until(client, client.is_connected, "a CONNACK")
         info = publish("again/x", "x" * 260, 1)  # sent at once; nobody reads the PUBACK
         first.kill()
     with second:
@@ -242,12 +241,12 @@ def test_a_message_that_is_sent_again_fits_the_broker_of_then(
         heir.on_message = lambda _client, _userdata, message: messages.append(message)
         heir.on_subscribe = lambda *_: subscribed.append(_)
         heir.connect(second.host, second.port)
-        loop_until(heir, heir.is_connected)
+        loop_until(heir, heir.is_connected, "a CONNACK")
         heir.subscribe("again/#", 1)
-        loop_until(heir, lambda: subscribed)
+        loop_until(heir, lambda: subscribed, "a SUBACK")
         client.reconnect()
-        loop_until(client, info.is_published)
-        loop_until(heir, lambda: messages)
+        loop_until(client, info.is_published, "a PUBACK")
+        loop_until(heir, lambda: messages, "the message")
         client.disconnect()
         heir.disconnect()
     fits = after is None or after > LIMIT
@@ -314,7 +313,7 @@ def test_baggage_does_not_cost_a_message(
 
 
 def test_a_message_that_is_too_large_by_itself_fails_as_without_tracing(
-    make_broker: Any, link: Link, way: Way, recorded: Any, until: Until
+    make_broker: Any, link: Link, way: Way, recorded: Any
 ) -> None:
     """The broker is the one to say so."""
     broker = make_broker(config=[f"max_packet_size {LIMIT}"])
@@ -483,12 +482,12 @@ def test_a_will_that_makes_connect_too_large_does_without_a_context(
     broker = make_broker(config=["max_packet_size 160"])
     client = willing(160 - 40, context=True)
     client.connect(broker.host, broker.port)
-    loop_until(client, client.is_connected)
+    loop_until(client, client.is_connected, "a CONNACK")
     client.disconnect()
     payload = client.will_payload or b""
     client.will_set("wills/x", payload + b"w" * (40 - 1 + extra), 1)  # the remaining length takes a byte more
     client.reconnect()
-    loop_until(client, client.is_connected)
+    loop_until(client, client.is_connected, "a CONNACK")
     client.disconnect()
     creates = [span.attributes.get("mqtt.omitted_context") for span in recorded.spans if "create" in span.name]
     assert creates == [None, True if extra else None]

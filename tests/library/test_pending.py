@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.trace import INVALID_SPAN
 
+from local.waiting import until
 from mqtt_trace._spans.outcome import PublishOutcome
 from mqtt_trace._spans.pending import PendingSpan, PendingSpans
 
@@ -112,11 +113,10 @@ def test_a_publish_that_is_under_way_while_all_is_closed_ends_with_it(early: boo
     assert (ledger.errors, len(ledger.spans)) == ([error], 0)
 
 
-def test_a_quiet_clients_spans_expire_by_themselves(until: object) -> None:
+def test_a_quiet_clients_spans_expire_by_themselves() -> None:
     """No later publish is needed for a span to time out."""
     ledger = Ledger(timeout=0.01)
     ledger.publish(1)
-    assert callable(until)
     until(lambda: ledger.errors == ["timeout"], "the span timed out")
 
 

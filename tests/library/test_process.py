@@ -16,6 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
+from local.waiting import until
 from mqtt_trace import Conventions, Options, Relation, TracedConsumer, TracedPublisher
 
 Connect = Callable[..., Client]
@@ -263,7 +264,6 @@ def test_a_handler_that_fails_does_not_end_the_network_thread(
     connect: Connect,
     recorded: Any,
     payload: str | bytes,
-    until: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A poison payload between two good ones: both are handled, and the failure is on record."""

@@ -14,11 +14,11 @@ from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTProtocolVersion
 from paho.mqtt.exception import MalformedPacket
 
 from local.mosquitto import Mosquitto
+from local.waiting import until
 from mqtt_trace import TracedPublisher
 from mqtt_trace._paho.puback import plain_reason, read_pubacks_quickly
 
 Connect = Callable[..., Client]
-Until = Callable[[Callable[[], bool], str], None]
 
 
 @given(st.binary(min_size=2, max_size=3))
@@ -44,9 +44,7 @@ def test_other_packets_are_left_to_paho(packet: bytes) -> None:
     ("topic", "reason"),
     [("allowed/x", "Success"), ("allowed/nobody", "No matching subscribers"), ("x", "Not authorized")],
 )
-def test_callbacks_are_told_what_paho_tells_them(
-    make_broker: Any, connect: Connect, until: Until, topic: str, reason: str
-) -> None:
+def test_callbacks_are_told_what_paho_tells_them(make_broker: Any, connect: Connect, topic: str, reason: str) -> None:
     """`on_publish` has the packet id, the reason code and usable properties, and paho forgets the message."""
     broker: Mosquitto = make_broker(acl=["topic read #", "topic write allowed/#"])
     connect(broker).subscribe("allowed/x", 1)
@@ -62,7 +60,7 @@ def test_callbacks_are_told_what_paho_tells_them(
 
 
 @pytest.mark.filterwarnings("ignore:Callback API version 1")
-def test_the_callback_of_version_1_is_told_as_well(broker: Mosquitto, connect: Connect, until: Until) -> None:
+def test_the_callback_of_version_1_is_told_as_well(broker: Mosquitto, connect: Connect) -> None:
     """The older callback API has the packet id only."""
     client = connect(broker, api=CallbackAPIVersion.VERSION1)
     told: list[int] = []
@@ -80,7 +78,6 @@ def test_a_program_that_logs_packets_sees_each_acknowledgement(
     connect: Connect,
     recorded: Any,
     instrument: Any,
-    until: Until,
     instrumented: bool,
     qos: int,
     packet: str,

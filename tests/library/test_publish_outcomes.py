@@ -15,12 +15,12 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
 from local.mosquitto import Mosquitto
+from local.waiting import until
 from mqtt_trace import PublishOutcome, TracedPublisher
 from mqtt_trace._spans.sweeper import sweeper
 from tests.library.looping import connect_without_a_thread, loop_until
 
 Connect = Callable[..., Client]
-Until = Callable[[Callable[[], bool], str], None]
 
 
 def publisher_of(client: Client, recorded: Any, **options: Any) -> TracedPublisher:
@@ -30,7 +30,7 @@ def publisher_of(client: Client, recorded: Any, **options: Any) -> TracedPublish
     )
 
 
-def test_a_refused_publish_is_an_error(make_broker: Any, connect: Connect, recorded: Any, until: Until) -> None:
+def test_a_refused_publish_is_an_error(make_broker: Any, connect: Connect, recorded: Any) -> None:
     """A PUBACK with 0x87 ends the span with that as `error.type`, and counts as a failure."""
     broker = make_broker(acl=["topic read #"])
     outcomes: list[PublishOutcome] = []
@@ -54,7 +54,7 @@ def test_qos_0_without_a_connection_is_an_error(recorded: Any) -> None:
     assert (span.status.status_code, span.attributes["error.type"]) == (StatusCode.ERROR, "MQTT_ERR_NO_CONN")
 
 
-def test_qos_1_without_a_connection_waits(broker: Mosquitto, recorded: Any, until: Until) -> None:
+def test_qos_1_without_a_connection_waits(broker: Mosquitto, recorded: Any) -> None:
     """Paho queues it, so the span ends when it has been acknowledged after all."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     publisher = publisher_of(client, recorded)
@@ -100,9 +100,7 @@ def test_what_paho_refuses_is_raised(recorded: Any, topic: str, payload: Any) ->
     assert publisher.pending == 0
 
 
-def test_a_broker_restart_in_between_still_ends_the_span(
-    make_broker: Any, connect: Connect, recorded: Any, until: Until
-) -> None:
+def test_a_broker_restart_in_between_still_ends_the_span(make_broker: Any, connect: Connect, recorded: Any) -> None:
     """Paho sends the message again after it has connected again; the span lasts until that is acknowledged."""
     broker = make_broker()
     publisher = publisher_of(connect(broker), recorded)
@@ -133,7 +131,7 @@ def test_a_qos_2_publish_lasts_until_pubcomp(broker: Mosquitto, recorded: Any) -
     client.disconnect()
 
 
-def test_a_refused_qos_2_publish_is_an_error(make_broker: Any, connect: Connect, recorded: Any, until: Until) -> None:
+def test_a_refused_qos_2_publish_is_an_error(make_broker: Any, connect: Connect, recorded: Any) -> None:
     """The refusal stands in PUBREC, then the last packet: the span ends with it, and nothing is left behind."""
     broker = make_broker(acl=["topic read #", "topic write allowed/#"])
     client = connect(broker)
@@ -155,7 +153,7 @@ def test_a_message_that_paho_keeps_over_a_lost_connection_is_pending(broker: Mos
     assert publisher.publish("kept/x", "x", 1).rc == MQTTErrorCode.MQTT_ERR_CONN_LOST
     assert (publisher.pending, recorded.spans) == (1, ())
     client.reconnect()
-    loop_until(client, lambda: not publisher.pending)
+    loop_until(client, lambda: not publisher.pending, "every span ended")
     client.disconnect()
     assert recorded.spans[0].status.status_code is StatusCode.UNSET
 
@@ -207,7 +205,7 @@ def waiting(recorded: Any) -> list[TracedPublisher]:
     return publishers
 
 
-def test_time_outs_of_one_sweep_end_their_spans_before_they_are_reported(recorded: Any, until: Until) -> None:
+def test_time_outs_of_one_sweep_end_their_spans_before_they_are_reported(recorded: Any) -> None:
     """A callback that takes its time delays other callbacks, and no span that has timed out already."""
     ended: list[int] = []
     publishers = [publisher_of(new_client(), recorded, timeout=0.01) for _ in range(3)]
@@ -219,7 +217,7 @@ def test_time_outs_of_one_sweep_end_their_spans_before_they_are_reported(recorde
     assert ended == sorted(ended)
 
 
-def test_the_span_is_current_when_its_time_out_is_reported(recorded: Any, until: Until) -> None:
+def test_the_span_is_current_when_its_time_out_is_reported(recorded: Any) -> None:
     """What a callback starts belongs to the trace of its publish."""
     current: list[int] = []
     publisher_of(new_client(), recorded, timeout=0.01).publish(

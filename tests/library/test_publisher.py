@@ -17,10 +17,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
+from local.waiting import until
 from mqtt_trace import Conventions, Options, TracedPublisher, extract
 
 Connect = Callable[..., Client]
-Until = Callable[[Callable[[], bool], str], None]
 
 
 def publisher_of(client: Client, recorded: Any, **options: Any) -> TracedPublisher:
@@ -30,7 +30,7 @@ def publisher_of(client: Client, recorded: Any, **options: Any) -> TracedPublish
     )
 
 
-def test_a_publish_span_is_exactly_this(broker: Mosquitto, connect: Connect, recorded: Any, until: Until) -> None:
+def test_a_publish_span_is_exactly_this(broker: Mosquitto, connect: Connect, recorded: Any) -> None:
     """Name, kind and every attribute of an ordinary QoS 1 publish."""
     client = connect(broker, "exact-publisher")
     publisher = publisher_of(client, recorded)
@@ -77,7 +77,7 @@ def test_a_publish_span_is_exactly_this(broker: Mosquitto, connect: Connect, rec
     ],
 )
 def test_the_opt_in_says_send(
-    broker: Mosquitto, connect: Connect, recorded: Any, until: Until, conventions: Conventions, added: dict[str, object]
+    broker: Mosquitto, connect: Connect, recorded: Any, conventions: Conventions, added: dict[str, object]
 ) -> None:
     """Conventions 1.28 and later call the operation `send`; `messaging/dup` adds the older names."""
     publisher = publisher_of(connect(broker, "opted"), recorded, options=Options(conventions=conventions))
@@ -137,7 +137,6 @@ def test_every_publish_ends_its_span_once(
     broker: Mosquitto,
     connect: Connect,
     recorded: Any,
-    until: Until,
     protocol: MQTTProtocolVersion,
     api: CallbackAPIVersion,
     qos: int,
@@ -153,7 +152,7 @@ def test_every_publish_ends_its_span_once(
 
 
 def test_the_message_carries_the_publish_spans_context(
-    broker: Mosquitto, connect: Connect, recorded: Any, until: Until, inbox: Any
+    broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any
 ) -> None:
     """Beside the program's own properties, once, however often they are used."""
     received = inbox(connect(broker), "carried/#")
@@ -170,9 +169,7 @@ def test_the_message_carries_the_publish_spans_context(
         assert (remote.trace_id, remote.span_id) == (span.context.trace_id, span.context.span_id)
 
 
-def test_a_topic_alias_is_named_by_its_topic(
-    broker: Mosquitto, connect: Connect, recorded: Any, until: Until, inbox: Any
-) -> None:
+def test_a_topic_alias_is_named_by_its_topic(broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any) -> None:
     """The packet has no topic (MQTT 5, section 3.3.2.3.4), the span has; an alias that is not known has no name."""
     received = inbox(connect(broker), "aliased/#")
     publisher = publisher_of(connect(broker), recorded)
@@ -190,9 +187,7 @@ def test_a_topic_alias_is_named_by_its_topic(
     assert "messaging.destination.name" not in recorded.spans[-1].attributes
 
 
-def test_a_publish_span_is_a_child_of_the_current_span(
-    broker: Mosquitto, connect: Connect, recorded: Any, until: Until
-) -> None:
+def test_a_publish_span_is_a_child_of_the_current_span(broker: Mosquitto, connect: Connect, recorded: Any) -> None:
     """Whatever the program does around it stays connected."""
     publisher = publisher_of(connect(broker), recorded)
     with recorded.tracer_provider.get_tracer("test").start_as_current_span("around") as around:
@@ -221,9 +216,7 @@ def test_the_programs_own_on_publish_is_still_called(broker: Mosquitto, connect:
     assert [span.name for span in recorded.spans] == ["publish own/x"]
 
 
-def test_the_span_is_current_when_the_outcome_is_reported(
-    broker: Mosquitto, connect: Connect, recorded: Any, until: Until
-) -> None:
+def test_the_span_is_current_when_the_outcome_is_reported(broker: Mosquitto, connect: Connect, recorded: Any) -> None:
     """A log line written there carries the ids of the publish."""
     seen: list[int] = []
     publisher = publisher_of(connect(broker), recorded)
@@ -234,7 +227,7 @@ def test_the_span_is_current_when_the_outcome_is_reported(
     assert seen == [recorded.spans[0].context.span_id]
 
 
-def test_metrics_are_split_by_what_is_few(broker: Mosquitto, connect: Connect, recorded: Any, until: Until) -> None:
+def test_metrics_are_split_by_what_is_few(broker: Mosquitto, connect: Connect, recorded: Any) -> None:
     """A topic names a device, so no metric is split by it: the template is what they share."""
     publisher = publisher_of(connect(broker), recorded)
     for number in range(20):
@@ -249,7 +242,7 @@ def test_metrics_are_split_by_what_is_few(broker: Mosquitto, connect: Connect, r
     assert duration.explicit_bounds[-1] == 10
 
 
-def test_a_publisher_that_nobody_holds_is_forgotten(recorded: Any, until: Until) -> None:
+def test_a_publisher_that_nobody_holds_is_forgotten(recorded: Any) -> None:
     """Neither the sweep for old spans nor a cycle keeps publisher or client alive until garbage is collected."""
 
     def publish_once() -> weakref.ref[Client]:

@@ -12,12 +12,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from paho.mqtt.client import Client
 
 from local.mosquitto import Mosquitto
+from local.waiting import until
 from mqtt_trace import TracedPublisher
 
 
-def test_further_spans_are_those_of_another_provider(
-    broker: Mosquitto, connect: Callable[..., Client], until: Callable[[Callable[[], bool], str], None]
-) -> None:
+def test_further_spans_are_those_of_another_provider(broker: Mosquitto, connect: Callable[..., Client]) -> None:
     """A span that is under way when the provider changes ends with its own resource, and the next has the new one."""
     spans = InMemorySpanExporter()
     publisher = TracedPublisher(connect(broker, "moves"), tracer_provider=provider_at("attic", spans))

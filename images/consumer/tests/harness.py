@@ -7,7 +7,6 @@ import json
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,8 +23,7 @@ from paho.mqtt.properties import Properties
 from local.mosquitto import Mosquitto
 from local.ports import HOST, free_port
 from local.processes import Process
-
-DEADLINE_S = 60.0
+from local.waiting import DEADLINE_S, until
 
 Answer = tuple[int, Mapping[str, str]]
 OK: Answer = (200, {})
@@ -33,10 +31,7 @@ OK: Answer = (200, {})
 
 def wait_for(condition: Callable[[], bool], what: str = "the condition", timeout_s: float = DEADLINE_S) -> None:
     """Return when it is true, fail after the deadline."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come true within {timeout_s:g} s"
-        time.sleep(0.02)
+    until(condition, what, timeout_s)
 
 
 class Broker(Protocol):

@@ -10,9 +10,10 @@ import pytest
 
 from images.consumer.tests.answers import Hold
 from images.consumer.tests.conftest import MakeConsumer
-from images.consumer.tests.harness import DEADLINE_S, OK, Answer, Consumer, Echo, ids, numbered, publish, wait_for
+from images.consumer.tests.harness import OK, Answer, Consumer, Echo, ids, numbered, publish, wait_for
 from local.flooding_broker import FloodingBroker
 from local.mosquitto import Mosquitto
+from local.waiting import DEADLINE_S
 
 MakeBroker = Callable[..., Mosquitto]
 

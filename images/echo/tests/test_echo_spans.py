@@ -11,7 +11,8 @@ from typing import Any
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from images.echo.tests.conftest import Echo
-from service.tests.telemetry.otlp_backend import attributes, wait_until
+from local.waiting import until as wait_until
+from service.tests.telemetry.otlp_backend import attributes
 
 _TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 _PARENT_ID = "b7ad6b7169203331"

@@ -7,8 +7,7 @@ import os
 import re
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -24,19 +23,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 from local.mosquitto import Mosquitto
 from local.ports import HOST, free_port
 from local.processes import Process, answers_http
-
-DEADLINE_S = 60.0
+from local.waiting import DEADLINE_S, until
 
 _PUBLISHED = re.compile(r"^published reading .*: message (?P<message>[0-9a-f-]{36}), trace (?P<trace>[0-9a-f]{32})$")
 _NO_EXPORT = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
-
-
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    """Wait for a condition, and fail after the deadline."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE_S:g} s: {what}"
-        time.sleep(0.05)
 
 
 def command(name: str) -> str:
@@ -132,7 +122,7 @@ class Producer(Process):
     def wait_line(self, containing: str) -> str:
         """Wait for a log message that contains a text, and return it."""
         try:
-            wait_for(lambda: self.lines(containing), f"a line with {containing!r}")
+            until(lambda: self.lines(containing), f"a line with {containing!r}")
         except AssertionError as error:
             error.add_note("\n".join(["its lines:", *self.lines(), str(self.figures())]))
             raise
@@ -175,7 +165,7 @@ class Listener:
 
     def __enter__(self) -> Self:
         self._client.loop_start()
-        wait_for(lambda: self._subscribed, "a SUBACK")
+        until(lambda: self._subscribed, "a SUBACK")
         return self
 
     def __exit__(

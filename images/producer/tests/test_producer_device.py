@@ -23,17 +23,9 @@ from paho.mqtt.client import MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
 from local.mosquitto import Mosquitto
+from local.waiting import DEADLINE_S, until_async
 from mqtt_trace import TracedPublisher
 from mqtt_trace.aio import Backoff
-
-DEADLINE_S = 30.0
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition up to the deadline."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - counts set no event
-            await asyncio.sleep(0.01)
 
 
 def make_shared(metrics: Metrics, executor: Executor) -> Shared:
@@ -63,9 +55,9 @@ def test_draining_does_not_wait_for_the_next_attempt_to_connect(
             client.connect_async(broker.host, broker.port)
             device = Device("away-1", spec, client, TracedPublisher, make_shared(metrics, executor))
             running = asyncio.create_task(device.run(0))
-            await until(lambda: metrics.published)
+            await until_async(lambda: metrics.published, "a published reading")
             await asyncio.to_thread(broker.stop)
-            await until(lambda: device.unacknowledged >= 5)
+            await until_async(lambda: device.unacknowledged >= 5, "five readings without PUBACK")
             await asyncio.to_thread(broker.start)
             device.start_draining()
             async with asyncio.timeout(DEADLINE_S):
@@ -96,10 +88,13 @@ def test_a_reading_whose_span_has_timed_out_still_counts_when_its_puback_comes(
             publisher = partial(TracedPublisher, tracer_provider=tracer_provider, timeout=0.1)
             device = Device("late-1", spec, client, publisher, shared)
             running = asyncio.create_task(device.run(0))
-            await until(lambda: metrics.published)
+            await until_async(lambda: metrics.published, "a published reading")
             os.kill(broker.pid, signal.SIGSTOP)
             try:
-                await until(lambda: [span for span in spans.get_finished_spans() if not span.status.is_ok])
+                await until_async(
+                    lambda: [span for span in spans.get_finished_spans() if not span.status.is_ok],
+                    "a span that timed out",
+                )
                 device.start_draining()
                 before = metrics.published
                 waiting = device.unacknowledged

@@ -15,8 +15,9 @@ from paho.mqtt.properties import Properties
 
 from images.producer.tests.conftest import StartProducer
 from images.producer.tests.mounted_fleet_file import MountedFleetFile
-from images.producer.tests.producer_harness import Backend, Listener, wait_for
+from images.producer.tests.producer_harness import Backend, Listener
 from local.mosquitto import Mosquitto
+from local.waiting import until
 from mqtt_trace import MissingReason, extract
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -97,10 +98,10 @@ def test_messages_have_the_shares_of_the_fleet(
     )
     with Listener(broker) as listener:
         producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0, **backend.exports())
-        wait_for(lambda: len(listener.messages) >= 600, "six hundred readings")
+        until(lambda: len(listener.messages) >= 600, "six hundred readings")
         assert producer.stop() == 0
         published = producer.published()
-        wait_for(lambda: set(published) <= listener.message_ids, "every published reading")
+        until(lambda: set(published) <= listener.message_ids, "every published reading")
         messages = listener.messages.copy()
 
     old = set(re.findall(r"as (iot\.demo-\d{5}) \(p2,", broker.log))

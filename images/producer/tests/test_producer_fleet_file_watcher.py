@@ -20,9 +20,9 @@ from images.producer.tests.producer_harness import (
     ReadyFigures,
     command,
     environment,
-    wait_for,
 )
 from local.mosquitto import Mosquitto
+from local.waiting import until
 
 MakeBroker = Callable[..., Mosquitto]
 
@@ -46,7 +46,7 @@ def make_change(producer: Producer, mount: MountedFleetFile) -> Callable[..., Re
     def change(**members: object) -> ReadyFigures:
         before = producer.figures().get("generation", 0)
         mount.write(**members)
-        wait_for(lambda: producer.figures()["generation"] > before, "the new generation")
+        until(lambda: producer.figures()["generation"] > before, "the new generation")
         producer.wait_ready()
         return producer.figures()
 
@@ -76,25 +76,25 @@ def test_a_rescale_reconnects_no_other_device(
         figures = change(replicas=10)
         assert (figures["devices"], figures["connected"]) == (10, 10)
         since = len(listener.messages)
-        wait_for(lambda: device_ids_in(listener, since) == sensors(*range(10)), "readings of ten devices")
+        until(lambda: device_ids_in(listener, since) == sensors(*range(10)), "readings of ten devices")
         assert sorted(connections(broker)) == sorted(sensors(*range(10)))
 
         figures = change(replicas=2)
         assert (figures["devices"], figures["connected"]) == (2, 2)
-        wait_for(lambda: broker.log.count("disconnected.") == 8, "eight DISCONNECT packets")
-        wait_for(lambda: device_ids_in(listener, -20) == sensors(0, 1), "readings of these two and no others")
+        until(lambda: broker.log.count("disconnected.") == 8, "eight DISCONNECT packets")
+        until(lambda: device_ids_in(listener, -20) == sensors(0, 1), "readings of these two and no others")
 
         figures = change(replicas=0)
         assert (figures["ready"], figures["devices"], figures["connected"]) == (True, 0, 0)
 
         change(replicas=3)
         since = len(listener.messages)
-        wait_for(lambda: device_ids_in(listener, since) == sensors(0, 1, 2), "readings of three devices")
+        until(lambda: device_ids_in(listener, since) == sensors(0, 1, 2), "readings of three devices")
         assert len(connections(broker)) == 10 + 3
         assert producer.stop() == 0
         published = set(producer.published())
         assert producer.final_counts() == (len(published), 0, 0)
-        wait_for(lambda: published <= listener.message_ids, "every published reading")
+        until(lambda: published <= listener.message_ids, "every published reading")
 
 
 def test_a_pod_has_its_own_share_of_the_fleet(
@@ -122,7 +122,7 @@ def test_interval_qos_and_topic_change_without_a_reconnect(
         producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0)
         producer.wait_ready()
         make_change(producer, mount)(intervalSeconds=0.1, qos=2, topicTemplate="plant/{device_id}/t")
-        wait_for(lambda: len(listener.messages) >= 40, "forty readings")
+        until(lambda: len(listener.messages) >= 40, "forty readings")
         seen = {(message.topic, message.qos) for message in listener.messages[-30:]}
     assert seen == {(f"plant/{device_id}/t", 2) for device_id in sensors(0, 1, 2)}
     assert len(connections(broker)) == 3
@@ -134,11 +134,11 @@ def test_resource_attributes_change_without_a_reconnect(
     """Later spans have the new tenant, site, priority, firmware and battery; earlier spans have the old ones."""
     broker = make_broker()
     producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0, **backend.exports())
-    wait_for(producer.published, "a reading")
+    until(producer.published, "a reading")
     change = {"tenant": "globex", "site": "site-2", "priority": "high", "firmware": "2.0.0", "battery": 15}
     make_change(producer, mount)(**change)
     before = set(producer.published())
-    wait_for(lambda: len(producer.published()) > len(before) + 6, "later readings")
+    until(lambda: len(producer.published()) > len(before) + 6, "later readings")
     assert producer.stop() == 0
 
     changed = backend.query("traces", attribute="fleet.tenant=globex", limit=100_000)["traces"]
@@ -178,11 +178,11 @@ def test_a_device_with_a_new_protocol_reconnects_with_its_id(
         assert len(connections(broker)) == 12
         assert "already connected" not in broker.log
         since = len(listener.messages)
-        wait_for(lambda: device_ids_in(listener, since) == sensors(*range(10)), "readings of all devices")
+        until(lambda: device_ids_in(listener, since) == sensors(*range(10)), "readings of all devices")
         assert producer.stop() == 0
         published = set(producer.published())
         assert producer.final_counts() == (len(published), 0, 0)
-        wait_for(lambda: published <= listener.message_ids, "every published reading")
+        until(lambda: published <= listener.message_ids, "every published reading")
 
 
 def test_a_device_waits_for_the_drain_of_the_previous_device_with_its_id(
@@ -191,14 +191,14 @@ def test_a_device_waits_for_the_drain_of_the_previous_device_with_its_id(
     """While the broker does not answer, no id has two connections; when it answers again, no reading is lost."""
     broker = make_broker()
     producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0, DRAIN_TIMEOUT_S=60)
-    wait_for(lambda: len(producer.published()) >= 3, "readings")
+    until(lambda: len(producer.published()) >= 3, "readings")
     os.kill(broker.pid, signal.SIGSTOP)
     try:
-        wait_for(lambda: producer.figures()["buffered"] >= 9, "readings without an answer")
+        until(lambda: producer.figures()["buffered"] >= 9, "readings without an answer")
         for replicas in (0, 3, 0, 3):
             generation = producer.figures()["generation"]
             mount.write(replicas=replicas)
-            wait_for(lambda before=generation: producer.figures()["generation"] > before, "the new generation")  # type: ignore[misc] # mypy does not infer a lambda with a default
+            until(lambda before=generation: producer.figures()["generation"] > before, "the new generation")  # type: ignore[misc] # mypy does not infer a lambda with a default
         assert producer.figures()["connected"] == 0
     finally:
         os.kill(broker.pid, signal.SIGCONT)
@@ -215,9 +215,9 @@ def test_unacknowledged_readings_of_removed_devices_are_counted_and_logged_once(
     """Removed devices drain for at most the drain time-out, and one line has the number of dropped readings."""
     broker = make_broker()
     producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0, DRAIN_TIMEOUT_S=0.2)
-    wait_for(producer.published, "a reading")
+    until(producer.published, "a reading")
     broker.stop()
-    wait_for(lambda: producer.figures()["buffered"] >= 12, "readings that wait")
+    until(lambda: producer.figures()["buffered"] >= 12, "readings that wait")
     mount.write(replicas=0)
     line = producer.wait_line("devices removed")
     figures = producer.figures()
@@ -251,7 +251,7 @@ def test_an_invalid_file_is_one_line_and_the_last_valid_one_stays(
 
     mount.write(qos=1, replicas=4)
     mount.path.symlink_to(Path("..data", "fleet.json"))
-    wait_for(lambda: producer.figures()["devices"] == 4, "the next valid file")
+    until(lambda: producer.figures()["devices"] == 4, "the next valid file")
     assert len(producer.lines("fleet file ")) == 3
 
 

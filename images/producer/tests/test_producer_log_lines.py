@@ -11,18 +11,11 @@ from mqtt_trace_producer import connectivity
 from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.incident import Incident
 
+from local.waiting import until_async
 from mqtt_trace.aio import REFUSED
 
-DEADLINE_S = 30.0
 LOST = "connection lost: Unspecified error"
 REFUSED_CONNECTION = "ConnectionRefusedError: [Errno 111] Connection refused"
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition up to the deadline."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - a log line sets no event
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -49,7 +42,7 @@ def test_an_outage_of_all_devices_is_two_lines(lines: Callable[[], list[str]]) -
             connections.set_connected(device)
         for device in devices:
             connections.set_disconnected(device, LOST)
-        await until(lambda: len(lines()) == 2)
+        await until_async(lambda: len(lines()) == 2, "two lines")
         for _ in range(5):
             for device in devices:
                 connections.set_disconnected(device, REFUSED_CONNECTION)
@@ -71,7 +64,7 @@ def test_an_unreachable_broker_at_the_start_is_one_line(lines: Callable[[], list
         connections, devices = fleet(3)
         for device in devices * 4:
             connections.set_disconnected(device, REFUSED_CONNECTION)
-        await until(lines)
+        await until_async(lines, "a line")
         connections.close()
 
     asyncio.run(start())
@@ -106,10 +99,10 @@ def test_some_and_all_lost_connections_are_different_states(lines: Callable[[], 
             connections.set_connected(device)
         for device in devices[:3]:
             connections.set_disconnected(device, LOST)
-        await until(lambda: len(lines()) == 2)
+        await until_async(lambda: len(lines()) == 2, "two lines")
         for device in devices[3:]:
             connections.set_disconnected(device, LOST)
-        await until(lambda: len(lines()) == 3)
+        await until_async(lambda: len(lines()) == 3, "three lines")
         connections.close()
 
     asyncio.run(outage())
@@ -125,10 +118,10 @@ def test_a_broker_that_refuses_after_an_outage_is_a_new_state(lines: Callable[[]
     async def outage() -> None:
         connections, devices = fleet(1)
         connections.set_disconnected(devices[0], REFUSED_CONNECTION)
-        await until(lambda: len(lines()) == 1)
+        await until_async(lambda: len(lines()) == 1, "one line")
         for _ in range(3):
             connections.set_disconnected(devices[0], f"{REFUSED}: Not authorized")
-        await until(lambda: len(lines()) == 2)
+        await until_async(lambda: len(lines()) == 2, "two lines")
         connections.close()
 
     asyncio.run(outage())
@@ -145,10 +138,10 @@ def test_devices_that_do_not_reconnect_with_the_others_are_reported(
         connections, devices = fleet(5)
         for device in devices:
             connections.set_disconnected(device, LOST)
-        await until(lambda: len(lines()) == 1)
+        await until_async(lambda: len(lines()) == 1, "one line")
         for device in devices[1:]:
             connections.set_connected(device)
-        await until(lambda: len(lines()) == 2)
+        await until_async(lambda: len(lines()) == 2, "two lines")
         connections.close()
 
     asyncio.run(recovery())
@@ -164,10 +157,10 @@ def test_removed_devices_do_not_count(lines: Callable[[], list[str]]) -> None:
             connections.set_connected(device)
         for device in devices[3:]:
             connections.set_disconnected(device, LOST)
-        await until(lambda: len(lines()) == 1)
+        await until_async(lambda: len(lines()) == 1, "one line")
         for device in devices[2:]:
             connections.remove_device(device)
-        await until(lambda: len(lines()) == 2)
+        await until_async(lambda: len(lines()) == 2, "two lines")
 
     asyncio.run(shrink())
     assert lines()[1] == "broker broker:1883: 2 of 2 devices connected"
@@ -182,7 +175,7 @@ def test_an_incident_is_one_line_at_its_start_and_one_with_totals_at_its_end(
         incident = Incident(logging.getLogger("mqtt_trace_producer.test"), "buffers are full", "backlog sent")
         for device in ["a", "b"] * 10:
             incident.record_dropped(device)
-        await until(lines)
+        await until_async(lines, "a line")
         for device in ["a", "b"] * 10:
             incident.record_dropped(device)
         incident.resolve("a")

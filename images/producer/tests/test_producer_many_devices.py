@@ -9,8 +9,9 @@ from contextlib import contextmanager
 import psutil
 
 from images.producer.tests.conftest import StartProducer
-from images.producer.tests.producer_harness import Listener, wait_for
+from images.producer.tests.producer_harness import Listener
 from local.mosquitto import Mosquitto
+from local.waiting import until
 
 DEVICES = 2000
 ORDINARY_LIMIT = 1024
@@ -42,11 +43,11 @@ def test_two_thousand_devices_connect_and_publish(
         process = psutil.Process(producer.pid)
         assert DEVICES < process.num_fds() < DEVICES + 64
         assert process.num_threads() < 50
-        wait_for(lambda: len({message.topic for message in listener.messages.copy()}) == DEVICES, "every device")
+        until(lambda: len({message.topic for message in listener.messages.copy()}) == DEVICES, "every device")
         assert producer.stop(timeout_s=90) == 0
         published = producer.published()
         assert producer.final_counts() == (len(published), 0, 0)
-        wait_for(lambda: set(published) <= listener.message_ids, "every published reading")
+        until(lambda: set(published) <= listener.message_ids, "every published reading")
     assert producer.lines("broker ") == [
         f"broker {broker.host}:{broker.port}: {DEVICES} of {DEVICES} devices connected",
     ]

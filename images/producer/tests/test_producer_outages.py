@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from images.producer.tests.conftest import StartProducer
-from images.producer.tests.producer_harness import Listener, Producer, wait_for
+from images.producer.tests.producer_harness import Listener, Producer
 from local.mosquitto import Mosquitto
 from local.ports import HOST, free_port
+from local.waiting import until
 
 MakeBroker = Callable[..., Mosquitto]
 
@@ -43,16 +44,16 @@ def test_nothing_is_lost_when_the_broker_restarts(make_broker: MakeBroker, start
         producer = start_producer(broker.port, DEVICE_COUNT=20, PUBLISH_INTERVAL_S=0.1, DRAIN_TIMEOUT_S=60)
         producer.wait_ready()
         for restarts in (1, 2):
-            wait_for(partial(has_published, producer, restarts * 200), "readings")
+            until(partial(has_published, producer, restarts * 200), "readings")
             broker.stop()
-            wait_for(lambda: producer.figures()["buffered"] >= 100, "readings that wait")
+            until(lambda: producer.figures()["buffered"] >= 100, "readings that wait")
             broker.start()
-            wait_for(partial(has_connected, producer, 1 + restarts), "all devices to be back")
+            until(partial(has_connected, producer, 1 + restarts), "all devices to be back")
         assert producer.stop(timeout_s=90) == 0
 
         ids = set(producer.published())
         assert producer.final_counts() == (len(ids), 0, 0)
-        wait_for(lambda: ids <= listener.message_ids, "every published reading")
+        until(lambda: ids <= listener.message_ids, "every published reading")
         assert listener.message_ids == ids
     assert len(producer.lines("devices waiting; retrying")) == 2
     assert len(producer.lines("broker ")) == 5
@@ -63,11 +64,11 @@ def test_the_backlog_is_sent_before_new_readings(make_broker: MakeBroker, start_
     broker = make_broker()
     with Listener(broker) as listener:
         producer = start_producer(broker.port)
-        wait_for(lambda: len(listener.messages) >= 10, "readings")
+        until(lambda: len(listener.messages) >= 10, "readings")
         broker.stop()
-        wait_for(lambda: producer.figures()["buffered"] >= 50, "readings that wait")
+        until(lambda: producer.figures()["buffered"] >= 50, "readings that wait")
         broker.start()
-        wait_for(lambda: len(listener.messages) >= 100, "the backlog and more")
+        until(lambda: len(listener.messages) >= 100, "the backlog and more")
         first_arrivals = dict.fromkeys(reading["ts"] for reading in listener.readings())
     assert list(first_arrivals) == sorted(first_arrivals)
 
@@ -79,17 +80,17 @@ def test_a_full_buffer_drops_its_oldest_readings_and_logs_it_once(
     broker = make_broker()
     with Listener(broker) as listener:
         producer = start_producer(broker.port, DEVICE_BUFFER_READINGS=5)
-        wait_for(lambda: len(listener.messages) >= 10, "readings")
+        until(lambda: len(listener.messages) >= 10, "readings")
         broker.stop()
         stopped = time.time()
-        wait_for(lambda: dropped(producer) >= 30, "readings that were dropped")
+        until(lambda: dropped(producer) >= 30, "readings that were dropped")
         kept_from = time.time() - 30 * 0.05
-        wait_for(lambda: dropped(producer) >= 60, "more")
+        until(lambda: dropped(producer) >= 60, "more")
         assert producer.figures()["buffered"] <= 5 + 10
         broker.start()
         line = producer.wait_line("backlog sent")
         assert producer.stop() == 0
-        wait_for(lambda: set(producer.published()) <= listener.message_ids, "every published reading")
+        until(lambda: set(producer.published()) <= listener.message_ids, "every published reading")
         arrived = [reading["ts"] for reading in listener.readings()]
     assert line == f"backlog sent; dropped meanwhile: {producer.final_counts().dropped} readings of 1 device"
     assert producer.lines("buffers are full") == ["buffers are full, the oldest readings are dropped: 1 device so far"]
@@ -108,11 +109,11 @@ def test_an_unreachable_broker_is_logged_once_and_connected_to_later(
     assert line.endswith(", 3 of 3 devices waiting; retrying")
     figures = producer.figures()
     assert (figures["ready"], figures["devices"], figures["connected"]) == (False, 3, 0)
-    wait_for(lambda: producer.figures()["buffered"] >= 100, "readings that wait")
+    until(lambda: producer.figures()["buffered"] >= 100, "readings that wait")
 
     make_broker(port=port)
     producer.wait_ready()
-    wait_for(lambda: has_published(producer, 150), "the backlog to be published")
+    until(lambda: has_published(producer, 150), "the backlog to be published")
     assert producer.stop() == 0
     assert producer.lines("broker ") == [line, f"broker {HOST}:{port}: 3 of 3 devices connected"]
     assert producer.final_counts().dropped == 0
@@ -143,13 +144,13 @@ def test_refused_readings_are_counted_and_logged_once(
     producer = start_producer(broker.port, DEVICE_COUNT=2, PUBLISH_QOS=qos)
     line = producer.wait_line("refuses")
     assert line == f"the broker refuses readings ({NOT_AUTHORIZED}): 2 devices so far"
-    wait_for(lambda: dropped(producer) >= 50, "refused readings")
+    until(lambda: dropped(producer) >= 50, "refused readings")
     assert producer.figures()["published"] == 0
 
     (tmp_path / "acl").write_text("topic readwrite #\n")
     os.kill(broker.pid, signal.SIGHUP)
     producer.wait_line("the broker accepts readings again; dropped meanwhile: ")
-    wait_for(lambda: has_published(producer, 10), "accepted readings")
+    until(lambda: has_published(producer, 10), "accepted readings")
     assert producer.stop() == 0
     assert producer.lines("refuses") == [line]
     assert len(producer.published()) == producer.final_counts().published
@@ -160,9 +161,9 @@ def test_receive_maximum_is_respected(make_broker: MakeBroker, start_producer: S
     broker = make_broker(config=["max_inflight_messages 1", "log_type all"])
     broker.stop()
     producer = start_producer(broker.port, PUBLISH_QOS=2)  # Mosquitto completes a QoS 1 message at once
-    wait_for(lambda: producer.figures()["buffered"] >= 50, "readings that wait")
+    until(lambda: producer.figures()["buffered"] >= 50, "readings that wait")
     broker.start()
-    wait_for(lambda: has_published(producer, 60), "the backlog to be published")
+    until(lambda: has_published(producer, 60), "the backlog to be published")
     assert count_most_in_flight(broker.log, "sensor-001") == 1
 
 

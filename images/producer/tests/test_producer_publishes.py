@@ -9,8 +9,9 @@ from collections.abc import Callable
 from functools import partial
 
 from images.producer.tests.conftest import StartProducer
-from images.producer.tests.producer_harness import Backend, Listener, Producer, wait_for
+from images.producer.tests.producer_harness import Backend, Listener, Producer
 from local.mosquitto import Mosquitto
+from local.waiting import until
 
 TRACEPARENT = re.compile(r"00-(?P<trace>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -52,7 +53,7 @@ def test_any_client_sees_the_context_in_user_properties(broker: Mosquitto, start
     carried = TRACEPARENT.fullmatch(traceparent)
     assert topic == "sensors/props-1/reading"
     assert carried is not None
-    wait_for(lambda: message_id in producer.published(), "the reading to be logged as published")
+    until(lambda: message_id in producer.published(), "the reading to be logged as published")
     assert producer.published()[message_id] == carried["trace"]
 
 
@@ -60,7 +61,7 @@ def test_without_propagators_readings_go_out_without_context(broker: Mosquitto, 
     """`OTEL_PROPAGATORS=none`: they are published all the same, and each has its trace id in the log."""
     with Listener(broker, "sensors/bare-1/reading") as listener:
         producer = start_producer(broker.port, DEVICE_ID="bare-1", OTEL_PROPAGATORS="none")
-        wait_for(lambda: has_published(producer, 2) and all_arrived(producer, listener), "two readings")
+        until(lambda: has_published(producer, 2) and all_arrived(producer, listener), "two readings")
         assert all(producer.published().values())
         received = listener.messages.copy()
     assert [getattr(message.properties, "UserProperty", []) for message in received] == [[]] * len(received)
@@ -78,7 +79,7 @@ def test_devices_take_readings_at_the_same_rate(broker: Mosquitto, start_produce
             counts.update(device for device in devices if device.startswith("pace-"))
             return counts.total() >= 200
 
-        wait_for(enough, "two hundred readings")
+        until(enough, "two hundred readings")
     assert sorted(counts) == ["pace-08", "pace-09", "pace-10", "pace-11", "pace-12"]
     assert max(counts.values()) - min(counts.values()) <= 3
 
@@ -96,7 +97,7 @@ def test_every_device_has_a_resource_and_metrics_have_no_device(
         "DEVICE_BATTERY_LEVEL": 55,
     }
     producer = start_producer(broker.port, DEVICE_ID="own-1", DEVICE_COUNT=2, **settings, **backend.exports())
-    wait_for(lambda: len(producer.published()) >= 10, "ten readings")
+    until(lambda: len(producer.published()) >= 10, "ten readings")
     assert producer.stop() == 0
 
     published = producer.published()
@@ -158,8 +159,8 @@ def test_qos_0_and_2_are_published(broker: Mosquitto, start_producer: StartProdu
     with Listener(broker, "sensors/+/reading") as listener:
         for qos in (0, 2):
             producer = start_producer(broker.port, DEVICE_ID=f"qos-{qos}", PUBLISH_QOS=qos)
-            wait_for(partial(has_published, producer, 5), "five readings")
+            until(partial(has_published, producer, 5), "five readings")
             assert producer.stop() == 0
-            wait_for(partial(all_arrived, producer, listener), "them to arrive")
+            until(partial(all_arrived, producer, listener), "them to arrive")
             qualities = {message.qos for message in listener.messages if f"qos-{qos}" in message.topic}
             assert qualities == {qos}

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from images.producer.tests.conftest import StartProducer
-from images.producer.tests.producer_harness import Backend, Listener, Producer, wait_for
+from images.producer.tests.producer_harness import Backend, Listener, Producer
 from local.mosquitto import Mosquitto
+from local.waiting import until
 
 MakeBroker = Callable[..., Mosquitto]
 
@@ -31,15 +32,15 @@ def test_readings_wait_for_a_subscriber_and_keep_their_trace(
         broker.port, DEVICE_COUNT=3, PUBLISH_INTERVAL_S=0.2, PUBLISH_RETRY_S=60, **backend.exports()
     )
     assert producer.wait_line(NO_SUBSCRIBERS).startswith(NO_SUBSCRIBERS)
-    wait_for(lambda: producer.figures()["buffered"] >= 30, "readings without subscribers")
+    until(lambda: producer.figures()["buffered"] >= 30, "readings without subscribers")
     assert producer.published() == {}
     with Listener(broker) as listener:
         recovery = producer.wait_line("readings have subscribers again")
-        wait_for(lambda: producer.figures()["buffered"] <= 3, "the backlog to be published")
+        until(lambda: producer.figures()["buffered"] <= 3, "the backlog to be published")
         assert producer.stop() == 0
         published = producer.published()
         assert producer.final_counts() == (len(published), 0, 0)
-        wait_for(lambda: set(published) <= listener.message_ids, "every published reading")
+        until(lambda: set(published) <= listener.message_ids, "every published reading")
         arrivals = Counter(reading["message_id"] for reading in listener.readings())
     assert recovery == "readings have subscribers again; dropped meanwhile: 0 readings of 3 devices"
     assert set(arrivals.values()) == {1}
@@ -70,7 +71,7 @@ def test_only_the_oldest_reading_is_tried_without_subscribers(
     """Forty readings without subscribers cause far fewer than eighty messages."""
     broker = make_broker(config=["log_type all"])
     producer = start_producer(broker.port, PUBLISH_INTERVAL_S=0.1, PUBLISH_RETRY_S=60, DRAIN_TIMEOUT_S=0)
-    wait_for(lambda: producer.figures()["buffered"] >= 40, "readings without subscribers")
+    until(lambda: producer.figures()["buffered"] >= 40, "readings without subscribers")
     figures = producer.figures()
     sent = broker.log.count("Received PUBLISH from sensor-001 ")
     assert sent < 2 * figures["buffered"]
@@ -87,7 +88,7 @@ def test_a_reading_without_subscribers_is_dropped_after_its_time(
         "DRAIN_TIMEOUT_S": 0,
     }  # so that readings are dropped only for their time
     producer = start_producer(broker.port, PUBLISH_RETRY_S=1, **patient, **backend.exports())
-    wait_for(lambda: dropped(producer) >= 30, "dropped readings")
+    until(lambda: dropped(producer) >= 30, "dropped readings")
     assert producer.stop() == 0
     end = producer.final_counts()
     assert end.published == len(producer.published()) == 0
@@ -106,7 +107,7 @@ def test_no_more_readings_are_kept_than_the_buffer_holds(
     """The oldest readings are dropped, long before the end of their time."""
     broker = make_broker()
     producer = start_producer(broker.port, PUBLISH_RETRY_S=3600, DEVICE_BUFFER_READINGS=5, DRAIN_TIMEOUT_S=0)
-    wait_for(lambda: dropped(producer) >= 20, "dropped readings")
+    until(lambda: dropped(producer) >= 20, "dropped readings")
     assert producer.figures()["buffered"] <= 5 + 5 + 10
     assert producer.stop() == 0
 
@@ -116,7 +117,7 @@ def test_without_retries_an_acknowledged_reading_is_published(
 ) -> None:
     """With PUBLISH_RETRY_S=0, an acknowledged reading counts as published without subscribers."""
     producer = start_producer(make_broker().port, PUBLISH_RETRY_S=0)
-    wait_for(lambda: producer.figures()["published"] >= 5, "published readings")
+    until(lambda: producer.figures()["published"] >= 5, "published readings")
     assert producer.stop() == 0
     assert producer.final_counts() == (len(producer.published()), 0, 0)
 
@@ -127,14 +128,14 @@ def test_sigterm_waits_for_a_subscriber_as_it_does_for_a_broker(
     """A subscriber that arrives within the drain time-out receives every reading."""
     broker = make_broker()
     producer = start_producer(broker.port, PUBLISH_RETRY_S=60, DRAIN_TIMEOUT_S=60)
-    wait_for(lambda: producer.figures()["buffered"] >= 10, "readings without subscribers")
+    until(lambda: producer.figures()["buffered"] >= 10, "readings without subscribers")
     os.kill(producer.pid, signal.SIGTERM)
     with Listener(broker) as listener:
-        wait_for(lambda: not producer.running, "the process to end")
+        until(lambda: not producer.running, "the process to end")
         assert producer.stop() == 0
         published = set(producer.published())
         assert producer.final_counts() == (len(published), 0, 0)
-        wait_for(lambda: published <= listener.message_ids, "every reading")
+        until(lambda: published <= listener.message_ids, "every reading")
 
 
 def test_the_drain_timeout_limits_the_wait_for_a_subscriber(
@@ -142,7 +143,7 @@ def test_the_drain_timeout_limits_the_wait_for_a_subscriber(
 ) -> None:
     """After the drain time-out, readings without subscribers are counted as unacknowledged."""
     producer = start_producer(make_broker().port, PUBLISH_RETRY_S=60, DRAIN_TIMEOUT_S=0.2)
-    wait_for(lambda: producer.figures()["buffered"] >= 10, "readings without subscribers")
+    until(lambda: producer.figures()["buffered"] >= 10, "readings without subscribers")
     assert producer.stop() == 0
     assert producer.final_counts().unacknowledged >= 10
 
@@ -154,15 +155,15 @@ def test_a_shared_subscription_that_the_broker_forgets_costs_no_reading(
     broker = make_broker()
     with Listener(broker, "$share/readers/sensors/+/reading") as listener:
         producer = start_producer(broker.port, DEVICE_COUNT=5, PUBLISH_RETRY_S=60)
-        wait_for(lambda: len(producer.published()) >= 50, "readings")
+        until(lambda: len(producer.published()) >= 50, "readings")
         with listener.delay_resubscription():
             broker.stop()
             broker.start()
             producer.wait_line(NO_SUBSCRIBERS)
-            wait_for(lambda: producer.figures()["buffered"] >= 20, "readings without subscribers")
+            until(lambda: producer.figures()["buffered"] >= 20, "readings without subscribers")
         producer.wait_line("readings have subscribers again; dropped meanwhile: 0 readings")
         assert producer.stop() == 0
         published = set(producer.published())
         assert producer.final_counts() == (len(published), 0, 0)
-        wait_for(lambda: published <= listener.message_ids, "every published reading")
+        until(lambda: published <= listener.message_ids, "every published reading")
         assert listener.message_ids == published

@@ -12,7 +12,8 @@ from mqtt_trace_producer.faults import Fault
 from mqtt_trace_producer.retries import OutgoingReading, Retries
 from mqtt_trace_producer.sensor import Reading
 
-DEADLINE_S = 10.0
+from local.waiting import DEADLINE_S
+
 Arguments = TypeVarTuple("Arguments")
 
 FULL_DELAYS_S = [0.5, 1.0, 2.0, 4.0, 5.0, 5.0, 5.0]

@@ -6,7 +6,7 @@ from functools import partial
 
 from mqtt_trace_producer.round_robin import RoundRobin
 
-DEADLINE_S = 30.0
+from local.waiting import DEADLINE_S
 
 
 def test_devices_publish_in_turn_and_the_loop_keeps_running() -> None:

@@ -7,8 +7,9 @@ import signal
 from collections.abc import Callable
 
 from images.producer.tests.conftest import StartProducer
-from images.producer.tests.producer_harness import Backend, Listener, wait_for
+from images.producer.tests.producer_harness import Backend, Listener
 from local.mosquitto import Mosquitto
+from local.waiting import until
 
 MakeBroker = Callable[..., Mosquitto]
 
@@ -19,7 +20,7 @@ def test_every_reading_is_acknowledged_and_every_span_exported(
     """The exit code is 0, each published reading has a span and a log record, and each device sends DISCONNECT."""
     broker = make_broker()
     producer = start_producer(broker.port, DEVICE_COUNT=20, **backend.exports())
-    wait_for(lambda: len(producer.published()) >= 300, "readings")
+    until(lambda: len(producer.published()) >= 300, "readings")
     assert producer.stop() == 0
 
     published = producer.published()
@@ -38,16 +39,16 @@ def test_a_backlog_is_sent_before_the_process_ends(make_broker: MakeBroker, star
     broker = make_broker()
     with Listener(broker) as listener:
         producer = start_producer(broker.port, DRAIN_TIMEOUT_S=60)
-        wait_for(lambda: listener.messages, "a reading")
+        until(lambda: listener.messages, "a reading")
         broker.stop()
-        wait_for(lambda: producer.figures()["buffered"] >= 50, "readings that wait")
+        until(lambda: producer.figures()["buffered"] >= 50, "readings that wait")
         os.kill(producer.pid, signal.SIGTERM)
         broker.start()
-        wait_for(lambda: not producer.running, "the process to end")
+        until(lambda: not producer.running, "the process to end")
         assert producer.stop() == 0
         published = set(producer.published())
         assert producer.final_counts() == (len(published), 0, 0)
-        wait_for(lambda: published <= listener.message_ids, "the backlog")
+        until(lambda: published <= listener.message_ids, "the backlog")
 
 
 def test_without_a_broker_the_remaining_readings_are_counted(
@@ -56,9 +57,9 @@ def test_without_a_broker_the_remaining_readings_are_counted(
     """The exit code is 0, and the last line has the number of unacknowledged readings."""
     broker = make_broker()
     producer = start_producer(broker.port, DRAIN_TIMEOUT_S=0.2)
-    wait_for(producer.published, "a reading")
+    until(producer.published, "a reading")
     broker.stop()
-    wait_for(lambda: producer.figures()["buffered"] >= 50, "readings that wait")
+    until(lambda: producer.figures()["buffered"] >= 50, "readings that wait")
     assert producer.stop() == 0
     end = producer.final_counts()
     assert end.published == len(producer.published())
@@ -71,10 +72,10 @@ def test_a_broker_that_does_not_answer_does_not_delay_the_end(
     """At the drain time-out, spans of readings in flight end with an error and are exported, and the exit code is 0."""
     broker = make_broker()
     producer = start_producer(broker.port, DRAIN_TIMEOUT_S=0.2, **backend.exports())
-    wait_for(producer.published, "a reading")
+    until(producer.published, "a reading")
     os.kill(broker.pid, signal.SIGSTOP)
     try:
-        wait_for(lambda: producer.figures()["buffered"] >= 20, "readings without an answer")
+        until(lambda: producer.figures()["buffered"] >= 20, "readings without an answer")
         assert producer.stop(timeout_s=30) == 0
     finally:
         os.kill(broker.pid, signal.SIGCONT)

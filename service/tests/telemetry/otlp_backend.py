@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,8 +21,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
     TraceServiceServicer,
     add_TraceServiceServicer_to_server,
 )
-
-PATIENCE_S = 20.0
 
 
 @dataclass
@@ -142,12 +139,3 @@ class GrpcTraceBackend(TraceServiceServicer):
 def attributes(pairs: Any) -> dict[str, Any]:
     """OTLP attributes as a dictionary."""
     return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in pairs}
-
-
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    """Wait for a condition, or fail after a time that no healthy run needs."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited in vain until {what}")
-        time.sleep(0.01)

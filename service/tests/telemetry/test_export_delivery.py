@@ -19,8 +19,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from local.waiting import until as wait_until
 from service.tests.telemetry.conftest import MakeTelemetry
-from service.tests.telemetry.otlp_backend import GrpcTraceBackend, OtlpBackend, wait_until
+from service.tests.telemetry.otlp_backend import GrpcTraceBackend, OtlpBackend
 
 
 @pytest.fixture
