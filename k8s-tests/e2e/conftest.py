@@ -104,7 +104,7 @@ def fleets(unattended: Kubectl) -> Iterator[Fleets]:
     yield Fleets(unattended)
     unattended("delete", "fleet", "--all", "--wait")
     unattended("delete", "resourcequota", "--all", "--wait")
-    until(lambda: not unattended("get", "statefulset,pod", "--output=name"), 120, "the children are gone")
+    until(lambda: not unattended("get", "statefulset,pod", "--output=name"), "the children are gone", 120)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -51,7 +51,7 @@ class SensorFleet:
     def delete(self) -> None:
         """Delete it, and wait until nothing of it is there any more."""
         self.kubectl("delete", f"fleet/{self.name}", "--ignore-not-found", "--wait")
-        until(lambda: not self.children(), _READY_WITHIN_S, f"nothing of fleet {self.name} is left")
+        until(lambda: not self.children(), f"nothing of fleet {self.name} is left", _READY_WITHIN_S)
 
     def object(self) -> Json:
         """Return it as the API server has it."""
@@ -70,7 +70,7 @@ class SensorFleet:
             return status if settled and counts == (sensors, sensors, fleet["metadata"]["generation"]) else None
 
         try:
-            status = until(ready, _READY_WITHIN_S, f"{sensors} sensors of fleet {self.name} are connected")
+            status = until(ready, f"{sensors} sensors of fleet {self.name} are connected", _READY_WITHIN_S)
         except AssertionError as error:
             error.add_note(json.dumps(self.object(), indent=1))
             raise

@@ -50,7 +50,7 @@ def require_exact(scout: Scout, readings: Sequence[Published], expected: Sequenc
         AssertionError: a trace is not exactly the four spans of its message, or has not come in time.
     """
     for reading in readings:
-        until(lambda reading=reading: complete(scout, reading), seconds, f"trace {reading.trace_id} is connected")  # type: ignore[misc] # mypy does not infer a lambda with a default
+        until(lambda reading=reading: complete(scout, reading), f"trace {reading.trace_id} is connected", seconds)  # type: ignore[misc] # mypy does not infer a lambda with a default
     for reading in readings:
         spans = spans_of(scout, reading.trace_id)
         number = 2 if any("sensor-002" in span["name"] for span in spans) else 1

@@ -140,7 +140,7 @@ class Fleets:
             condition = self.condition(kind, name)
             return condition if condition["reason"] == reason else None
 
-        return until(found, 120, f"{kind} has the reason {reason}")
+        return until(found, f"{kind} has the reason {reason}", 120)
 
 
 def manifest(name: str, **spec: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 import httpx
 import yaml
 
+from local import waiting
 from local.cluster import CHART
 from local.commands import CommandError, Helm, Kubectl
 from local.golden import Json
@@ -25,20 +25,16 @@ _PUBLISHED = re.compile(r"published reading .*: message (?P<message_id>\S+), tra
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], seconds: float, what: str) -> T:
-    """Return what the condition returns, once that is true.
+def until(condition: Callable[[], T | None], what: str, seconds: float) -> T:
+    """Return the result of the condition, once it is true; it is polled less often than a test of one machine does.
 
     Raises:
-        AssertionError: the time is over; the message says what did not come true.
+        AssertionError: the time is over; the message names `what`.
     """
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.5)
-    return result
+    return waiting.until(condition, what, seconds, every_s=0.5)
 
 
-def none_left(remaining: Callable[[], Collection[str]], seconds: float, what: str) -> None:
+def none_left(remaining: Callable[[], Collection[str]], what: str, seconds: float) -> None:
     """Wait until nothing remains.
 
     Raises:
@@ -51,7 +47,7 @@ def none_left(remaining: Callable[[], Collection[str]], seconds: float, what: st
         return not last
 
     try:
-        until(empty, seconds, what)
+        until(empty, what, seconds)
     except AssertionError as error:
         raise AssertionError(f"{error}: {len(last)} are missing, such as {', '.join(last[:5])}") from None
 
@@ -108,7 +104,7 @@ class Release:
         self.kubectl("scale", workload, f"--replicas={replicas}")
         self.roll_out(workload)
         component = workload.rpartition("-")[2]
-        until(lambda: len(self.pods(component)) == replicas, 120, f"{workload} has {replicas} pods")
+        until(lambda: len(self.pods(component)) == replicas, f"{workload} has {replicas} pods", 120)
 
     def failing_test(self) -> str:
         """Run `helm test`, which has to fail, and return what its pod says.
@@ -147,8 +143,8 @@ class Release:
         """Wait until so many readings were published from a moment on, and return those."""
         return until(
             lambda: readings if len(readings := self.published(since)) >= count else [],
-            120,
             f"the producer publishes {count} readings",
+            120,
         )[:count]
 
 

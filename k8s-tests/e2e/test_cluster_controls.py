@@ -57,11 +57,11 @@ def test_without_propagation_no_reading_is_connected(release: Release, scout: Sc
     """The requirement of the four spans fails, and the consumer's own trace names the missing context."""
     start = now()
     readings = release.published_next(2, start)
-    until(lambda: spans_of(scout, readings[-1].trace_id), 60, "the publish span arrives")
+    until(lambda: spans_of(scout, readings[-1].trace_id), "the publish span arrives", 60)
     with pytest.raises(AssertionError, match="is connected"):
         require_exact(scout, readings, expected_of(release), seconds=10)
     orphans = until(
-        lambda: scout.trace_ids(missing_context="true", since=str(start.timestamp())), 60, "a trace without context"
+        lambda: scout.trace_ids(missing_context="true", since=str(start.timestamp())), "a trace without context", 60
     )
     (root,) = [span for span in spans_of(scout, orphans[0]) if span["parent_span_id"] is None]
     assert root["kind"] == "CONSUMER"
@@ -80,8 +80,8 @@ def test_a_wrong_client_secret_is_seen_where_one_looks(
     """Nothing arrives; the Collector prints each span and its error, `helm test` the step; the right one mends it."""
     readings = release.published_next(4, now())
     for reading in readings:
-        until(lambda reading=reading: len(spans_printed(release, reading)) == 4, 60, "the Collector prints four spans")  # type: ignore[misc] # mypy does not infer a lambda with a default
-    until(lambda: "invalid_client" in release.log("otel-collector"), 60, "the Collector's log names the refusal")
+        until(lambda reading=reading: len(spans_printed(release, reading)) == 4, "the Collector prints four spans", 60)  # type: ignore[misc] # mypy does not infer a lambda with a default
+    until(lambda: "invalid_client" in release.log("otel-collector"), "the Collector's log names the refusal", 60)
     said = release.failing_test()
     assert "credentials: FAILED" in said
     assert "invalid_client" in said

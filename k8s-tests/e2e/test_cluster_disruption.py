@@ -52,8 +52,8 @@ def require_all(release: Release, scout: Scout, since: datetime) -> list[Publish
     readings = release.published(since)
     wanted, taken = {reading.trace_id for reading in readings}, long_before(since)
     assert len(wanted) == len(readings) >= DEVICES
-    none_left(lambda: wanted - complete_traces(scout, taken).keys(), 120, "complete traces")
-    none_left(lambda: wanted - messages_processed(scout), 60, "processed messages")
+    none_left(lambda: wanted - complete_traces(scout, taken).keys(), "complete traces", 120)
+    none_left(lambda: wanted - messages_processed(scout), "processed messages", 60)
     return readings
 
 
@@ -68,7 +68,7 @@ def test_what_the_broker_takes_for_somebody_outlives_its_pod(release: Release, s
     release.delete_pod("mosquitto")
     release.roll_out(f"statefulset/{release.object('mosquitto')}")
     back = now()
-    until(lambda: complete_traces(scout, back), 120, "the consumer is subscribed again")
+    until(lambda: complete_traces(scout, back), "the consumer is subscribed again", 120)
     require_all(release, scout, start)
 
 
@@ -111,7 +111,7 @@ def test_replicas_share_the_readings(release: Release, scout: Scout) -> None:
     release.published_next(3 * DEVICES, now())
     for number in range(3):
         replica = f"messaging.client.id={release.object('consumer')}-{number}"
-        until(lambda replica=replica: traces_with(scout, replica, start), 60, f"a reading with {replica}")  # type: ignore[misc] # mypy does not infer a lambda with a default
+        until(lambda replica=replica: traces_with(scout, replica, start), f"a reading with {replica}", 60)  # type: ignore[misc] # mypy does not infer a lambda with a default
     release.scale(consumer, 1)
     readings = require_all(release, scout, start)
     traces = complete_traces(scout, long_before(start))

@@ -43,7 +43,7 @@ def lines_of(code: str) -> list[str]:
 def test_the_collector_prints_spans(shell_env: dict[str, str]) -> None:
     """Its log shows the spans that reach it."""
     command = troubleshooting("otel-collector-0 --tail=20").replace("--tail=20", "")
-    until(lambda: "process sensors/" in run(command, shell_env), 60, "the Collector prints a process span")
+    until(lambda: "process sensors/" in run(command, shell_env), "the Collector prints a process span", 60)
 
 
 def test_errors_of_the_collector_are_found(shell_env: dict[str, str]) -> None:

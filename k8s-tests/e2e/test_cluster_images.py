@@ -71,7 +71,7 @@ def test_sigterm_reaches_the_service(service: str) -> None:
     short = ["--env", "OTEL_SDK_DISABLED=true", "--env", "DRAIN_TIMEOUT_S=1"]
     container = run("docker", "run", "--detach", *safe, *short, f"mqtt-trace-{service}:{VERSION}").strip()
     try:
-        until(lambda: said(container), 60, "it says something once it runs")
+        until(lambda: said(container), "it says something once it runs", 60)
         run("docker", "stop", "--time", "120", container)
         assert run("docker", "inspect", "--format", "{{.State.ExitCode}}", container).strip() == "0"
     finally:

@@ -71,7 +71,7 @@ def test_upgrade_and_uninstall(release: Release, open_scout: Callable[[Release],
     assert passwords(release) == before
     scout = open_scout(release)
     (reading,) = release.published_next(1, now())
-    until(lambda: complete(scout, reading), 60, "the reading is one connected trace")
+    until(lambda: complete(scout, reading), "the reading is one connected trace", 60)
     spans = spans_of(scout, reading.trace_id)
     assert {span["resource"]["environment"] for span in spans} == {"upgraded"}
     assert spans[0]["name"].startswith("publish sensors/upgraded-")
@@ -82,8 +82,8 @@ def test_upgrade_and_uninstall(release: Release, open_scout: Callable[[Release],
     release.helm("uninstall", release.name, "--wait", "--timeout", "5m")
     assert len(fleet.pods()) == 1
     fleet.delete()
-    until(lambda: not left_in(release.kubectl), 180, "everything is gone")
-    until(lambda: not volumes_of(release.kubectl), 180, "the volumes are gone")
+    until(lambda: not left_in(release.kubectl), "everything is gone", 180)
+    until(lambda: not volumes_of(release.kubectl), "the volumes are gone", 180)
 
 
 def install_previous(release: Release, *values: str) -> None:

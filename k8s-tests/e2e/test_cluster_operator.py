@@ -40,7 +40,7 @@ def test_a_reconcile_that_changes_something_is_a_span(release: Release, scout: S
     since = now()
     fleet.scale(3)
     fleet.wait_ready(3)
-    spans = until(lambda: reconciles(scout, since), 60, "a reconcile has come")
+    spans = until(lambda: reconciles(scout, since), "a reconcile has come", 60)
     attributes = spans[0]["attributes"]
     assert (attributes["fleet.id"], attributes["k8s.namespace.name"]) == (fleet.name, release.kubectl.namespace)
     changes = [change for span in spans for change in span["attributes"]["mqtt_trace.reconcile.changes"]]
@@ -54,7 +54,7 @@ def test_events_of_the_fleet_name_the_changes(release: Release, fleet: SensorFle
         about = f"--field-selector=involvedObject.kind=SensorFleet,involvedObject.name={fleet.name}"
         return {event["reason"] for event in release.kubectl.json("get", "events", about)["items"]}
 
-    until(lambda: reasons() >= {"Applied", "Connected"}, 60, "events of what was applied and connected")
+    until(lambda: reasons() >= {"Applied", "Connected"}, "events of what was applied and connected", 60)
 
 
 def test_a_settled_fleet_costs_no_write(release: Release, fleet: SensorFleet) -> None:
@@ -62,7 +62,7 @@ def test_a_settled_fleet_costs_no_write(release: Release, fleet: SensorFleet) ->
     fleet.wait_ready(fleet.object()["spec"]["replicas"])
     before = figures(release)
     release.kubectl("annotate", "fleet", fleet.name, f"example.com/note={before['reads']}")
-    until(lambda: figures(release)["reads"] > before["reads"], 60, "the event is reconciled")
+    until(lambda: figures(release)["reads"] > before["reads"], "the event is reconciled", 60)
     assert figures(release)["writes"] == before["writes"]
 
 
@@ -70,7 +70,7 @@ def test_changes_while_the_operator_was_away_are_reconciled(release: Release, fl
     """An operator that starts reconciles a changed fleet, a deleted child and a new fleet."""
     operator = f"deployment/{release.object('operator')}"
     release.kubectl("scale", operator, "--replicas=0")
-    until(lambda: not release.pods("operator"), 120, "the operator is gone")
+    until(lambda: not release.pods("operator"), "the operator is gone", 120)
     late = SensorFleet(release.kubectl, "late")
     try:
         fleet.scale(4)

@@ -57,7 +57,7 @@ def test_a_reconcile_that_has_nothing_to_change_writes_nothing(fleets: Fleets) -
     """An operator that has just started applies each child once, which changes nothing; from then on it only reads."""
     fleets.apply(resources={"limits": {"memory": "65536Ki", "cpu": "0.05"}}, env=[{"name": "EMPTY"}])
     fleets.reconcile_until("Ready", "ImagePullBackOff")
-    until(lambda: fleets.reconcile(then=lambda: None).writes == 0, 60, "the status has settled")
+    until(lambda: fleets.reconcile(then=lambda: None).writes == 0, "the status has settled", 60)
     before = versions(fleets)
     started = fleets.reconcile()
     assert (started.writes, started.result.changes) == (2, [])
@@ -185,8 +185,8 @@ def test_a_fleet_that_is_deleted_meanwhile_is_no_error(fleets: Fleets, number: i
     assert fleets.reconcile().result.outcome is Outcome.GONE
     until(
         lambda: not fleets.kubectl("get", "statefulset,configmap", "--selector=mqtt-trace.io/fleet", "--output=name"),
-        120,
         "the garbage collector has removed the children",
+        120,
     )
 
 
@@ -265,6 +265,6 @@ def test_a_fleet_without_an_operator_goes_with_all_that_is_its(fleets: Fleets) -
     fleets.kubectl("delete", "fleet", "demo", "--wait", "--timeout=60s")
     until(
         lambda: not fleets.kubectl("get", "statefulset,configmap,pod", "--selector=mqtt-trace.io/fleet", "-o=name"),
-        120,
         "the children are gone",
+        120,
     )

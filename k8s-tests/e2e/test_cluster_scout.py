@@ -105,7 +105,7 @@ def test_helm_test_passes_when_scout_takes_the_spans(customer: Release, scout: S
     assert counted["otelcol_exporter_sent_spans"] > 0
     assert counted.get("otelcol_exporter_send_failed_spans", 0) == 0
     (trace_id,) = scout.trace_ids(service="mqtt-trace-check", since=str(start.timestamp()))
-    spans = until(lambda: spans if len(spans := spans_of(scout, trace_id)) == 4 else [], 60, "the check's four spans")
+    spans = until(lambda: spans if len(spans := spans_of(scout, trace_id)) == 4 else [], "the check's four spans", 60)
     assert values_of(spans, "resource", "environment") == {"the-real-scout"}
 
 
@@ -129,7 +129,7 @@ def test_a_key_that_the_secret_lacks_is_named(
     look = f"kubectl -n {NAMESPACE} get events --field-selector type=Warning"
     assert look in customer.helm("get", "notes", customer.name)
     missing = f"couldn't find key token-url in Secret {NAMESPACE}/{SECRET}"
-    until(lambda: missing in customer.kubectl(*look.split()[3:]), 60, f"an event says: {missing}")
+    until(lambda: missing in customer.kubectl(*look.split()[3:]), f"an event says: {missing}", 60)
     said = customer.failing_test()
     assert f"credentials: FAILED: Secret {SECRET} has no token-url" in said
     assert f"next: kubectl -n {NAMESPACE} describe secret {SECRET}" in said
@@ -143,8 +143,8 @@ def test_the_autoscaler_scales_the_consumer(customer: Release) -> None:
         status = customer.kubectl.json("get", "horizontalpodautoscaler", consumer)["status"]
         return {condition["type"]: condition["status"] for condition in status.get("conditions", [])}
 
-    until(lambda: ready_replicas(customer) == 2, 300, "two consumers")
-    until(lambda: conditions().get("AbleToScale") == "True", 120, "the autoscaler is able to scale")
+    until(lambda: ready_replicas(customer) == 2, "two consumers", 300)
+    until(lambda: conditions().get("AbleToScale") == "True", "the autoscaler is able to scale", 120)
     customer.apply(*VALUES, "consumer.env.LOG_LEVEL=DEBUG")
     assert customer.kubectl.json("get", "statefulset", consumer)["spec"]["replicas"] == 2
     assert ready_replicas(customer) == 2
@@ -158,7 +158,7 @@ def test_a_drain_takes_one_consumer_at_a_time(customer: Release) -> None:
         status = customer.kubectl.json("get", "poddisruptionbudget", consumer)["status"]
         return int(status["disruptionsAllowed"]) if status["expectedPods"] == 2 else 0
 
-    until(lambda: allowed() == 1, 300, "one of two consumers may go")
+    until(lambda: allowed() == 1, "one of two consumers may go", 300)
     evict(customer.kubectl, f"{consumer}-0")
     with pytest.raises(CommandError, match="disruption budget"):
         evict(customer.kubectl, f"{consumer}-1")

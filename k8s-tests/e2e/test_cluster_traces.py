@@ -43,7 +43,7 @@ def test_the_resource_says_which_sensor_it_was(scout: Scout, readings: list[Publ
 def test_each_service_logs_within_the_trace(release: Release, scout: Scout, readings: list[Published]) -> None:
     """A record of each service is found by the trace id, in the backend and among the lines of its pod."""
     trace_id = readings[0].trace_id
-    until(lambda: services_of(logs_of(scout, trace_id)) == SERVICES, 60, "a record of each service")
+    until(lambda: services_of(logs_of(scout, trace_id)) == SERVICES, "a record of each service", 60)
     for component in ("producer", "consumer", "echo"):
         assert trace_id in release.log(component), component
 
@@ -55,14 +55,14 @@ def test_the_metrics_of_each_service_arrive(scout: Scout, service: str) -> None:
     def names() -> set[str]:
         return {metric["name"] for metric in scout.get("/api/metrics", service=service)["metrics"]}
 
-    until(lambda: names() >= METRICS[service], 60, f"{METRICS[service]} of {service}")
+    until(lambda: names() >= METRICS[service], f"{METRICS[service]} of {service}", 60)
 
 
 def test_every_resource_names_the_environment(scout: Scout, readings: list[Published]) -> None:
     """SCOUT_ENVIRONMENT is on every resource of spans, metrics and logs, by both of its names."""
     trace_id = readings[0].trace_id
     for records_of in (spans_of, logs_of):
-        until(lambda of=records_of: services_of(of(scout, trace_id)) == SERVICES, 60, "something of each service")  # type: ignore[misc] # mypy does not infer a lambda with a default
+        until(lambda of=records_of: services_of(of(scout, trace_id)) == SERVICES, "something of each service", 60)  # type: ignore[misc] # mypy does not infer a lambda with a default
     for record in [*spans_of(scout, trace_id), *logs_of(scout, trace_id)]:
         assert environment_of(record) == ENVIRONMENT, record
 
@@ -71,7 +71,7 @@ def test_every_resource_names_the_environment(scout: Scout, readings: list[Publi
         reported: list[Json] = scout.get("/api/metrics")["metrics"]
         return [metric for metric in reported if environment_of(metric) == ENVIRONMENT]
 
-    until(lambda: services_of(metrics()) >= SERVICES, 60, "metrics of each service")
+    until(lambda: services_of(metrics()) >= SERVICES, "metrics of each service", 60)
 
 
 def test_helm_test_passes(release: Release) -> None:

@@ -35,7 +35,7 @@ def failing(release: Release) -> Iterator[dict[str, SensorFleet]]:
     }
     release.kubectl("apply", "--filename", "-", stdin=json.dumps(quota))
     # The quota's own count has to be there, or it refuses everything.
-    until(lambda: "hard" in release.kubectl.json("get", "quota", "no-things").get("status", {}), 60, "the quota holds")
+    until(lambda: "hard" in release.kubectl.json("get", "quota", "no-things").get("status", {}), "the quota holds", 60)
     fleets = {name: SensorFleet(release.kubectl, name) for name in FAILURES}
     for name, (spec, _) in FAILURES.items():
         fleets[name].apply(2, **spec)
@@ -50,7 +50,7 @@ def test_a_failure_names_its_pod(failing: dict[str, SensorFleet], name: str) -> 
     """The message column names the pod and the cause, and the fleet is not ready."""
     fleet, (_, said) = failing[name], FAILURES[name]
     try:
-        until(lambda: said in fleet.line(), 120, f"{said!r} in kubectl get fleet {name}")
+        until(lambda: said in fleet.line(), f"{said!r} in kubectl get fleet {name}", 120)
     except AssertionError as error:
         error.add_note(fleet.line())
         raise

@@ -44,7 +44,7 @@ def test_missing_contexts_are_found_in_the_shares_that_were_asked_for(
         found = {reason: len(orphans(scout, faulty, since, reason)) for reason in ("absent", "malformed", "duplicate")}
         return Counter({**found, "whole": len(connected_traces(scout, faulty, since))})
 
-    found = until(lambda: counts_now if (counts_now := counts()).total() >= 400 else None, 120, "four hundred readings")
+    found = until(lambda: counts_now if (counts_now := counts()).total() >= 400 else None, "four hundred readings", 120)
     assert found is not None
     share = {reason: count / found.total() for reason, count in found.items()}
     assert share["absent"] == pytest.approx(0.3, abs=0.1)
@@ -58,9 +58,9 @@ def test_mqtt_3_1_1_sensors_have_no_context_at_all(
     """Two of twenty publish, and none of their readings is part of a trace of theirs."""
     faulty, _ = fleets
     everyone = faulty.sensors(range(SENSORS))
-    until(lambda: len(connected_sensors(scout, faulty, since)) == SENSORS - 2, 60, "eighteen sensors are traced")
+    until(lambda: len(connected_sensors(scout, faulty, since)) == SENSORS - 2, "eighteen sensors are traced", 60)
     old = everyone - connected_sensors(scout, faulty, since)
-    until(lambda: old <= set(orphans(scout, faulty, since, "absent")), 60, "the other two publish, too")
+    until(lambda: old <= set(orphans(scout, faulty, since, "absent")), "the other two publish, too", 60)
     assert not old & set(orphans(scout, faulty, since, "malformed"))
 
 
@@ -68,7 +68,7 @@ def test_the_fleet_beside_it_is_whole(fleets: tuple[SensorFleet, SensorFleet], s
     """Each of its sensors is traced as its own fleet's and tenant's, and none of its readings lacks a context."""
     _, whole = fleets
     everyone = whole.sensors(range(SENSORS))
-    until(lambda: connected_sensors(scout, whole, since) == everyone, 60, "all its sensors are traced")
+    until(lambda: connected_sensors(scout, whole, since) == everyone, "all its sensors are traced", 60)
     for reason in ("absent", "malformed", "duplicate"):
         assert orphans(scout, whole, since, reason) == []
     assert sensors_in(scout.get("/api/traces", attribute="fleet.tenant=its-own", limit=100_000)["traces"]) == everyone

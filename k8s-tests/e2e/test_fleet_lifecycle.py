@@ -55,7 +55,7 @@ def test_a_restart_of_the_operator_amid_a_rescale_loses_nothing(
     release.delete_pod("operator")
     fleet.wait_ready(25)
     since = now()
-    until(lambda: connected_sensors(scout, fleet, since) == fleet.sensors(range(25)), 60, "all its sensors publish")
+    until(lambda: connected_sensors(scout, fleet, since) == fleet.sensors(range(25)), "all its sensors publish", 60)
     assert fleet.pod_uids().items() >= first.items()
     assert len(fleet.pods()) == 3
 
@@ -119,7 +119,7 @@ def test_the_crd_comes_with_an_upgrade_and_goes_when_told(
     fleet.patch(interval="5s")
     fleet.wait_ready(0)
     other.helm("uninstall", other.name, "--wait", "--timeout", "5m")
-    until(lambda: not exists(kubectl, CRD), 60, "the CRD is gone")
+    until(lambda: not exists(kubectl, CRD), "the CRD is gone", 60)
     kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
     release.apply()

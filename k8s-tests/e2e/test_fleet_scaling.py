@@ -26,7 +26,7 @@ def require_sensors(scout: Scout, fleet: SensorFleet, count: int) -> None:
     """Wait until each sensor has a connected trace from now on, and require that no other has one."""
     since = now()
     wanted = fleet.sensors(range(count))
-    until(lambda: wanted <= connected_sensors(scout, fleet, since), 120, f"connected traces of {count} sensors")
+    until(lambda: wanted <= connected_sensors(scout, fleet, since), f"connected traces of {count} sensors", 120)
     assert connected_sensors(scout, fleet, since) == wanted
 
 
@@ -77,6 +77,6 @@ def test_a_new_interval_reaches_running_sensors(fleet: SensorFleet, scout: Scout
         )
         return any(later - earlier < 1 for earlier, later in pairwise(starts))
 
-    until(is_faster, 60, "two readings of a sensor within a second")
+    until(is_faster, "two readings of a sensor within a second", 60)
     assert fleet.pod_uids() == before
     assert fleet.line().split()[4] == "250ms"
