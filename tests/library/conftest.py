@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,37 +12,17 @@ from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from local.mosquitto import Mosquitto
 from local.waiting import DEADLINE_S
 from mqtt_trace.instrumentation import PahoMqttInstrumentor
-
-
-@dataclass
-class Recorded:
-    """Providers, and what they recorded."""
-
-    tracer_provider: TracerProvider
-    meter_provider: MeterProvider
-    exporter: InMemorySpanExporter
-    reader: InMemoryMetricReader
-
-    @property
-    def spans(self) -> tuple[ReadableSpan, ...]:
-        """Ended spans, oldest first."""
-        return self.exporter.get_finished_spans()
-
-    def points(self, name: str) -> list[Any]:
-        """The data points of a metric."""
-        data = self.reader.get_metrics_data()
-        metrics = [m for r in data.resource_metrics for s in r.scope_metrics for m in s.metrics] if data else []
-        return [point for metric in metrics if metric.name == name for point in metric.data.data_points]
+from tests.library.harness import Connect, Inbox, Instrument, Recorded
 
 
 @pytest.fixture
@@ -58,7 +37,7 @@ def recorded() -> Iterator[Recorded]:
 
 
 @pytest.fixture
-def instrument(recorded: Recorded) -> Iterator[Callable[..., None]]:
+def instrument(recorded: Recorded) -> Iterator[Instrument]:
     """Instrument paho with the recording providers, and further arguments; undone at the end."""
     instrumentor = PahoMqttInstrumentor()
 
@@ -72,7 +51,7 @@ def instrument(recorded: Recorded) -> Iterator[Callable[..., None]]:
 
 
 @pytest.fixture
-def connect() -> Iterator[Callable[..., Client]]:
+def connect() -> Iterator[Connect]:
     """Connect paho clients with a network thread; they are disconnected at the end."""
     clients: list[Client] = []
 
@@ -97,32 +76,6 @@ def connect() -> Iterator[Callable[..., Client]]:
     for client in clients:
         client.disconnect()
         client.loop_stop()
-
-
-class Inbox:
-    """What a client has received, with a way to wait for it."""
-
-    def __init__(self, client: Client, topic_filter: str, qos: int = 1) -> None:
-        self._messages: list[MQTTMessage] = []
-        self._changed = threading.Condition()
-        subscribed = threading.Event()
-        client.on_subscribe = lambda *_: subscribed.set()
-        client.on_message = self._on_message
-        client.subscribe(topic_filter, qos)
-        assert subscribed.wait(DEADLINE_S), "no SUBACK"
-
-    def wait(self, count: int = 1) -> list[MQTTMessage]:
-        """The messages, as soon as there are that many."""
-        with self._changed:
-            assert self._changed.wait_for(lambda: len(self._messages) >= count, DEADLINE_S), (
-                f"{len(self._messages)} of {count} messages arrived"
-            )
-            return list(self._messages)
-
-    def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        with self._changed:
-            self._messages.append(message)
-            self._changed.notify_all()
 
 
 @pytest.fixture

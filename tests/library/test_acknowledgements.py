@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,12 +13,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from local.mosquitto import Mosquitto
 from local.waiting import until
 from mqtt_trace import PublishOutcome, TracedPublisher
+from tests.library.harness import Connect, MakeBroker, Recorded
 from tests.library.looping import connect_without_a_thread, loop_until
 
-Connect = Callable[..., Client]
 
-
-def publisher_of(client: Client, recorded: Any, **options: Any) -> TracedPublisher:
+def publisher_of(client: Client, recorded: Recorded, **options: Any) -> TracedPublisher:
     """A publisher that records in memory."""
     return TracedPublisher(
         client, tracer_provider=recorded.tracer_provider, meter_provider=recorded.meter_provider, **options
@@ -29,7 +27,7 @@ def publisher_of(client: Client, recorded: Any, **options: Any) -> TracedPublish
 @pytest.mark.filterwarnings("ignore:Callback API version 1")
 @pytest.mark.parametrize("qos", [1, 2])
 def test_a_refusal_is_heard_with_callback_api_version_1(
-    make_broker: Any, connect: Connect, recorded: Any, qos: int
+    make_broker: MakeBroker, connect: Connect, recorded: Recorded, qos: int
 ) -> None:
     """Callbacks of that version are told no reason code, the span is."""
     outcomes: list[PublishOutcome] = []
@@ -41,7 +39,7 @@ def test_a_refusal_is_heard_with_callback_api_version_1(
     assert [outcome.error_type for outcome in outcomes] == ["0x87"]
 
 
-def test_a_qos_0_publish_acknowledges_no_other(broker: Mosquitto, recorded: Any) -> None:
+def test_a_qos_0_publish_acknowledges_no_other(broker: Mosquitto, recorded: Recorded) -> None:
     """Packet ids begin anew after 65,535 publishes whatever is under way, and to paho QoS 0 has them as well."""
     client = connect_without_a_thread(broker)
     publisher = publisher_of(client, recorded)
@@ -55,7 +53,7 @@ def test_a_qos_0_publish_acknowledges_no_other(broker: Mosquitto, recorded: Any)
 
 
 def test_many_publishers_of_one_client_are_each_told_of_their_own(
-    broker: Mosquitto, connect: Connect, recorded: Any
+    broker: Mosquitto, connect: Connect, recorded: Recorded
 ) -> None:
     """However many there have been, and the program's own `on_publish` is called once."""
     client = connect(broker)
@@ -68,7 +66,7 @@ def test_many_publishers_of_one_client_are_each_told_of_their_own(
     assert [span.status.status_code for span in recorded.spans] == [StatusCode.UNSET] * 2
 
 
-def test_acknowledgements_are_heard_after_reinitialise(broker: Mosquitto, connect: Connect, recorded: Any) -> None:
+def test_acknowledgements_are_heard_after_reinitialise(broker: Mosquitto, connect: Connect, recorded: Recorded) -> None:
     """Paho forgets every callback then, and the publisher is still the client's."""
     client = connect(broker)
     publisher = publisher_of(client, recorded)
@@ -81,7 +79,7 @@ def test_acknowledgements_are_heard_after_reinitialise(broker: Mosquitto, connec
     assert recorded.spans[0].status.status_code is StatusCode.UNSET
 
 
-def test_the_span_ends_before_on_publish_whenever_that_is_set(broker: Mosquitto, recorded: Any) -> None:
+def test_the_span_ends_before_on_publish_whenever_that_is_set(broker: Mosquitto, recorded: Recorded) -> None:
     """A program may set its callback after the publisher has been made, and another one later."""
     client = connect_without_a_thread(broker)
     publisher = publisher_of(client, recorded)
@@ -95,7 +93,7 @@ def test_the_span_ends_before_on_publish_whenever_that_is_set(broker: Mosquitto,
     assert (first, second) == ([1], [2])
 
 
-def test_a_publish_outlives_its_publisher(broker: Mosquitto, recorded: Any) -> None:
+def test_a_publish_outlives_its_publisher(broker: Mosquitto, recorded: Recorded) -> None:
     """Its acknowledgement is heard although nobody holds the publisher any more."""
     client = connect_without_a_thread(broker)
     publisher_of(client, recorded).publish("outlives/x", "x", 1)
@@ -105,7 +103,7 @@ def test_a_publish_outlives_its_publisher(broker: Mosquitto, recorded: Any) -> N
     assert recorded.spans[0].status.status_code is StatusCode.UNSET
 
 
-def test_what_is_published_when_an_outcome_is_reported_is_queued(broker: Mosquitto, recorded: Any) -> None:
+def test_what_is_published_when_an_outcome_is_reported_is_queued(broker: Mosquitto, recorded: Recorded) -> None:
     """As in a callback: paho does not write, and so cannot lose the connection, in the midst of reading."""
     client = connect_without_a_thread(broker)
     publisher = publisher_of(client, recorded)

@@ -23,6 +23,7 @@ from local.mosquitto import Mosquitto
 from local.ports import free_port
 from local.waiting import DEADLINE_S, until_async
 from mqtt_trace.aio import Backoff, Connection
+from tests.library.harness import MakeBroker
 
 
 @dataclass
@@ -101,7 +102,7 @@ def test_messages_of_any_size_and_number_pass_both_ways(broker: Mosquitto) -> No
     bounded(main)
 
 
-def test_tls_leaves_no_packet_unread(make_broker: Any) -> None:
+def test_tls_leaves_no_packet_unread(make_broker: MakeBroker) -> None:
     """One TLS record may hold several packets: all are handled although the descriptor is silent."""
     broker = make_broker(tls=True)
 
@@ -123,7 +124,7 @@ def test_tls_leaves_no_packet_unread(make_broker: Any) -> None:
     bounded(main)
 
 
-def test_a_lost_connection_is_made_again(make_broker: Any) -> None:
+def test_a_lost_connection_is_made_again(make_broker: MakeBroker) -> None:
     """Each loss is reported with a cause, and the connection comes back when the broker does."""
     broker = make_broker()
 
@@ -141,7 +142,7 @@ def test_a_lost_connection_is_made_again(make_broker: Any) -> None:
     bounded(main)
 
 
-def test_a_broker_that_is_not_there_is_tried_until_it_is(make_broker: Any) -> None:
+def test_a_broker_that_is_not_there_is_tried_until_it_is(make_broker: MakeBroker) -> None:
     """A program may start before its broker."""
     port = free_port()
 
@@ -155,7 +156,7 @@ def test_a_broker_that_is_not_there_is_tried_until_it_is(make_broker: Any) -> No
     bounded(main)
 
 
-def test_who_is_in_a_hurry_does_not_wait_for_the_next_attempt(make_broker: Any) -> None:
+def test_who_is_in_a_hurry_does_not_wait_for_the_next_attempt(make_broker: MakeBroker) -> None:
     """A broker that is back is found at once, and not after the pause that a long outage has led to."""
     port = free_port()
 
@@ -169,7 +170,7 @@ def test_who_is_in_a_hurry_does_not_wait_for_the_next_attempt(make_broker: Any) 
     bounded(main)
 
 
-def test_a_refused_connection_names_the_reason(make_broker: Any) -> None:
+def test_a_refused_connection_names_the_reason(make_broker: MakeBroker) -> None:
     """A wrong password is told from a broker that is away."""
     broker = make_broker(users={"user": "right"})
 
@@ -227,7 +228,7 @@ def test_a_name_that_does_not_resolve_is_reported() -> None:
     bounded(main)
 
 
-def test_an_idle_connection_stays_up(make_broker: Any) -> None:
+def test_an_idle_connection_stays_up(make_broker: MakeBroker) -> None:
     """Pings are sent when nothing else is (MQTT 5, section 3.12)."""
     broker = make_broker(config=["log_type all"])
 
@@ -240,7 +241,7 @@ def test_an_idle_connection_stays_up(make_broker: Any) -> None:
     bounded(main)
 
 
-def test_closing_while_connecting_ends_at_once(make_broker: Any) -> None:
+def test_closing_while_connecting_ends_at_once(make_broker: MakeBroker) -> None:
     """A connection that comes up after `close` was called is not kept."""
     broker = make_broker()
 
@@ -268,7 +269,7 @@ def test_closing_does_not_wait_for_a_server_that_never_answers(monkeypatch: pyte
     bounded(main)
 
 
-def test_the_brokers_receive_maximum_is_known(make_broker: Any) -> None:
+def test_the_brokers_receive_maximum_is_known(make_broker: MakeBroker) -> None:
     """Whoever publishes can keep within what the broker takes at once."""
     broker = make_broker(config=["max_inflight_messages 7"])
 

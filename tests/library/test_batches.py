@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -16,11 +13,10 @@ from paho.mqtt.properties import Properties
 from local.mosquitto import Mosquitto
 from local.waiting import until
 from mqtt_trace import Options, TracedConsumer, TracedPublisher
+from tests.library.harness import Connect, Inbox, Recorded
 
-Connect = Callable[..., Client]
 
-
-def consumer_of(recorded: Any, client: Client | None = None, *filters: str) -> TracedConsumer:
+def consumer_of(recorded: Recorded, client: Client | None = None, *filters: str) -> TracedConsumer:
     """A consumer that records in memory."""
     return TracedConsumer(
         client,
@@ -32,7 +28,7 @@ def consumer_of(recorded: Any, client: Client | None = None, *filters: str) -> T
 
 
 def test_a_batch_is_one_span_with_a_link_per_message(
-    broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any
+    broker: Mosquitto, connect: Connect, recorded: Recorded, inbox: type[Inbox]
 ) -> None:
     """It continues whatever is current, counts its messages, and says if one came without context."""
     receiver = connect(broker)
@@ -55,7 +51,7 @@ def test_a_batch_is_one_span_with_a_link_per_message(
     assert sum(point.value for point in recorded.points("messaging.client.consumed.messages")) == 4
 
 
-def test_an_empty_batch_says_what_it_is(broker: Mosquitto, connect: Connect, recorded: Any) -> None:
+def test_an_empty_batch_says_what_it_is(broker: Mosquitto, connect: Connect, recorded: Recorded) -> None:
     """Span and metrics have what those of any other batch of the client have."""
     with consumer_of(recorded, connect(broker, "idle")).process_batch([]):
         pass
@@ -76,7 +72,7 @@ def test_an_empty_batch_says_what_it_is(broker: Mosquitto, connect: Connect, rec
 
 @pytest.mark.parametrize(("environ", "links"), [({}, 128), ({"OTEL_SPAN_LINK_COUNT_LIMIT": "150"}, 150)])
 def test_the_links_of_a_large_batch_are_as_many_as_the_sdk_allows(
-    recorded: Any, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], links: int
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], links: int
 ) -> None:
     """The SDK keeps the last ones and counts the others; `OTEL_SPAN_LINK_COUNT_LIMIT` says how many it keeps."""
     for name, value in environ.items():
@@ -87,7 +83,7 @@ def test_the_links_of_a_large_batch_are_as_many_as_the_sdk_allows(
     for number in range(150):
         message = MQTTMessage(topic=b"large/x")
         message.properties = Properties(PacketTypes.PUBLISH)
-        message.properties.UserProperty = [("traceparent", f"00-{'1' * 32}-{number + 1:016x}-01")]
+        vars(message.properties)["UserProperty"] = [("traceparent", f"00-{'1' * 32}-{number + 1:016x}-01")]
         messages.append(message)
     with TracedConsumer(tracer_provider=provider, options=Options()).process_batch(messages):
         pass

@@ -34,6 +34,7 @@ from mqtt_trace import (
     inject,
     user_properties_to_context,
 )
+from tests.library.harness import Instrument, Recorded
 
 Providers = tuple[Any, Any]
 TRACEPARENT = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
@@ -195,7 +196,7 @@ def message_on(topic: str) -> MQTTMessage:
     """A message with a context."""
     message = MQTTMessage(topic=topic.encode())
     message.properties = Properties(PacketTypes.PUBLISH)
-    message.properties.UserProperty = [("traceparent", TRACEPARENT)]
+    vars(message.properties)["UserProperty"] = [("traceparent", TRACEPARENT)]
     return message
 
 
@@ -251,7 +252,7 @@ def test_a_publisher_publishes(
 @pytest.mark.parametrize("protocol", [MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311])
 @pytest.mark.usefixtures("broken_propagator")
 def test_a_publisher_publishes_without_a_propagator(
-    recorded: Any, caplog: pytest.LogCaptureFixture, protocol: MQTTProtocolVersion
+    recorded: Recorded, caplog: pytest.LogCaptureFixture, protocol: MQTTProtocolVersion
 ) -> None:
     """The span and a counter say that the context was left out."""
     publish_all((recorded.tracer_provider, recorded.meter_provider), caplog, protocol)
@@ -263,7 +264,7 @@ def test_a_publisher_publishes_without_a_propagator(
 
 
 @pytest.mark.usefixtures("broken_runtime")
-def test_a_publisher_publishes_without_a_context_runtime(recorded: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_publisher_publishes_without_a_context_runtime(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
     """Its outcome callbacks are called all the same."""
     publish_all((recorded.tracer_provider, recorded.meter_provider), caplog, MQTTProtocolVersion.MQTTv5)
 
@@ -294,14 +295,14 @@ def test_a_consumer_processes(broken: Providers, caplog: pytest.LogCaptureFixtur
 
 
 @pytest.mark.usefixtures("broken_propagator")
-def test_a_consumer_processes_without_a_propagator(recorded: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_consumer_processes_without_a_propagator(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
     """The spans are there, and say that no context was read."""
     handle_all((recorded.tracer_provider, recorded.meter_provider), caplog)
     assert [span.attributes["mqtt.missing_context_reason"] for span in recorded.spans] == ["malformed"] * 5
 
 
 @pytest.mark.usefixtures("broken_runtime")
-def test_a_consumer_processes_without_a_context_runtime(recorded: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_consumer_processes_without_a_context_runtime(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
     """None of the spans is the current one."""
     handle_all((recorded.tracer_provider, recorded.meter_provider), caplog)
 
@@ -314,7 +315,7 @@ def test_what_is_below_a_span_that_did_not_start_continues_the_trace() -> None:
 
 
 def test_an_instrumented_client_publishes_and_receives(
-    broken: Providers, instrument: Callable[..., None], caplog: pytest.LogCaptureFixture
+    broken: Providers, instrument: Instrument, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With hooks that fail, callbacks that fail, subscriptions and a will."""
     instrument(tracer_provider=broken[0], meter_provider=broken[1], publish_hook=fail, process_hook=fail)
@@ -323,7 +324,7 @@ def test_an_instrumented_client_publishes_and_receives(
 
 @pytest.mark.usefixtures("broken_propagator")
 def test_an_instrumented_client_publishes_and_receives_without_a_propagator(
-    instrument: Callable[..., None], caplog: pytest.LogCaptureFixture
+    instrument: Instrument, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What cannot be written or read is left out."""
     instrument(publish_hook=fail, process_hook=fail)
@@ -332,7 +333,7 @@ def test_an_instrumented_client_publishes_and_receives_without_a_propagator(
 
 @pytest.mark.usefixtures("broken_runtime")
 def test_an_instrumented_client_publishes_and_receives_without_a_context_runtime(
-    instrument: Callable[..., None], caplog: pytest.LogCaptureFixture
+    instrument: Instrument, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nothing is the current span."""
     instrument()
@@ -420,7 +421,7 @@ class UnprintableError(Exception):
         raise RuntimeError("unprintable")
 
 
-def test_an_error_that_cannot_be_printed_is_the_program_s_own(recorded: Any) -> None:
+def test_an_error_that_cannot_be_printed_is_the_program_s_own(recorded: Recorded) -> None:
     """It goes on, and the span names its type."""
     consumer = TracedConsumer(tracer_provider=recorded.tracer_provider)
     with pytest.raises(UnprintableError), consumer.process(message_on("failing/x")):
@@ -429,7 +430,7 @@ def test_an_error_that_cannot_be_printed_is_the_program_s_own(recorded: Any) -> 
     assert (span.attributes["error.type"], span.status.is_ok) == ("UnprintableError", False)
 
 
-def test_a_meter_that_fails_costs_no_span(recorded: Any) -> None:
+def test_a_meter_that_fails_costs_no_span(recorded: Recorded) -> None:
     """Nor does anything else that fails cost more than itself."""
     broken: MeterProvider = BROKEN["instruments"]()[1]
     TracedPublisher(new_client(), tracer_provider=recorded.tracer_provider, meter_provider=broken).publish("x", "x")

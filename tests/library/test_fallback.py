@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from opentelemetry.trace import SpanKind
-from paho.mqtt.client import Client
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from local.mosquitto import Mosquitto
 from local.waiting import until
 from mqtt_trace import TracedPublisher
+from tests.library.harness import Connect, Inbox, Instrument, Recorded
 
 
 @pytest.mark.parametrize("instrumented", [True, False])
 def test_the_span_has_the_size_of_what_is_sent(
     broker: Mosquitto,
-    connect: Callable[..., Client],
-    inbox: Any,
-    instrument: Callable[..., None],
-    recorded: Any,
+    connect: Connect,
+    inbox: type[Inbox],
+    instrument: Instrument,
+    recorded: Recorded,
     monkeypatch: pytest.MonkeyPatch,
     instrumented: bool,
 ) -> None:

@@ -25,6 +25,7 @@ from local.mosquitto import Mosquitto
 from local.waiting import until_async
 from mqtt_trace import extract
 from mqtt_trace.instrumentation import PahoMqttInstrumentor
+from tests.library.harness import EndedSpan, Instrument, Recorded, parent_id
 
 V5, V311 = aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311
 TRACES = [f"{digit:032x}" for digit in range(1, 10)]
@@ -44,12 +45,12 @@ def current() -> str | None:
     return f"{span_context.trace_id:032x}" if span_context.is_valid else None
 
 
-def process_spans(recorded: Any) -> list[Any]:
+def process_spans(recorded: Recorded) -> list[EndedSpan]:
     """The ended process spans."""
     return [span for span in recorded.spans if span.kind is SpanKind.CONSUMER]
 
 
-def traces_of(recorded: Any) -> list[str]:
+def traces_of(recorded: Recorded) -> list[str]:
     """The traces of the ended process spans."""
     return [f"{span.context.trace_id:032x}" for span in process_spans(recorded)]
 
@@ -86,12 +87,12 @@ def run(broker: Mosquitto, caplog: pytest.LogCaptureFixture) -> Run:
 
 
 @pytest.fixture(autouse=True)
-def instrumented(instrument: Callable[..., None]) -> None:
+def instrumented(instrument: Instrument) -> None:
     """Every test has instrumented clients."""
     instrument()
 
 
-def test_publish_and_process_are_one_trace(broker: Mosquitto, recorded: Any) -> None:
+def test_publish_and_process_are_one_trace(broker: Mosquitto, recorded: Recorded) -> None:
     """The publish span is below the task's own span, the process span below that, and what the loop does below that."""
     tracer = recorded.tracer_provider.get_tracer("test")
 
@@ -111,7 +112,7 @@ def test_publish_and_process_are_one_trace(broker: Mosquitto, recorded: Any) -> 
     assert sorted(own) == sorted(chain)
     assert len(recorded.spans) == len(chain)
     for above, below in pairwise(chain):
-        assert own[below].parent.span_id == own[above].context.span_id
+        assert parent_id(own[below]) == own[above].context.span_id
     publish, process = own[chain[1]], own[chain[2]]
     assert (publish.kind, publish.status.status_code, publish.attributes["mqtt.qos"]) == (
         SpanKind.PRODUCER,
@@ -135,7 +136,7 @@ def test_publish_and_process_are_one_trace(broker: Mosquitto, recorded: Any) -> 
     }
 
 
-def test_each_iteration_has_the_span_of_its_message_and_no_other(run: Run, recorded: Any) -> None:
+def test_each_iteration_has_the_span_of_its_message_and_no_other(run: Run, recorded: Recorded) -> None:
     """It has ended when the next is asked for; while the loop waits, nothing is current."""
     waiting: list[str | None] = []
     seen: list[tuple[str | None, object, list[str]]] = []
@@ -219,7 +220,7 @@ LEAVE = [breaks, returns, raises, raises_and_goes_on, is_cancelled, leaves_spans
 
 @pytest.mark.parametrize("held", [True, False])
 @pytest.mark.parametrize("leave", LEAVE)
-def test_what_comes_after_a_loop_is_not_part_of_it(run: Run, recorded: Any, leave: Any, held: bool) -> None:
+def test_what_comes_after_a_loop_is_not_part_of_it(run: Run, recorded: Recorded, leave: Any, held: bool) -> None:
     """However it was left, and whether or not something else holds what it iterated over; the span has ended."""
     after: list[str | None] = []
 
@@ -235,7 +236,7 @@ def test_what_comes_after_a_loop_is_not_part_of_it(run: Run, recorded: Any, leav
     assert [span.status.status_code for span in process_spans(recorded)] == [StatusCode.UNSET]
 
 
-def test_a_loop_inside_of_a_span_gives_it_back(run: Run, recorded: Any) -> None:
+def test_a_loop_inside_of_a_span_gives_it_back(run: Run, recorded: Recorded) -> None:
     """What was current before the loop is so again after it, and the process spans are no children of it."""
     tracer = recorded.tracer_provider.get_tracer("test")
 
@@ -282,7 +283,7 @@ def test_other_tasks_are_not_part_of_it_and_those_of_the_body_are(run: Run) -> N
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_loops_side_by_side_have_each_their_own(run: Run, recorded: Any, shared: bool) -> None:
+def test_loops_side_by_side_have_each_their_own(run: Run, recorded: Recorded, shared: bool) -> None:
     """Workers that share a client, or even what they iterate over, end no span of each other."""
     seen: dict[str | None, list[str | None]] = {}
 
@@ -311,7 +312,7 @@ def test_loops_side_by_side_have_each_their_own(run: Run, recorded: Any, shared:
     assert sorted(traces_of(recorded)) == TRACES[:4]
 
 
-def test_a_message_that_is_taken_by_itself_has_a_span_that_ends_with_that(run: Run, recorded: Any) -> None:
+def test_a_message_that_is_taken_by_itself_has_a_span_that_ends_with_that(run: Run, recorded: Recorded) -> None:
     """What a program does with it cannot be known; in whichever task it is taken."""
 
     async def receive(client: aiomqtt.Client) -> None:
@@ -325,7 +326,7 @@ def test_a_message_that_is_taken_by_itself_has_a_span_that_ends_with_that(run: R
     run(receive, 3)
 
 
-def test_an_iterator_that_is_asked_from_several_tasks_ends_its_spans(run: Run, recorded: Any) -> None:
+def test_an_iterator_that_is_asked_from_several_tasks_ends_its_spans(run: Run, recorded: Recorded) -> None:
     """Each is current in the task that asked, which is over when `wait_for` returns before Python 3.12."""
 
     async def ask(messages: AsyncIterator[aiomqtt.Message]) -> str | None:
@@ -343,7 +344,7 @@ def test_an_iterator_that_is_asked_from_several_tasks_ends_its_spans(run: Run, r
     run(receive, 3)
 
 
-def test_a_generator_around_the_loop_hands_the_span_on(run: Run, recorded: Any) -> None:
+def test_a_generator_around_the_loop_hands_the_span_on(run: Run, recorded: Recorded) -> None:
     """A loop over it is in the span, too, and after it is closed nothing is."""
 
     async def payloads(client: aiomqtt.Client) -> AsyncIterator[Any]:
@@ -363,7 +364,7 @@ def test_a_generator_around_the_loop_hands_the_span_on(run: Run, recorded: Any) 
     assert traces_of(recorded) == TRACES[:2]
 
 
-def test_an_abandoned_generator_ends_its_span(run: Run, recorded: Any) -> None:
+def test_an_abandoned_generator_ends_its_span(run: Run, recorded: Recorded) -> None:
     """Asyncio closes it in another task, in which there is nothing to detach."""
 
     async def payloads(client: aiomqtt.Client) -> AsyncIterator[Any]:
@@ -381,7 +382,7 @@ def test_an_abandoned_generator_ends_its_span(run: Run, recorded: Any) -> None:
     assert traces_of(recorded) == TRACES[:1]
 
 
-def test_a_connection_that_ends_while_the_loop_waits(run: Run, recorded: Any) -> None:
+def test_a_connection_that_ends_while_the_loop_waits(run: Run, recorded: Recorded) -> None:
     """The last span has ended before, and aiomqtt's exception is the program's."""
 
     async def receive(client: aiomqtt.Client) -> None:
@@ -394,7 +395,7 @@ def test_a_connection_that_ends_while_the_loop_waits(run: Run, recorded: Any) ->
 
 
 @pytest.mark.parametrize("protocol", [V5, V311])
-def test_a_message_without_context_says_why(run: Run, recorded: Any, protocol: aiomqtt.ProtocolVersion) -> None:
+def test_a_message_without_context_says_why(run: Run, recorded: Recorded, protocol: aiomqtt.ProtocolVersion) -> None:
     """As any other, with a trace of its own."""
 
     async def receive(client: aiomqtt.Client) -> None:
@@ -410,7 +411,7 @@ def test_a_message_without_context_says_why(run: Run, recorded: Any, protocol: a
     assert process.attributes["mqtt.missing_context_reason"] == ("absent" if protocol == V5 else "mqtt311")
 
 
-def test_nobody_asks_for_a_message(run: Run, recorded: Any) -> None:
+def test_nobody_asks_for_a_message(run: Run, recorded: Recorded) -> None:
     """What only waits on the queue is not processed, so it has no process span."""
 
     async def receive(client: aiomqtt.Client) -> None:
@@ -420,7 +421,7 @@ def test_nobody_asks_for_a_message(run: Run, recorded: Any) -> None:
     assert process_spans(recorded) == []
 
 
-def test_what_is_not_to_be_traced_is_left_alone(run: Run, recorded: Any) -> None:
+def test_what_is_not_to_be_traced_is_left_alone(run: Run, recorded: Recorded) -> None:
     """Inside `suppress_instrumentation`, as everywhere."""
 
     async def receive(client: aiomqtt.Client) -> None:
@@ -432,9 +433,7 @@ def test_what_is_not_to_be_traced_is_left_alone(run: Run, recorded: Any) -> None
     assert process_spans(recorded) == []
 
 
-def test_the_hook_has_the_message_that_the_program_has(
-    run: Run, recorded: Any, instrument: Callable[..., None]
-) -> None:
+def test_the_hook_has_the_message_that_the_program_has(run: Run, recorded: Recorded, instrument: Instrument) -> None:
     """Of aiomqtt's own class, with the span as the current one."""
 
     def name(span: trace.Span, _client: Any, message: Any) -> None:
@@ -447,7 +446,7 @@ def test_the_hook_has_the_message_that_the_program_has(
     assert process_spans(recorded)[0].attributes["sensor"] == "a"
 
 
-def test_uninstrumenting_puts_aiomqtt_back(run: Run, recorded: Any) -> None:
+def test_uninstrumenting_puts_aiomqtt_back(run: Run, recorded: Recorded) -> None:
     """Also while a loop runs: it goes on, without spans."""
     seen: list[str | None] = []
 
@@ -515,7 +514,7 @@ if hasattr(aiomqtt, "Client"):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_program_can_open_the_span_itself(broker: Mosquitto, recorded: Any, fails: bool) -> None:
+def test_a_program_can_open_the_span_itself(broker: Mosquitto, recorded: Recorded, fails: bool) -> None:
     """As the page has it, without instrumentation: what the body raises is on the span then."""
     PahoMqttInstrumentor().uninstrument()
     [source] = [one.code for one in blocks("instrumentation.md", "python") if "async for" in one.code]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import paho.mqtt.publish
@@ -15,9 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from local.mosquitto import Mosquitto
 from local.waiting import until
-
-Connect = Callable[..., Client]
-Instrument = Callable[..., None]
+from tests.library.harness import Connect, Instrument, Recorded
 
 
 def new_client(protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5, client_id: str = "") -> Client:
@@ -26,7 +23,7 @@ def new_client(protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5, clien
 
 
 def test_several_clients_and_subclasses_are_each_traced(
-    broker: Mosquitto, instrument: Instrument, recorded: Any
+    broker: Mosquitto, instrument: Instrument, recorded: Recorded
 ) -> None:
     """A subclass with a `publish` of its own, and an `__eq__` that makes it unhashable, among them."""
 
@@ -59,7 +56,7 @@ def test_several_clients_and_subclasses_are_each_traced(
     }
 
 
-def test_pahos_helpers_are_traced(broker: Mosquitto, instrument: Instrument, recorded: Any) -> None:
+def test_pahos_helpers_are_traced(broker: Mosquitto, instrument: Instrument, recorded: Recorded) -> None:
     """`paho.mqtt.publish.multiple` makes a client of its own and publishes from its callbacks."""
     instrument()
     messages: list[Any] = [{"topic": f"helper/{number}", "payload": "x", "qos": 1} for number in range(3)]
@@ -68,7 +65,7 @@ def test_pahos_helpers_are_traced(broker: Mosquitto, instrument: Instrument, rec
     assert {span.status.status_code for span in recorded.spans} == {StatusCode.UNSET}
 
 
-def test_a_packet_id_that_is_given_again_ends_the_span_before_it(instrument: Instrument, recorded: Any) -> None:
+def test_a_packet_id_that_is_given_again_ends_the_span_before_it(instrument: Instrument, recorded: Recorded) -> None:
     """After `drop_out_messages` and `reinitialise` nothing will be heard of what was under way."""
     instrument()
     client = new_client()
@@ -95,7 +92,7 @@ def test_a_client_that_nobody_holds_is_gone_at_once(instrument: Instrument) -> N
 
 
 def test_publishing_from_many_threads_ends_every_span(
-    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Recorded
 ) -> None:
     """Acknowledgements come while other threads are within `publish`."""
     instrument()

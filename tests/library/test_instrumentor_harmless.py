@@ -17,8 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from mqtt_trace.instrumentation import PahoMqttInstrumentor
-
-Instrument = Callable[..., None]
+from tests.library.harness import Instrument, Recorded
 
 TRACE_CONTEXT = {"traceparent", "tracestate", "baggage"}
 """What is replaced in a message that is passed on with its context."""
@@ -176,7 +175,7 @@ class OwnPacking(Properties):
         return b"\x07\x26\x00\x01k\x00\x01v"
 
 
-def test_properties_that_pack_themselves_are_sent_as_they_are(instrument: Instrument, recorded: Any) -> None:
+def test_properties_that_pack_themselves_are_sent_as_they_are(instrument: Instrument, recorded: Recorded) -> None:
     """They are the program's; the publish has a span all the same."""
     instrument()
     client, own = new_client(), OwnPacking(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's is untyped
@@ -215,7 +214,7 @@ def test_a_sampler_that_raises_costs_no_message(instrument: Instrument, caplog: 
 
 
 def test_a_propagator_that_raises_costs_no_message(
-    instrument: Instrument, recorded: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    instrument: Instrument, recorded: Recorded, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is sent without context, with its span, and the log tells."""
     instrument()

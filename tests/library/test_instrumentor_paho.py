@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,10 +11,8 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 
-from local.mosquitto import Mosquitto
 from mqtt_trace.instrumentation import PahoMqttInstrumentor
-
-Instrument = Callable[..., None]
+from tests.library.harness import Connect, Instrument, MakeBroker, Recorded
 
 
 def patched() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -52,7 +49,7 @@ def test_wrappers_of_other_libraries_are_kept(instrument: Instrument, monkeypatc
     assert calls == ["after ['qos']", "before ['qos']"] * 2
 
 
-def test_uninstrument_restores_everything(instrument: Instrument, recorded: Any) -> None:
+def test_uninstrument_restores_everything(instrument: Instrument, recorded: Recorded) -> None:
     """The class and clients that exist are as before, and the spans that wait have ended."""
     old, new = new_client(), new_client()
     attributes, before = [set(vars(old)), set(vars(new))], patched()
@@ -60,7 +57,7 @@ def test_uninstrument_restores_everything(instrument: Instrument, recorded: Any)
     assert all(now != then for now, then in zip(patched(), before, strict=True))
     for client in (old, new):
         client.publish("restored/x", "x", 1)
-    assert recorded.spans == ()
+    assert not recorded.spans
     PahoMqttInstrumentor().uninstrument()
     assert patched() == before
     assert [set(vars(old)), set(vars(new))] == attributes
@@ -92,7 +89,7 @@ class Ending(str):
 
 @pytest.mark.parametrize("payload", ["x", Ending("x")], ids=["in its hook", "before its span"])
 def test_uninstrument_leaves_nothing_of_a_publish_that_is_under_way(
-    instrument: Instrument, recorded: Any, payload: str
+    instrument: Instrument, recorded: Recorded, payload: str
 ) -> None:
     """Wherever it is: its span ends as those do that wait, and the client is as before."""
     client = new_client()
@@ -124,8 +121,8 @@ def test_what_paho_says_of_itself_is_the_same(instrument: Instrument, caplog: py
 
 @pytest.mark.parametrize("topic", ["allowed/x", "allowed/nobody", "refused"])
 def test_on_publish_is_told_what_it_is_told_without(
-    make_broker: Callable[..., Mosquitto],
-    connect: Callable[..., Client],
+    make_broker: MakeBroker,
+    connect: Connect,
     instrument: Instrument,
     caplog: pytest.LogCaptureFixture,
     topic: str,

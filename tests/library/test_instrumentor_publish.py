@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,9 +15,7 @@ from paho.mqtt.properties import Properties
 from local.mosquitto import Mosquitto
 from local.waiting import until
 from mqtt_trace import TracedPublisher, extract, inject
-
-Connect = Callable[..., Client]
-Instrument = Callable[..., None]
+from tests.library.harness import Connect, EndedSpan, Inbox, Instrument, MakeBroker, Recorded, parent_id
 
 
 def new_client(protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5, client_id: str = "") -> Client:
@@ -27,7 +24,7 @@ def new_client(protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5, clien
 
 
 def test_a_publish_span_is_exactly_this(
-    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Recorded
 ) -> None:
     """Name, kind and every attribute of an ordinary QoS 1 publish."""
     instrument()
@@ -65,7 +62,7 @@ def test_every_publish_ends_its_span_once_whenever_on_publish_is_set(
     broker: Mosquitto,
     connect: Connect,
     instrument: Instrument,
-    recorded: Any,
+    recorded: Recorded,
     protocol: MQTTProtocolVersion,
     api: CallbackAPIVersion,
     qos: int,
@@ -103,7 +100,7 @@ def test_every_publish_ends_its_span_once_whenever_on_publish_is_set(
 
 @pytest.mark.parametrize("keyword", [True, False])
 def test_the_message_carries_context_beside_what_the_program_sends(
-    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any, inbox: Any, keyword: bool
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Recorded, inbox: type[Inbox], keyword: bool
 ) -> None:
     """However the arguments are given, and with the same Properties object, unchanged, for several messages."""
     instrument()
@@ -122,25 +119,25 @@ def test_the_message_carries_context_beside_what_the_program_sends(
     until(lambda: len(publish_spans(recorded)) == 2, "both spans ended")
     assert own.json() == before
     for message, span in zip(messages, publish_spans(recorded), strict=True):
-        pairs = message.properties.UserProperty
+        pairs = vars(message.properties)["UserProperty"]
         assert pairs[:3] == [("site", "hq"), ("site", "hq"), ("baggage", "suitcase")]
         assert [name for name, _ in pairs[3:]] == ["traceparent"]
-        assert message.properties.MessageExpiryInterval in {59, 60}
+        assert vars(message.properties)["MessageExpiryInterval"] in {59, 60}
         remote = trace.get_current_span(extract(pairs).context).get_span_context()
         assert (remote.trace_id, remote.span_id) == (span.context.trace_id, span.context.span_id)
 
 
-def publish_spans(recorded: Any) -> list[Any]:
+def publish_spans(recorded: Recorded) -> list[EndedSpan]:
     """The ended publish spans, by start."""
-    return sorted((s for s in recorded.spans if s.kind is SpanKind.PRODUCER), key=lambda span: span.start_time)
+    return sorted((s for s in recorded.spans if s.kind is SpanKind.PRODUCER), key=lambda span: span.start_time or 0)
 
 
-def test_a_publish_before_connect_is_traced(broker: Mosquitto, instrument: Instrument, recorded: Any) -> None:
+def test_a_publish_before_connect_is_traced(broker: Mosquitto, instrument: Instrument, recorded: Recorded) -> None:
     """With QoS 1 paho sends it once it is connected, and the span lasts until its acknowledgement."""
     instrument()
     client = new_client()
     assert client.publish("early/x", "x", 1).rc == MQTTErrorCode.MQTT_ERR_NO_CONN
-    assert recorded.spans == ()
+    assert not recorded.spans
     client.connect(broker.host, broker.port)
     client.loop_start()
     until(lambda: len(recorded.spans) == 1, "the span ended")
@@ -150,7 +147,7 @@ def test_a_publish_before_connect_is_traced(broker: Mosquitto, instrument: Instr
 
 
 def test_a_refused_qos_2_publish_is_an_error_and_paho_goes_on_as_ever(
-    make_broker: Any, connect: Connect, instrument: Instrument, recorded: Any
+    make_broker: MakeBroker, connect: Connect, instrument: Instrument, recorded: Recorded
 ) -> None:
     """The span ends with the code of PUBREC; `on_publish` hears what it hears in a program that is not traced."""
     broker = make_broker(acl=["topic read #"])
@@ -171,7 +168,7 @@ def test_a_refused_qos_2_publish_is_an_error_and_paho_goes_on_as_ever(
     assert (span.attributes["error.type"], span.attributes["mqtt.reason_code"]) == ("0x87", 0x87)
 
 
-def test_outside_of_any_span_the_programs_own_context_is_the_parent(instrument: Instrument, recorded: Any) -> None:
+def test_outside_of_any_span_the_programs_own_context_is_the_parent(instrument: Instrument, recorded: Recorded) -> None:
     """A program that forwards a message, or injects by itself, stays in the trace that it was in."""
     instrument()
     client = new_client()
@@ -182,8 +179,8 @@ def test_outside_of_any_span_the_programs_own_context_is_the_parent(instrument: 
         client.publish("forwarded/y", "x", 0, properties=own)
     forwarded, within, _ = recorded.spans
     assert f"{forwarded.context.trace_id:032x}" == "4bf92f3577b34da6a3ce929d0e0e4736"
-    assert f"{forwarded.parent.span_id:016x}" == "00f067aa0ba902b7"
-    assert within.parent.span_id == around.get_span_context().span_id
+    assert parent_id(forwarded) == int("00f067aa0ba902b7", 16)
+    assert parent_id(within) == around.get_span_context().span_id
 
 
 @pytest.mark.parametrize("protocol", [MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5])
@@ -191,7 +188,7 @@ def test_the_explicit_publisher_keeps_its_one_span(
     broker: Mosquitto,
     connect: Connect,
     instrument: Instrument,
-    recorded: Any,
+    recorded: Recorded,
     protocol: MQTTProtocolVersion,
 ) -> None:
     """On an instrumented client, and what the client publishes beside it has one, too."""
@@ -207,7 +204,7 @@ def test_the_explicit_publisher_keeps_its_one_span(
 
 
 def test_a_message_with_an_injected_context_has_a_span_already(
-    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any, inbox: Any
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Recorded, inbox: type[Inbox]
 ) -> None:
     """`inject` is for programs that keep spans of their own."""
     instrument()
@@ -215,6 +212,6 @@ def test_a_message_with_an_injected_context_has_a_span_already(
     with recorded.tracer_provider.get_tracer("test").start_as_current_span("own") as own:
         connect(broker).publish("injected/x", "x", 1, properties=inject())
     (message,) = received.wait()
-    remote = trace.get_current_span(extract(message.properties.UserProperty).context).get_span_context()
+    remote = trace.get_current_span(extract(vars(message.properties)["UserProperty"]).context).get_span_context()
     assert remote.span_id == own.get_span_context().span_id
     assert not publish_spans(recorded)

@@ -19,9 +19,7 @@ from local.mosquitto import Mosquitto
 from local.waiting import until
 from mqtt_trace import TracedConsumer
 from mqtt_trace._paho.properties import PublishProperties
-
-Connect = Callable[..., Client]
-Instrument = Callable[..., None]
+from tests.library.harness import Connect, EndedSpan, Instrument, Recorded, parent_id
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -49,13 +47,13 @@ def loop(client: Client, done: Callable[[], bool]) -> None:
     client.disconnect()
 
 
-def process_spans(recorded: Any) -> list[Any]:
+def process_spans(recorded: Recorded) -> list[EndedSpan]:
     """The ended process spans."""
     return [span for span in recorded.spans if span.kind is SpanKind.CONSUMER]
 
 
 def test_a_process_span_is_exactly_this(
-    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Recorded
 ) -> None:
     """Name, kind, parent and every attribute of an ordinary message, through a shared subscription; and no link."""
     instrument()
@@ -67,7 +65,7 @@ def test_a_process_span_is_exactly_this(
     (span,) = process_spans(recorded)
     assert span.name == "process instrumented/s1/process"
     assert f"{span.context.trace_id:032x}" == TRACEPARENT[3:35]
-    assert f"{span.parent.span_id:016x}" == TRACEPARENT[36:52]
+    assert parent_id(span) == int(TRACEPARENT[36:52], 16)
     assert not span.links
     assert dict(span.attributes) == {
         "messaging.system": "mqtt",
@@ -99,7 +97,7 @@ def test_the_opt_in_names_the_span_by_its_filter_and_links_it(
     broker: Mosquitto,
     connect: Connect,
     instrument: Instrument,
-    recorded: Any,
+    recorded: Recorded,
     monkeypatch: pytest.MonkeyPatch,
     opted_in: str,
     name: str,
@@ -115,11 +113,11 @@ def test_the_opt_in_names_the_span_by_its_filter_and_links_it(
     until(lambda: len(process_spans(recorded)) == 1, "the span ended")
     (span,) = process_spans(recorded)
     assert (span.name, len(span.links)) == (name, links)
-    assert f"{span.parent.span_id:016x}" == TRACEPARENT[36:52]
+    assert parent_id(span) == int(TRACEPARENT[36:52], 16)
 
 
 def test_callbacks_are_the_programs_own_and_can_be_replaced_while_they_run(
-    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Recorded
 ) -> None:
     """What a program reads is what it has set, and each message has one span, with whatever is set then."""
     instrument()
@@ -151,7 +149,7 @@ def test_callbacks_are_the_programs_own_and_can_be_replaced_while_they_run(
 
 
 def test_a_message_for_two_callbacks_has_one_span(
-    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Recorded
 ) -> None:
     """It is one message that is processed."""
     instrument()
@@ -172,7 +170,7 @@ def test_a_message_for_two_callbacks_has_one_span(
 @pytest.mark.parametrize("suppress", [True, False])
 @pytest.mark.parametrize("filtered", [True, False])
 def test_what_a_callback_raises_is_recorded_and_goes_its_way(
-    broker: Mosquitto, instrument: Instrument, recorded: Any, suppress: bool, filtered: bool
+    broker: Mosquitto, instrument: Instrument, recorded: Recorded, suppress: bool, filtered: bool
 ) -> None:
     """Out of the loop, or where paho suppresses it."""
     instrument()
@@ -203,7 +201,7 @@ def test_what_a_callback_raises_is_recorded_and_goes_its_way(
 
 
 def test_a_message_without_a_callback_has_no_span(
-    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Recorded
 ) -> None:
     """Nothing processes it; the message after it has one."""
     instrument()
@@ -237,7 +235,7 @@ def test_the_explicit_consumer_keeps_its_one_span(
     broker: Mosquitto,
     connect: Connect,
     instrument: Instrument,
-    recorded: Any,
+    recorded: Recorded,
     listen: Callable[[TracedConsumer, Client], None],
 ) -> None:
     """The messages of its client are left to it; those of other clients are not, nor those after it."""
@@ -261,7 +259,7 @@ def test_the_explicit_consumer_keeps_its_one_span(
 
 
 def test_the_template_follows_what_is_subscribed_to(
-    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Recorded
 ) -> None:
     """By topic, by Subscription Identifier, and without filters that were given up."""
     instrument()
@@ -289,7 +287,9 @@ def test_the_template_follows_what_is_subscribed_to(
     assert template() == "template/#"
 
 
-def test_pahos_helpers_are_traced(broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Any) -> None:
+def test_pahos_helpers_are_traced(
+    broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Recorded
+) -> None:
     """`paho.mqtt.subscribe.simple` makes a client of its own."""
     connect(broker).publish("helper/kept", "x", 1, retain=True).wait_for_publish(10)
     instrument()
@@ -301,7 +301,7 @@ def test_pahos_helpers_are_traced(broker: Mosquitto, connect: Connect, instrumen
 
 
 def test_a_topic_that_is_no_text_is_the_programs_to_see(
-    instrument: Instrument, recorded: Any, caplog: pytest.LogCaptureFixture
+    instrument: Instrument, recorded: Recorded, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The callback gets the message as paho made it, and the same error when it asks for the topic."""
     instrument()

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,7 @@ from paho.mqtt.properties import Properties
 
 from mqtt_trace import extract
 from mqtt_trace.instrumentation import PahoMqttInstrumentor
-
-Instrument = Callable[..., None]
+from tests.library.harness import Instrument, Recorded
 
 EXCLUDED = "OTEL_PYTHON_PAHO_MQTT_EXCLUDED_TOPICS"
 SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -67,7 +65,7 @@ def sent(client: Client) -> MQTTMessage:
 )
 def test_messages_of_excluded_topics_are_left_alone(
     instrument: Instrument,
-    recorded: Any,
+    recorded: Recorded,
     monkeypatch: pytest.MonkeyPatch,
     filters: str,
     topic: str,
@@ -95,7 +93,7 @@ def test_messages_of_excluded_topics_are_left_alone(
 )
 def test_a_variable_that_is_not_understood_is_one_line_and_no_tracing(
     instrument: Instrument,
-    recorded: Any,
+    recorded: Recorded,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     variable: str,
@@ -115,7 +113,9 @@ def test_a_variable_that_is_not_understood_is_one_line_and_no_tracing(
     assert not recorded.spans
 
 
-def test_the_conventions_opt_in_holds(instrument: Instrument, recorded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_conventions_opt_in_holds(
+    instrument: Instrument, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As for the rest of the library."""
     monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", "messaging/dup")
     instrument()
@@ -125,7 +125,7 @@ def test_the_conventions_opt_in_holds(instrument: Instrument, recorded: Any, mon
     assert span.attributes["messaging.operation"] == "publish"
 
 
-def test_hooks_add_to_the_spans(instrument: Instrument, recorded: Any) -> None:
+def test_hooks_add_to_the_spans(instrument: Instrument, recorded: Recorded) -> None:
     """Each with what it needs to know; the process hook with the span as the current one."""
 
     def publish_hook(span: Span, client: Client, topic: str, payload: Any) -> None:
@@ -142,7 +142,9 @@ def test_hooks_add_to_the_spans(instrument: Instrument, recorded: Any) -> None:
     assert [span.attributes["hooked"] for span in recorded.spans] == ["Client hooks/out 21.5", "Client hooks/in b''"]
 
 
-def test_what_hooks_raise_is_logged(instrument: Instrument, recorded: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_hooks_raise_is_logged(
+    instrument: Instrument, recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
     """Neither the program nor the span has anything of it."""
 
     def fail(*_: Any) -> None:
@@ -165,7 +167,7 @@ def test_a_misspelt_argument_is_an_error(instrument: Instrument) -> None:
         instrument(publish_hok=print)
 
 
-def test_suppressed_instrumentation_leaves_messages_alone(instrument: Instrument, recorded: Any) -> None:
+def test_suppressed_instrumentation_leaves_messages_alone(instrument: Instrument, recorded: Recorded) -> None:
     """As an exporter over MQTT needs it, which would trace its own exports."""
     instrument()
     client = new_client()

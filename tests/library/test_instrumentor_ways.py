@@ -15,12 +15,10 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from local.mosquitto import Mosquitto
 from local.waiting import until
-
-Connect = Callable[..., Client]
-Instrument = Callable[..., None]
+from tests.library.harness import EndedSpan, Instrument, Recorded, parent_id
 
 
-def process_spans(recorded: Any) -> list[Any]:
+def process_spans(recorded: Recorded) -> list[EndedSpan]:
     """The ended process spans."""
     return [span for span in recorded.spans if span.kind is SpanKind.CONSUMER]
 
@@ -125,7 +123,7 @@ def external_loop(client: Client, done: Callable[[], bool]) -> None:
 def test_every_way_to_receive_is_traced_once(
     broker: Mosquitto,
     instrument: Instrument,
-    recorded: Any,
+    recorded: Recorded,
     listen: Callable[..., None],
     run: Callable[..., None],
     protocol: MQTTProtocolVersion,
@@ -145,6 +143,6 @@ def test_every_way_to_receive_is_traced_once(
     publish = next(one for one in recorded.spans if one.kind is SpanKind.PRODUCER) if len(recorded.spans) > 1 else None
     if protocol == MQTTProtocolVersion.MQTTv5:
         assert "mqtt.missing_context" not in span.attributes
-        assert publish is None or span.parent.span_id == publish.context.span_id
+        assert publish is None or parent_id(span) == publish.context.span_id
     else:
         assert span.attributes["mqtt.missing_context_reason"] == "mqtt311"

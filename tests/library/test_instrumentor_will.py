@@ -16,13 +16,11 @@ from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
 from local.waiting import until
+from tests.library.harness import Connect, EndedSpan, Instrument, Recorded, parent_id
 from tests.library.looping import loop_until
 
-Connect = Callable[..., Client]
-Instrument = Callable[..., None]
 
-
-def process_spans(recorded: Any) -> list[Any]:
+def process_spans(recorded: Recorded) -> list[EndedSpan]:
     """The ended process spans."""
     return [span for span in recorded.spans if span.kind is SpanKind.CONSUMER]
 
@@ -62,7 +60,7 @@ def break_off(client: Client) -> None:
 
 
 def test_a_will_is_one_trace_with_the_connect_that_left_it(
-    broker: Mosquitto, connect: Connect, recorded: Any, willing: Callable[..., Client]
+    broker: Mosquitto, connect: Connect, recorded: Recorded, willing: Callable[..., Client]
 ) -> None:
     """Each connect creates it anew; the program's own properties of it arrive, and are not changed."""
     heir = connect(broker)
@@ -84,8 +82,8 @@ def test_a_will_is_one_trace_with_the_connect_that_left_it(
     assert client._will_properties is own  # noqa: SLF001 - nothing public tells
     creates = [span for span in recorded.spans if span.name == "create wills/mine"]
     assert [span.kind for span in creates] == [SpanKind.PRODUCER] * 3
-    assert creates[0].parent.span_id == connecting.get_span_context().span_id
-    assert [span.parent.span_id for span in process_spans(recorded)] == [one.context.span_id for one in creates[:2]]
+    assert parent_id(creates[0]) == connecting.get_span_context().span_id
+    assert [parent_id(span) for span in process_spans(recorded)] == [one.context.span_id for one in creates[:2]]
     assert creates[0].attributes["messaging.operation.type"] == "create"
     for message in received:
         properties: Any = message.properties
@@ -94,7 +92,7 @@ def test_a_will_is_one_trace_with_the_connect_that_left_it(
 
 
 def test_a_will_of_mqtt_311_is_left_alone(
-    broker: Mosquitto, connect: Connect, recorded: Any, willing: Callable[..., Client]
+    broker: Mosquitto, connect: Connect, recorded: Recorded, willing: Callable[..., Client]
 ) -> None:
     """It has no properties, so nothing is created that nobody can continue."""
     heir = connect(broker)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
-from typing import Any
 
 from opentelemetry.trace import SpanKind
-from paho.mqtt.client import Client
 
 from local.mosquitto import Mosquitto
 from local.waiting import until
 from mqtt_trace import TracedConsumer, TracedPublisher
+from tests.library.harness import Connect, Inbox, Recorded, parent_id
 
-Connect = Callable[..., Client]
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def test_a_trace_from_mosquitto_pub_is_continued(
-    broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any
+    broker: Mosquitto, connect: Connect, recorded: Recorded, inbox: type[Inbox]
 ) -> None:
     """A publisher needs no library of ours: a `traceparent` user property is enough."""
     receiver = connect(broker)
@@ -31,10 +28,10 @@ def test_a_trace_from_mosquitto_pub_is_continued(
         pass
     (span,) = recorded.spans
     assert f"{span.context.trace_id:032x}" == TRACEPARENT[3:35]
-    assert f"{span.parent.span_id:016x}" == TRACEPARENT[36:52]
+    assert parent_id(span) == int(TRACEPARENT[36:52], 16)
 
 
-def test_mosquitto_sub_sees_our_user_properties(broker: Mosquitto, connect: Connect, recorded: Any) -> None:
+def test_mosquitto_sub_sees_our_user_properties(broker: Mosquitto, connect: Connect, recorded: Recorded) -> None:
     """What we send is what any MQTT 5 client reads: one lower-case `traceparent` with the publish span's ids."""
     publisher = TracedPublisher(connect(broker), tracer_provider=recorded.tracer_provider)
     command = ["mosquitto_sub", "-V", "5", "-h", broker.host, "-p", str(broker.port), "-q", "1", "-t", "interop/out"]

@@ -18,6 +18,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from mqtt_trace import PublishOutcome, TracedConsumer, TracedPublisher
+from tests.library.harness import Instrument, Recorded
 
 
 class Leave(BaseException):
@@ -39,17 +40,17 @@ def new_client() -> Client:
     return Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
 
 
-def consumer_of(recorded: Any) -> TracedConsumer:
+def consumer_of(recorded: Recorded) -> TracedConsumer:
     """A consumer that records in memory."""
     return TracedConsumer(tracer_provider=recorded.tracer_provider, meter_provider=recorded.meter_provider)
 
 
-def handled(recorded: Any, _: Any) -> Callable[[Callable[[], None]], None]:
+def handled(recorded: Recorded, _: Any) -> Callable[[Callable[[], None]], None]:
     """In the handler of a consumer."""
     return lambda act: consumer_of(recorded).handler(lambda *_: act())(new_client(), None, message_on("leaving/x"))
 
 
-def processed(recorded: Any, _: Any) -> Callable[[Callable[[], None]], None]:
+def processed(recorded: Recorded, _: Any) -> Callable[[Callable[[], None]], None]:
     """In a program's own block."""
 
     def process(act: Callable[[], None]) -> None:
@@ -59,7 +60,7 @@ def processed(recorded: Any, _: Any) -> Callable[[Callable[[], None]], None]:
     return process
 
 
-def batched(recorded: Any, _: Any) -> Callable[[Callable[[], None]], None]:
+def batched(recorded: Recorded, _: Any) -> Callable[[Callable[[], None]], None]:
     """In a block for a batch."""
 
     def process(act: Callable[[], None]) -> None:
@@ -69,7 +70,7 @@ def batched(recorded: Any, _: Any) -> Callable[[Callable[[], None]], None]:
     return process
 
 
-def called_back(_: Any, instrument: Callable[..., None]) -> Callable[[Callable[[], None]], None]:
+def called_back(_: Any, instrument: Instrument) -> Callable[[Callable[[], None]], None]:
     """In `on_message` of an instrumented client."""
 
     def process(act: Callable[[], None]) -> None:
@@ -86,7 +87,9 @@ WAYS = [handled, processed, batched, called_back]
 
 @pytest.mark.parametrize("leaving", LEAVING, ids=lambda one: type(one).__name__)
 @pytest.mark.parametrize("way", WAYS)
-def test_leaving_is_no_error_of_a_message(recorded: Any, instrument: Any, way: Any, leaving: BaseException) -> None:
+def test_leaving_is_no_error_of_a_message(
+    recorded: Recorded, instrument: Instrument, way: Any, leaving: BaseException
+) -> None:
     """It goes on its way, and the process span ends without status, exception and `error.type`."""
 
     def leave() -> None:
@@ -103,7 +106,7 @@ def test_leaving_is_no_error_of_a_message(recorded: Any, instrument: Any, way: A
 
 
 @pytest.mark.parametrize("way", [processed, batched, called_back])
-def test_an_error_of_a_message_is_one(recorded: Any, instrument: Any, way: Any) -> None:
+def test_an_error_of_a_message_is_one(recorded: Recorded, instrument: Instrument, way: Any) -> None:
     """The rule does not hide what is an `Exception`."""
     with pytest.raises(ZeroDivisionError):
         way(recorded, instrument)(lambda: 1 / 0)
@@ -122,7 +125,7 @@ class Leaving(Client):
 
 
 @pytest.mark.parametrize("leaving", LEAVING, ids=lambda one: type(one).__name__)
-def test_leaving_is_no_error_of_a_publish(recorded: Any, leaving: BaseException) -> None:
+def test_leaving_is_no_error_of_a_publish(recorded: Recorded, leaving: BaseException) -> None:
     """Nor is the message delivered, as far as `on_outcome` can say."""
     client = Leaving(CallbackAPIVersion.VERSION2)
     client.leaving = leaving
@@ -141,7 +144,7 @@ def test_leaving_is_no_error_of_a_publish(recorded: Any, leaving: BaseException)
     assert publisher.pending == 0
 
 
-def test_leaving_in_an_outcome_callback_ends_the_span(recorded: Any) -> None:
+def test_leaving_in_an_outcome_callback_ends_the_span(recorded: Recorded) -> None:
     """It goes on its way from there, too."""
     client = new_client()
     publisher = TracedPublisher(client, tracer_provider=recorded.tracer_provider)

@@ -34,9 +34,9 @@ from mqtt_trace import Options, TracedPublisher, inject
 from mqtt_trace._paho.packet_size import LARGEST_PACKET, PacketSize, connect_size, publish_311_size, publish_size
 from mqtt_trace._paho.properties import PublishProperties
 from mqtt_trace.instrumentation import PahoMqttInstrumentor
+from tests.library.harness import Connect, Inbox, Instrument, MakeBroker, Recorded
 from tests.library.looping import loop_until
 
-Connect = Callable[..., Client]
 Publish = Callable[..., Any]
 Way = Callable[[Client], Publish]
 
@@ -46,7 +46,7 @@ CONTEXT = 1 + 2 + len("traceparent") + 2 + 55
 
 
 @pytest.fixture(params=["explicit", "instrumented"])
-def way(request: pytest.FixtureRequest, recorded: Any, instrument: Callable[..., None]) -> Way:
+def way(request: pytest.FixtureRequest, recorded: Recorded, instrument: Instrument) -> Way:
     """How a client publishes with tracing; to be called before the client connects."""
     if request.param == "instrumented":
         instrument()
@@ -113,12 +113,12 @@ def has_context(message: MQTTMessage) -> bool:
     return "traceparent" in dict(user_properties(message))
 
 
-def publish_spans(recorded: Any) -> dict[str, Any]:
+def publish_spans(recorded: Recorded) -> dict[str, Any]:
     """The ended spans by name."""
     return {span.name: span for span in recorded.spans if span.name.startswith("publish ")}
 
 
-def omitted(recorded: Any) -> list[tuple[Any, Any]]:
+def omitted(recorded: Recorded) -> list[tuple[Any, Any]]:
     """How many messages were sent without their context, and why."""
     points = recorded.points("mqtt.client.omitted_contexts")
     return [(point.value, point.attributes["mqtt.omitted_context_reason"]) for point in points]
@@ -126,12 +126,12 @@ def omitted(recorded: Any) -> list[tuple[Any, Any]]:
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
 def test_a_context_that_does_not_fit_is_left_out(
-    make_broker: Any,
+    make_broker: MakeBroker,
     connect: Connect,
-    inbox: Any,
+    inbox: type[Inbox],
     link: Link,
     way: Way,
-    recorded: Any,
+    recorded: Recorded,
     caplog: pytest.LogCaptureFixture,
     qos: int,
 ) -> None:
@@ -159,7 +159,7 @@ def test_a_context_that_does_not_fit_is_left_out(
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
 def test_the_limit_is_met_to_the_byte(
-    make_broker: Any, connect: Connect, inbox: Any, link: Link, way: Way, qos: int
+    make_broker: MakeBroker, connect: Connect, inbox: type[Inbox], link: Link, way: Way, qos: int
 ) -> None:
     """A packet of the announced size carries its context, one of a byte more does not; the broker takes both."""
     broker = make_broker(config=[f"max_packet_size {LIMIT}"])
@@ -175,7 +175,7 @@ def test_the_limit_is_met_to_the_byte(
 
 @pytest.mark.parametrize("qos", [1, 2])
 def test_what_waits_for_a_connection_fits_the_broker_that_it_finds(
-    make_broker: Any, connect: Connect, inbox: Any, link: Link, way: Way, qos: int
+    make_broker: MakeBroker, connect: Connect, inbox: type[Inbox], link: Link, way: Way, qos: int
 ) -> None:
     """The limit is not known when the message is published, but when it is sent."""
     broker = make_broker(config=[f"max_packet_size {LIMIT}"])
@@ -188,7 +188,7 @@ def test_what_waits_for_a_connection_fits_the_broker_that_it_finds(
 
 
 def test_a_publisher_made_later_leaves_the_context_out_when_the_broker_has_said_so(
-    make_broker: Any, connect: Connect, inbox: Any, link: Link, way: Way, instrument: Any
+    make_broker: MakeBroker, connect: Connect, inbox: type[Inbox], link: Link, way: Way, instrument: Instrument
 ) -> None:
     """The first CONNACK was not seen; the broker ends the connection, and the next CONNACK is."""
     was_instrumented = PahoMqttInstrumentor().is_instrumented_by_opentelemetry
@@ -223,7 +223,7 @@ def brokers_in_turn(folder: Path, *limits: int | None) -> list[Mosquitto]:
     ("before", "after"), [(LIMIT, None), (None, LIMIT), (LIMIT, 2 * LIMIT), (2 * LIMIT, LIMIT)], ids=str
 )
 def test_a_message_that_is_sent_again_fits_the_broker_of_then(
-    tmp_path: Path, way: Way, recorded: Any, before: int | None, after: int | None
+    tmp_path: Path, way: Way, recorded: Recorded, before: int | None, after: int | None
 ) -> None:
     """The context that was left out is sent when there is room for it, and the other way round; the span says which."""
     first, second = brokers_in_turn(tmp_path, before, after)
@@ -268,7 +268,7 @@ TRACEPARENT = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
     ids=["other", "passed on", "of the same name"],
 )
 def test_a_program_s_own_properties_are_sent_in_any_case(
-    make_broker: Any, connect: Connect, inbox: Any, link: Link, way: Way, own: list[tuple[str, str]]
+    make_broker: MakeBroker, connect: Connect, inbox: type[Inbox], link: Link, way: Way, own: list[tuple[str, str]]
 ) -> None:
     """Where what tracing adds does not fit, the message is what the program gave to `publish`."""
     broker = make_broker(config=[f"max_packet_size {LIMIT}"])
@@ -298,7 +298,7 @@ def of_a_trace_with_a_state() -> trace.Span:
 
 
 def test_baggage_does_not_cost_a_message(
-    make_broker: Any, connect: Connect, inbox: Any, link: Link, recorded: Any
+    make_broker: MakeBroker, connect: Connect, inbox: type[Inbox], link: Link, recorded: Recorded
 ) -> None:
     """What is allowed to leave is left out with the context that it belongs to."""
     broker = make_broker(config=[f"max_packet_size {LIMIT}"])
@@ -313,7 +313,7 @@ def test_baggage_does_not_cost_a_message(
 
 
 def test_a_message_that_is_too_large_by_itself_fails_as_without_tracing(
-    make_broker: Any, link: Link, way: Way, recorded: Any
+    make_broker: MakeBroker, link: Link, way: Way, recorded: Recorded
 ) -> None:
     """The broker is the one to say so."""
     broker = make_broker(config=[f"max_packet_size {LIMIT}"])
@@ -326,7 +326,7 @@ def test_a_message_that_is_too_large_by_itself_fails_as_without_tracing(
 
 
 def test_a_topic_alias_is_sent_with_and_without_the_context(
-    make_broker: Any, connect: Connect, inbox: Any, link: Link, way: Way
+    make_broker: MakeBroker, connect: Connect, inbox: type[Inbox], link: Link, way: Way
 ) -> None:
     """The alias is the program's; where it stands for the topic, the packet has that much more room."""
     broker = make_broker(config=[f"max_packet_size {LIMIT}"])
@@ -344,7 +344,9 @@ def test_a_topic_alias_is_sent_with_and_without_the_context(
     assert ({message.topic for message in messages}, link.disconnects) == ({topic}, [])
 
 
-def test_all_other_limits_can_be_used_up(make_broker: Any, connect: Connect, inbox: Any, link: Link, way: Way) -> None:
+def test_all_other_limits_can_be_used_up(
+    make_broker: MakeBroker, connect: Connect, inbox: type[Inbox], link: Link, way: Way
+) -> None:
     """A program at the broker's limits stays within them when it is traced."""
     limits = ["max_inflight_messages 1", "max_topic_alias 1", "max_qos 1", "retain_available false", "max_keepalive 10"]
     broker = make_broker(config=limits)
@@ -396,7 +398,9 @@ def connected() -> Client:
     return client
 
 
-def test_the_fallback_makes_no_packet_that_mqtt_does_not_have(recorded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fallback_makes_no_packet_that_mqtt_does_not_have(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """MQTT 3.1.1 announces no limit, yet paho has one."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311)
     publisher = TracedPublisher(
@@ -475,7 +479,7 @@ def willing(limit: int, *, context: bool) -> Client:
 
 @pytest.mark.parametrize("extra", [0, 1])
 def test_a_will_that_makes_connect_too_large_does_without_a_context(
-    make_broker: Any, instrument: Any, recorded: Any, extra: int
+    make_broker: MakeBroker, instrument: Instrument, recorded: Recorded, extra: int
 ) -> None:
     """As soon as the broker's limit is known, to the byte."""
     instrument()
@@ -495,7 +499,7 @@ def test_a_will_that_makes_connect_too_large_does_without_a_context(
 
 
 def test_a_client_whose_will_is_too_large_with_a_context_connects(
-    make_broker: Any, instrument: Any, recorded: Any
+    make_broker: MakeBroker, instrument: Instrument, recorded: Recorded
 ) -> None:
     """The broker does not answer a CONNECT that is too large, nor does it say so: the next one carries no context."""
     instrument()
@@ -515,7 +519,7 @@ def test_a_client_whose_will_is_too_large_with_a_context_connects(
 
 
 def test_a_program_that_injects_itself_is_served_by_an_instrumented_client(
-    make_broker: Any, connect: Connect, inbox: Any, link: Link, instrument: Any
+    make_broker: MakeBroker, connect: Connect, inbox: type[Inbox], link: Link, instrument: Instrument
 ) -> None:
     """Its properties are known to hold a context, and what there is beside it."""
     instrument()

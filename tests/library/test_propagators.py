@@ -12,7 +12,6 @@ from opentelemetry import baggage, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
-from paho.mqtt.client import Client
 from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -20,12 +19,12 @@ from paho.mqtt.properties import Properties
 from local.mosquitto import Mosquitto
 from mqtt_trace import MissingReason, Options, TracedConsumer, TracedPublisher, context_to_user_properties, extract
 from mqtt_trace import inject as inject_into
+from tests.library.harness import Connect, Inbox, Instrument, Recorded
 
 TRACE_ID = 0x0AF7651916CD43DD8448EB211C80319C
 SPAN_ID = 0xB7AD6B7169203331
 TRACE, SPAN = f"{TRACE_ID:032x}", f"{SPAN_ID:016x}"
 Pairs = list[tuple[str, str]]
-Connect = Callable[..., Client]
 Use = Callable[[str], None]
 
 WRITTEN: dict[str, Pairs] = {
@@ -199,9 +198,9 @@ def test_none_reads_and_writes_nothing(use: Use) -> None:
 def test_with_none_messages_go_out_as_without_tracing_and_are_processed(
     broker: Mosquitto,
     connect: Connect,
-    inbox: Any,
-    recorded: Any,
-    instrument: Callable[..., None],
+    inbox: type[Inbox],
+    recorded: Recorded,
+    instrument: Instrument,
     use: Use,
     monkeypatch: pytest.MonkeyPatch,
     protocol: MQTTProtocolVersion,

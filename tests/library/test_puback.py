@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt._packet import decode_puback
-from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTProtocolVersion
 from paho.mqtt.exception import MalformedPacket
 
@@ -17,8 +13,7 @@ from local.mosquitto import Mosquitto
 from local.waiting import until
 from mqtt_trace import TracedPublisher
 from mqtt_trace._paho.puback import plain_reason, read_pubacks_quickly
-
-Connect = Callable[..., Client]
+from tests.library.harness import Connect, Instrument, MakeBroker, Recorded
 
 
 @given(st.binary(min_size=2, max_size=3))
@@ -44,7 +39,9 @@ def test_other_packets_are_left_to_paho(packet: bytes) -> None:
     ("topic", "reason"),
     [("allowed/x", "Success"), ("allowed/nobody", "No matching subscribers"), ("x", "Not authorized")],
 )
-def test_callbacks_are_told_what_paho_tells_them(make_broker: Any, connect: Connect, topic: str, reason: str) -> None:
+def test_callbacks_are_told_what_paho_tells_them(
+    make_broker: MakeBroker, connect: Connect, topic: str, reason: str
+) -> None:
     """`on_publish` has the packet id, the reason code and usable properties, and paho forgets the message."""
     broker: Mosquitto = make_broker(acl=["topic read #", "topic write allowed/#"])
     connect(broker).subscribe("allowed/x", 1)
@@ -74,10 +71,10 @@ def test_the_callback_of_version_1_is_told_as_well(broker: Mosquitto, connect: C
 @pytest.mark.parametrize("instrumented", [True, False])
 @pytest.mark.parametrize(("qos", "packet"), [(1, "PUBACK"), (2, "PUBREC")])
 def test_a_program_that_logs_packets_sees_each_acknowledgement(
-    make_broker: Any,
+    make_broker: MakeBroker,
     connect: Connect,
-    recorded: Any,
-    instrument: Any,
+    recorded: Recorded,
+    instrument: Instrument,
     instrumented: bool,
     qos: int,
     packet: str,
@@ -96,7 +93,7 @@ def test_a_program_that_logs_packets_sees_each_acknowledgement(
     assert lines == [(LogLevel.MQTT_LOG_DEBUG, f"Received {packet} (Mid: {info.mid})")]
 
 
-def test_a_traced_publisher_reads_them_quickly(broker: Mosquitto, connect: Connect, recorded: Any) -> None:
+def test_a_traced_publisher_reads_them_quickly(broker: Mosquitto, connect: Connect, recorded: Recorded) -> None:
     """Whoever publishes through us has what this is for."""
     client = connect(broker)
     TracedPublisher(client, tracer_provider=recorded.tracer_provider, meter_provider=recorded.meter_provider)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,19 +18,18 @@ from local.mosquitto import Mosquitto
 from local.waiting import until
 from mqtt_trace import PublishOutcome, TracedPublisher
 from mqtt_trace._spans.sweeper import sweeper
+from tests.library.harness import Connect, MakeBroker, Recorded
 from tests.library.looping import connect_without_a_thread, loop_until
 
-Connect = Callable[..., Client]
 
-
-def publisher_of(client: Client, recorded: Any, **options: Any) -> TracedPublisher:
+def publisher_of(client: Client, recorded: Recorded, **options: Any) -> TracedPublisher:
     """A publisher that records in memory."""
     return TracedPublisher(
         client, tracer_provider=recorded.tracer_provider, meter_provider=recorded.meter_provider, **options
     )
 
 
-def test_a_refused_publish_is_an_error(make_broker: Any, connect: Connect, recorded: Any) -> None:
+def test_a_refused_publish_is_an_error(make_broker: MakeBroker, connect: Connect, recorded: Recorded) -> None:
     """A PUBACK with 0x87 ends the span with that as `error.type`, and counts as a failure."""
     broker = make_broker(acl=["topic read #"])
     outcomes: list[PublishOutcome] = []
@@ -46,7 +45,7 @@ def test_a_refused_publish_is_an_error(make_broker: Any, connect: Connect, recor
     assert (point.value, point.attributes["error.type"]) == (1, "0x87")
 
 
-def test_qos_0_without_a_connection_is_an_error(recorded: Any) -> None:
+def test_qos_0_without_a_connection_is_an_error(recorded: Recorded) -> None:
     """The message is gone, so the span says so."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     publisher_of(client, recorded).publish("gone/x", "x", 0)
@@ -54,7 +53,7 @@ def test_qos_0_without_a_connection_is_an_error(recorded: Any) -> None:
     assert (span.status.status_code, span.attributes["error.type"]) == (StatusCode.ERROR, "MQTT_ERR_NO_CONN")
 
 
-def test_qos_1_without_a_connection_waits(broker: Mosquitto, recorded: Any) -> None:
+def test_qos_1_without_a_connection_waits(broker: Mosquitto, recorded: Recorded) -> None:
     """Paho queues it, so the span ends when it has been acknowledged after all."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     publisher = publisher_of(client, recorded)
@@ -68,7 +67,7 @@ def test_qos_1_without_a_connection_waits(broker: Mosquitto, recorded: Any) -> N
     assert recorded.spans[0].status.status_code is StatusCode.UNSET
 
 
-def test_a_full_queue_is_an_error(recorded: Any) -> None:
+def test_a_full_queue_is_an_error(recorded: Recorded) -> None:
     """Paho takes no more messages than it was told to."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     client.max_queued_messages_set(1)
@@ -80,7 +79,7 @@ def test_a_full_queue_is_an_error(recorded: Any) -> None:
     assert [span.attributes["error.type"] for span in recorded.spans] == ["MQTT_ERR_QUEUE_SIZE", "closed"]
 
 
-def test_a_closed_publisher_leaves_no_span_waiting(recorded: Any) -> None:
+def test_a_closed_publisher_leaves_no_span_waiting(recorded: Recorded) -> None:
     """Whoever publishes once it is closed, or in the midst of it, has a span that ends as the others do."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     publisher = publisher_of(client, recorded)
@@ -91,7 +90,7 @@ def test_a_closed_publisher_leaves_no_span_waiting(recorded: Any) -> None:
 
 
 @pytest.mark.parametrize(("topic", "payload"), [("wild/+", "x"), ("x", object())])
-def test_what_paho_refuses_is_raised(recorded: Any, topic: str, payload: Any) -> None:
+def test_what_paho_refuses_is_raised(recorded: Recorded, topic: str, payload: Any) -> None:
     """The program sees paho's own error, and no span stays open."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     publisher = publisher_of(client, recorded)
@@ -100,7 +99,9 @@ def test_what_paho_refuses_is_raised(recorded: Any, topic: str, payload: Any) ->
     assert publisher.pending == 0
 
 
-def test_a_broker_restart_in_between_still_ends_the_span(make_broker: Any, connect: Connect, recorded: Any) -> None:
+def test_a_broker_restart_in_between_still_ends_the_span(
+    make_broker: MakeBroker, connect: Connect, recorded: Recorded
+) -> None:
     """Paho sends the message again after it has connected again; the span lasts until that is acknowledged."""
     broker = make_broker()
     publisher = publisher_of(connect(broker), recorded)
@@ -112,7 +113,7 @@ def test_a_broker_restart_in_between_still_ends_the_span(make_broker: Any, conne
     assert recorded.spans[0].status.status_code is StatusCode.UNSET
 
 
-def test_a_qos_2_publish_lasts_until_pubcomp(broker: Mosquitto, recorded: Any) -> None:
+def test_a_qos_2_publish_lasts_until_pubcomp(broker: Mosquitto, recorded: Recorded) -> None:
     """PUBREC ends nothing: the message is delivered exactly once when PUBCOMP is there (MQTT 5, section 4.3.3)."""
     client = connect_without_a_thread(broker)
     publisher = publisher_of(client, recorded)
@@ -131,7 +132,7 @@ def test_a_qos_2_publish_lasts_until_pubcomp(broker: Mosquitto, recorded: Any) -
     client.disconnect()
 
 
-def test_a_refused_qos_2_publish_is_an_error(make_broker: Any, connect: Connect, recorded: Any) -> None:
+def test_a_refused_qos_2_publish_is_an_error(make_broker: MakeBroker, connect: Connect, recorded: Recorded) -> None:
     """The refusal stands in PUBREC, then the last packet: the span ends with it, and nothing is left behind."""
     broker = make_broker(acl=["topic read #", "topic write allowed/#"])
     client = connect(broker)
@@ -144,7 +145,7 @@ def test_a_refused_qos_2_publish_is_an_error(make_broker: Any, connect: Connect,
     assert publisher.pending == 0
 
 
-def test_a_message_that_paho_keeps_over_a_lost_connection_is_pending(broker: Mosquitto, recorded: Any) -> None:
+def test_a_message_that_paho_keeps_over_a_lost_connection_is_pending(broker: Mosquitto, recorded: Recorded) -> None:
     """With QoS 1 an error of the socket is no failure: paho sends the message on the next connection."""
     client = connect_without_a_thread(broker)
     sock: Any = client.socket()
@@ -159,7 +160,7 @@ def test_a_message_that_paho_keeps_over_a_lost_connection_is_pending(broker: Mos
 
 
 def test_an_outcome_callback_that_fails_costs_nobody_else_a_span(
-    recorded: Any, caplog: pytest.LogCaptureFixture
+    recorded: Recorded, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its error is logged; every span ends, its own too."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
@@ -176,7 +177,7 @@ def test_an_outcome_callback_that_fails_costs_nobody_else_a_span(
 
 
 @pytest.fixture
-def blocked(recorded: Any) -> Iterator[TracedPublisher]:
+def blocked(recorded: Recorded) -> Iterator[TracedPublisher]:
     """A publisher whose publish has timed out, and whose callback for that does not return before the end."""
     called, go_on = threading.Event(), threading.Event()
     publisher = publisher_of(new_client(), recorded, timeout=0.01)
@@ -197,7 +198,7 @@ def new_client() -> Client:
 
 
 @pytest.fixture
-def waiting(recorded: Any) -> list[TracedPublisher]:
+def waiting(recorded: Recorded) -> list[TracedPublisher]:
     """Publishers whose publishes wait."""
     publishers = [publisher_of(new_client(), recorded) for _ in range(20)]
     for publisher in publishers:
@@ -205,7 +206,7 @@ def waiting(recorded: Any) -> list[TracedPublisher]:
     return publishers
 
 
-def test_time_outs_of_one_sweep_end_their_spans_before_they_are_reported(recorded: Any) -> None:
+def test_time_outs_of_one_sweep_end_their_spans_before_they_are_reported(recorded: Recorded) -> None:
     """A callback that takes its time delays other callbacks, and no span that has timed out already."""
     ended: list[int] = []
     publishers = [publisher_of(new_client(), recorded, timeout=0.01) for _ in range(3)]
@@ -217,7 +218,7 @@ def test_time_outs_of_one_sweep_end_their_spans_before_they_are_reported(recorde
     assert ended == sorted(ended)
 
 
-def test_the_span_is_current_when_its_time_out_is_reported(recorded: Any) -> None:
+def test_the_span_is_current_when_its_time_out_is_reported(recorded: Recorded) -> None:
     """What a callback starts belongs to the trace of its publish."""
     current: list[int] = []
     publisher_of(new_client(), recorded, timeout=0.01).publish(
@@ -228,7 +229,7 @@ def test_the_span_is_current_when_its_time_out_is_reported(recorded: Any) -> Non
 
 
 @pytest.mark.usefixtures("waiting", "blocked")
-def test_closing_all_finds_what_waits_while_an_outcome_callback_blocks(recorded: Any) -> None:
+def test_closing_all_finds_what_waits_while_an_outcome_callback_blocks(recorded: Recorded) -> None:
     """A sweep for old spans that is under way hides no other span from its end."""
     sweeper.close()
     closed = [span.name for span in recorded.spans if span.attributes["error.type"] == "closed"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,18 +18,17 @@ from paho.mqtt.properties import Properties
 from local.mosquitto import Mosquitto
 from local.waiting import until
 from mqtt_trace import Conventions, Options, TracedPublisher, extract
+from tests.library.harness import Connect, Inbox, Recorded, parent_id
 
-Connect = Callable[..., Client]
 
-
-def publisher_of(client: Client, recorded: Any, **options: Any) -> TracedPublisher:
+def publisher_of(client: Client, recorded: Recorded, **options: Any) -> TracedPublisher:
     """A publisher that records in memory."""
     return TracedPublisher(
         client, tracer_provider=recorded.tracer_provider, meter_provider=recorded.meter_provider, **options
     )
 
 
-def test_a_publish_span_is_exactly_this(broker: Mosquitto, connect: Connect, recorded: Any) -> None:
+def test_a_publish_span_is_exactly_this(broker: Mosquitto, connect: Connect, recorded: Recorded) -> None:
     """Name, kind and every attribute of an ordinary QoS 1 publish."""
     client = connect(broker, "exact-publisher")
     publisher = publisher_of(client, recorded)
@@ -77,7 +75,7 @@ def test_a_publish_span_is_exactly_this(broker: Mosquitto, connect: Connect, rec
     ],
 )
 def test_the_opt_in_says_send(
-    broker: Mosquitto, connect: Connect, recorded: Any, conventions: Conventions, added: dict[str, object]
+    broker: Mosquitto, connect: Connect, recorded: Recorded, conventions: Conventions, added: dict[str, object]
 ) -> None:
     """Conventions 1.28 and later call the operation `send`; `messaging/dup` adds the older names."""
     publisher = publisher_of(connect(broker, "opted"), recorded, options=Options(conventions=conventions))
@@ -98,13 +96,13 @@ def test_the_opt_in_says_send(
         (MQTTProtocolVersion.MQTTv5, "5.0"),
     ],
 )
-def test_the_protocols_version_is_the_clients(recorded: Any, protocol: MQTTProtocolVersion, version: str) -> None:
+def test_the_protocols_version_is_the_clients(recorded: Recorded, protocol: MQTTProtocolVersion, version: str) -> None:
     """Each of those that paho speaks."""
     publisher_of(Client(CallbackAPIVersion.VERSION2, protocol=protocol), recorded).publish("version/x", "x", 0)
     assert recorded.spans[0].attributes["network.protocol.version"] == version
 
 
-def test_a_unix_socket_has_an_address_and_no_port(recorded: Any) -> None:
+def test_a_unix_socket_has_an_address_and_no_port(recorded: Recorded) -> None:
     """The port that paho has for every client is nobody's there, on spans and in metrics."""
     client = Client(CallbackAPIVersion.VERSION2, transport="unix")
     client.connect_async("/run/mosquitto.sock")
@@ -115,7 +113,7 @@ def test_a_unix_socket_has_an_address_and_no_port(recorded: Any) -> None:
         assert "server.port" not in attributes
 
 
-def test_a_client_that_changes_is_named_as_it_is_now(recorded: Any) -> None:
+def test_a_client_that_changes_is_named_as_it_is_now(recorded: Recorded) -> None:
     """After `reinitialise` it has another id, and the protocol that paho has by default."""
     client = Client(CallbackAPIVersion.VERSION2, "first", protocol=MQTTProtocolVersion.MQTTv5)
     publisher = publisher_of(client, recorded)
@@ -136,7 +134,7 @@ def test_a_client_that_changes_is_named_as_it_is_now(recorded: Any) -> None:
 def test_every_publish_ends_its_span_once(
     broker: Mosquitto,
     connect: Connect,
-    recorded: Any,
+    recorded: Recorded,
     protocol: MQTTProtocolVersion,
     api: CallbackAPIVersion,
     qos: int,
@@ -152,7 +150,7 @@ def test_every_publish_ends_its_span_once(
 
 
 def test_the_message_carries_the_publish_spans_context(
-    broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any
+    broker: Mosquitto, connect: Connect, recorded: Recorded, inbox: type[Inbox]
 ) -> None:
     """Beside the program's own properties, once, however often they are used."""
     received = inbox(connect(broker), "carried/#")
@@ -164,12 +162,14 @@ def test_the_message_carries_the_publish_spans_context(
     messages = received.wait(2)
     until(lambda: len(recorded.spans) == 2, "both spans ended")
     for message, span in zip(messages, recorded.spans, strict=True):
-        assert [name for name, _ in message.properties.UserProperty] == ["site", "traceparent"]
-        remote = trace.get_current_span(extract(message.properties.UserProperty).context).get_span_context()
+        assert [name for name, _ in vars(message.properties)["UserProperty"]] == ["site", "traceparent"]
+        remote = trace.get_current_span(extract(vars(message.properties)["UserProperty"]).context).get_span_context()
         assert (remote.trace_id, remote.span_id) == (span.context.trace_id, span.context.span_id)
 
 
-def test_a_topic_alias_is_named_by_its_topic(broker: Mosquitto, connect: Connect, recorded: Any, inbox: Any) -> None:
+def test_a_topic_alias_is_named_by_its_topic(
+    broker: Mosquitto, connect: Connect, recorded: Recorded, inbox: type[Inbox]
+) -> None:
     """The packet has no topic (MQTT 5, section 3.3.2.3.4), the span has; an alias that is not known has no name."""
     received = inbox(connect(broker), "aliased/#")
     publisher = publisher_of(connect(broker), recorded)
@@ -187,17 +187,17 @@ def test_a_topic_alias_is_named_by_its_topic(broker: Mosquitto, connect: Connect
     assert "messaging.destination.name" not in recorded.spans[-1].attributes
 
 
-def test_a_publish_span_is_a_child_of_the_current_span(broker: Mosquitto, connect: Connect, recorded: Any) -> None:
+def test_a_publish_span_is_a_child_of_the_current_span(broker: Mosquitto, connect: Connect, recorded: Recorded) -> None:
     """Whatever the program does around it stays connected."""
     publisher = publisher_of(connect(broker), recorded)
     with recorded.tracer_provider.get_tracer("test").start_as_current_span("around") as around:
         publisher.publish("child/x", "x", 1)
     until(lambda: len(recorded.spans) == 2, "both spans ended")
     publish = next(span for span in recorded.spans if span.name.startswith("publish"))
-    assert publish.parent.span_id == around.get_span_context().span_id
+    assert parent_id(publish) == around.get_span_context().span_id
 
 
-def test_the_programs_own_on_publish_is_still_called(broker: Mosquitto, connect: Connect, recorded: Any) -> None:
+def test_the_programs_own_on_publish_is_still_called(broker: Mosquitto, connect: Connect, recorded: Recorded) -> None:
     """Tracing listens beside the program, also for messages that were published around it."""
     client = connect(broker)
     acknowledged: list[int] = []
@@ -216,7 +216,9 @@ def test_the_programs_own_on_publish_is_still_called(broker: Mosquitto, connect:
     assert [span.name for span in recorded.spans] == ["publish own/x"]
 
 
-def test_the_span_is_current_when_the_outcome_is_reported(broker: Mosquitto, connect: Connect, recorded: Any) -> None:
+def test_the_span_is_current_when_the_outcome_is_reported(
+    broker: Mosquitto, connect: Connect, recorded: Recorded
+) -> None:
     """A log line written there carries the ids of the publish."""
     seen: list[int] = []
     publisher = publisher_of(connect(broker), recorded)
@@ -227,7 +229,7 @@ def test_the_span_is_current_when_the_outcome_is_reported(broker: Mosquitto, con
     assert seen == [recorded.spans[0].context.span_id]
 
 
-def test_metrics_are_split_by_what_is_few(broker: Mosquitto, connect: Connect, recorded: Any) -> None:
+def test_metrics_are_split_by_what_is_few(broker: Mosquitto, connect: Connect, recorded: Recorded) -> None:
     """A topic names a device, so no metric is split by it: the template is what they share."""
     publisher = publisher_of(connect(broker), recorded)
     for number in range(20):
@@ -242,7 +244,7 @@ def test_metrics_are_split_by_what_is_few(broker: Mosquitto, connect: Connect, r
     assert duration.explicit_bounds[-1] == 10
 
 
-def test_a_publisher_that_nobody_holds_is_forgotten(recorded: Any) -> None:
+def test_a_publisher_that_nobody_holds_is_forgotten(recorded: Recorded) -> None:
     """Neither the sweep for old spans nor a cycle keeps publisher or client alive until garbage is collected."""
 
     def publish_once() -> weakref.ref[Client]:

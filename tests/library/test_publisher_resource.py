@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from paho.mqtt.client import Client
 
 from local.mosquitto import Mosquitto
 from local.waiting import until
 from mqtt_trace import TracedPublisher
+from tests.library.harness import Connect
 
 
-def test_further_spans_are_those_of_another_provider(broker: Mosquitto, connect: Callable[..., Client]) -> None:
+def test_further_spans_are_those_of_another_provider(broker: Mosquitto, connect: Connect) -> None:
     """A span that is under way when the provider changes ends with its own resource, and the next has the new one."""
     spans = InMemorySpanExporter()
     publisher = TracedPublisher(connect(broker, "moves"), tracer_provider=provider_at("attic", spans))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from paho.mqtt.exception import MalformedPacket
 
 from mqtt_trace import TracedPublisher
 from mqtt_trace._paho.pubrec import refused_pubrec
+from tests.library.harness import Instrument, Recorded
 
 
 @given(st.binary(min_size=2, max_size=3))
@@ -35,7 +35,7 @@ def test_a_refusal_is_what_paho_reads_as_one(packet: bytes) -> None:
 @pytest.mark.parametrize("code", [0xA5, 0x8E], ids=["unknown", "of another packet"])
 @pytest.mark.parametrize("instrumented", [True, False])
 def test_paho_judges_a_reason_code_that_no_pubrec_has(
-    recorded: Any, instrument: Callable[..., None], code: int, instrumented: bool
+    recorded: Recorded, instrument: Instrument, code: int, instrumented: bool
 ) -> None:
     """It ends the connection as in a program that is not traced, and not the network thread."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from opentelemetry.trace import SpanKind
 from paho.mqtt.client import Client, MQTTMessage
@@ -12,13 +10,14 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from mqtt_trace import Conventions, Options, TracedConsumer, TracedPublisher
+from tests.library.harness import Recorded
 
 TEMPLATE = "sensors/+/reading"
 NEWER = [Conventions.STABLE, Conventions.DUPLICATE]
 """`messaging/dup` has the newer of whatever a span has only one, as the conventions ask."""
 
 
-def consumer_of(recorded: Any, conventions: Conventions, *filters: str) -> TracedConsumer:
+def consumer_of(recorded: Recorded, conventions: Conventions, *filters: str) -> TracedConsumer:
     """A consumer that records in memory."""
     return TracedConsumer(
         None, filters, tracer_provider=recorded.tracer_provider, options=Options(conventions=conventions)
@@ -26,7 +25,7 @@ def consumer_of(recorded: Any, conventions: Conventions, *filters: str) -> Trace
 
 
 def name_of_publish(
-    recorded: Any, conventions: Conventions, topic: str, template: str | None, alias: int | None = None
+    recorded: Recorded, conventions: Conventions, topic: str, template: str | None, alias: int | None = None
 ) -> str:
     """The name of the span of a publish with QoS 0, which needs no broker."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
@@ -52,7 +51,7 @@ def name_of_publish(
     ],
 )
 def test_a_publish_is_named_by_its_template_when_opted_in(
-    recorded: Any, conventions: Conventions, template: str | None, name: str
+    recorded: Recorded, conventions: Conventions, template: str | None, name: str
 ) -> None:
     """By the topic where no template is known, and as the guide has it where nobody opted in."""
     assert name_of_publish(recorded, conventions, "sensors/s1/reading", template) == name
@@ -67,7 +66,7 @@ def test_a_publish_is_named_by_its_template_when_opted_in(
     ],
 )
 def test_where_the_topic_is_not_known_only_a_template_can_be_named(
-    recorded: Any, conventions: Conventions, template: str | None, name: str
+    recorded: Recorded, conventions: Conventions, template: str | None, name: str
 ) -> None:
     """The topic behind an alias is not known if the publisher has not seen it set."""
     assert name_of_publish(recorded, conventions, "", template, alias=7) == name
@@ -83,7 +82,7 @@ def test_where_the_topic_is_not_known_only_a_template_can_be_named(
     ],
 )
 def test_a_process_span_is_named_by_the_filter_when_opted_in(
-    recorded: Any, conventions: Conventions, filters: list[str], name: str
+    recorded: Recorded, conventions: Conventions, filters: list[str], name: str
 ) -> None:
     """The filter is the template: `process sensors/+/reading` whatever the sensor, also of a shared subscription."""
     with consumer_of(recorded, conventions, *filters).process(MQTTMessage(topic=b"sensors/s1/reading")):
@@ -102,7 +101,7 @@ def test_a_process_span_is_named_by_the_filter_when_opted_in(
     ],
 )
 def test_a_batch_is_named_by_what_its_messages_share(
-    recorded: Any, conventions: Conventions, topics: list[str], name: str
+    recorded: Recorded, conventions: Conventions, topics: list[str], name: str
 ) -> None:
     """The template first when opted in, the topic first else; nothing if they share neither."""
     messages = [MQTTMessage(topic=topic.encode()) for topic in topics]

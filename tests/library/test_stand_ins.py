@@ -18,6 +18,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from mqtt_trace import Options, TracedConsumer, TracedPublisher
+from tests.library.harness import Instrument, Recorded
 
 PLAIN = {
     "messaging.system": "mqtt",
@@ -104,13 +105,13 @@ MOCKS: dict[str, Callable[[], Any]] = {
 }
 
 
-def publisher_of(client: Any, recorded: Any) -> TracedPublisher:
+def publisher_of(client: Any, recorded: Recorded) -> TracedPublisher:
     """A publisher that records in memory."""
     return TracedPublisher(client, tracer_provider=recorded.tracer_provider, meter_provider=recorded.meter_provider)
 
 
 @pytest.mark.parametrize("make", MOCKS.values(), ids=MOCKS)
-def test_a_stand_in_for_a_client_publishes(recorded: Any, make: Callable[[], Any], caplog: Any) -> None:
+def test_a_stand_in_for_a_client_publishes(recorded: Recorded, make: Callable[[], Any], caplog: Any) -> None:
     """The call is made, its span ends at once, with what is known of any message, and nothing is in the log."""
     publisher = publisher_of(make(), recorded)
     publisher.publish("a", "x", 1)
@@ -133,7 +134,7 @@ def test_the_first_example_goes_through() -> None:
     assert client.publish.call_args.args[:4] == ("a", b"x", 0, False)
 
 
-def test_a_stand_in_is_described_by_what_it_has(recorded: Any) -> None:
+def test_a_stand_in_is_described_by_what_it_has(recorded: Recorded) -> None:
     """What a test tells its mock is on the span, if it is of the right kind."""
     told = described(host="broker.example", port=1884, transport="tcp", protocol=MQTTProtocolVersion.MQTTv5)
     told._client_id = b"sensor-1"  # noqa: SLF001 - as paho has it
@@ -152,7 +153,7 @@ def test_a_stand_in_is_described_by_what_it_has(recorded: Any) -> None:
 DESCRIBING = ["server.address", "server.port", "messaging.client.id", "network.protocol.version"]
 
 
-def test_a_stand_in_is_asked_each_time(recorded: Any) -> None:
+def test_a_stand_in_is_asked_each_time(recorded: Recorded) -> None:
     """A test may tell it something else between two messages."""
     client = SimpleNamespace(publish=lambda *_: None, host="first")
     publisher = publisher_of(client, recorded)
@@ -171,7 +172,7 @@ def test_a_stand_in_sees_the_context() -> None:
 
 
 @pytest.mark.parametrize("info", [MQTTMessageInfo(1), Mock(spec=MQTTMessageInfo), (0, 1), None])
-def test_no_span_waits_for_a_stand_in(recorded: Any, info: object) -> None:
+def test_no_span_waits_for_a_stand_in(recorded: Recorded, info: object) -> None:
     """Nothing would tell of an acknowledgement."""
     client = MagicMock(spec=Client)
     client.publish.return_value = info
@@ -180,7 +181,7 @@ def test_no_span_waits_for_a_stand_in(recorded: Any, info: object) -> None:
     assert (publisher.pending, len(recorded.spans)) == (0, 1)
 
 
-def test_an_error_of_a_stand_in_is_the_test_s_own(recorded: Any) -> None:
+def test_an_error_of_a_stand_in_is_the_test_s_own(recorded: Recorded) -> None:
     """As a client of paho's raises it."""
     client = MagicMock(spec=Client)
     client.publish.side_effect = OSError("no network")
@@ -190,7 +191,7 @@ def test_an_error_of_a_stand_in_is_the_test_s_own(recorded: Any) -> None:
     assert span.attributes["error.type"] == "OSError"
 
 
-def test_a_wrapper_is_described_by_its_client(recorded: Any) -> None:
+def test_a_wrapper_is_described_by_its_client(recorded: Recorded) -> None:
     """What it hands on is all that is needed."""
     client = real_client()
     publisher_of(Wrapper(client), recorded).publish("a", "x", 1)
@@ -199,7 +200,7 @@ def test_a_wrapper_is_described_by_its_client(recorded: Any) -> None:
     assert [message.topic for message in client._out_messages.values()] == ["a"]  # noqa: SLF001 - nothing public tells
 
 
-def test_a_client_with_slots_of_its_own_is_a_client(recorded: Any) -> None:
+def test_a_client_with_slots_of_its_own_is_a_client(recorded: Recorded) -> None:
     """Its spans wait for acknowledgements."""
     publisher = publisher_of(Slotted(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5), recorded)
     publisher.publish("a", "x", 1)
@@ -234,7 +235,7 @@ CLIENTS: dict[str, Callable[[], Any]] = {"None": lambda: None, "real": real_clie
 
 @pytest.mark.parametrize("make_client", CLIENTS.values(), ids=CLIENTS)
 def test_a_stand_in_for_a_receiving_client_is_served(
-    recorded: Any, make_client: Callable[[], Any], caplog: Any
+    recorded: Recorded, make_client: Callable[[], Any], caplog: Any
 ) -> None:
     """As a client of paho's would be."""
     client, message, handled = make_client(), hand_made(b"a"), list[Any]()
@@ -249,7 +250,7 @@ def test_a_stand_in_for_a_receiving_client_is_served(
 
 
 @pytest.mark.parametrize("make", MESSAGES.values(), ids=MESSAGES)
-def test_a_stand_in_for_a_message_is_handled(recorded: Any, make: Callable[[], Any]) -> None:
+def test_a_stand_in_for_a_message_is_handled(recorded: Recorded, make: Callable[[], Any]) -> None:
     """Once, in a span that says what there is to say: in a handler, in a block and in a batch."""
     message, handled = make(), list[Any]()
     consumer = TracedConsumer(
@@ -267,10 +268,10 @@ def test_a_stand_in_for_a_message_is_handled(recorded: Any, make: Callable[[], A
         assert not span.links
 
 
-def test_a_hand_made_message_continues_its_trace(recorded: Any) -> None:
+def test_a_hand_made_message_continues_its_trace(recorded: Recorded) -> None:
     """A unit test of a handler can give it a context."""
     message = SimpleNamespace(topic="a", payload=b"x", qos=1, properties=Properties(PacketTypes.PUBLISH))
-    message.properties.UserProperty = [("traceparent", "00-" + "1" * 32 + "-" + "2" * 16 + "-01")]
+    vars(message.properties)["UserProperty"] = [("traceparent", "00-" + "1" * 32 + "-" + "2" * 16 + "-01")]
     message_of_any_kind: Any = message
     with TracedConsumer(tracer_provider=recorded.tracer_provider).process(message_of_any_kind):
         pass
@@ -279,7 +280,7 @@ def test_a_hand_made_message_continues_its_trace(recorded: Any) -> None:
     assert (span.attributes["mqtt.qos"], "mqtt.duplicate" in span.attributes) == (1, False)
 
 
-def test_a_program_with_a_patched_client_is_left_alone(instrument: Callable[..., None], recorded: Any) -> None:
+def test_a_program_with_a_patched_client_is_left_alone(instrument: Instrument, recorded: Recorded) -> None:
     """Its client is no client of paho's, whether it was instrumented before or within the patch."""
     with patch("paho.mqtt.client.Client") as mocked:
         instrument()
