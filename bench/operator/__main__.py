@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.markdown import Markdown
@@ -29,6 +29,8 @@ from local.commands import CommandError, Helm, Kubectl
 from local.forward import PortForward
 from local.scout import Scout
 from local.waiting import poll
+
+T = TypeVar("T")
 
 PAGE = Path(__file__).parents[2] / "docs" / "operator-performance.md"
 NAMESPACE = "mqtt-trace-bench"
@@ -225,7 +227,7 @@ def install_release(report: Callable[[str], object]) -> Iterator[Bench]:
         kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
-def wait(condition: Callable[[], Any], what: str, every_s: float = 1.0) -> Any:
+def wait(condition: Callable[[], T], what: str, every_s: float = 1.0) -> T:
     """Return the result of the condition, once it is true.
 
     Raises:

@@ -202,7 +202,9 @@ async def silent_websocket(reader: asyncio.StreamReader, writer: asyncio.StreamW
 
 @pytest.mark.parametrize(("server_of", "transport"), [(silent, "tcp"), (silent_websocket, "websockets")])
 def test_a_server_that_never_answers_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, server_of: Any, transport: Literal["tcp", "websockets"]
+    monkeypatch: pytest.MonkeyPatch,
+    server_of: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    transport: Literal["tcp", "websockets"],
 ) -> None:
     """A port that accepts connections and stays silent does not hold the client for ever."""
     monkeypatch.setattr("mqtt_trace._paho.connection._CONNACK_TIMEOUT_S", 0.1)

@@ -22,7 +22,7 @@ from paho.mqtt.properties import Properties
 
 from local.documents import blocks
 from local.mosquitto import Mosquitto
-from local.waiting import until_async
+from local.waiting import DEADLINE_S, until_async
 from mqtt_trace import extract
 from mqtt_trace.instrumentation import PahoMqttInstrumentor
 from tests.library.harness import EndedSpan, Instrument, Recorded, parent_id
@@ -79,7 +79,7 @@ def run(broker: Mosquitto, caplog: pytest.LogCaptureFixture) -> Run:
         assert current() is None
 
     def run_program(receive: Receive, count: int = 1, topic: str = "aiomqtt/a/reading", **options: Any) -> None:
-        asyncio.run(asyncio.wait_for(program(receive, count, topic, options), 30))
+        asyncio.run(asyncio.wait_for(program(receive, count, topic, options), DEADLINE_S))
         gc.collect()
         assert not caplog.records, caplog.text  # such as a context that could not be detached
 
@@ -106,7 +106,7 @@ def test_publish_and_process_are_one_trace(broker: Mosquitto, recorded: Recorded
                     await asyncio.sleep(0)
                 break
 
-    asyncio.run(asyncio.wait_for(program(), 30))
+    asyncio.run(asyncio.wait_for(program(), DEADLINE_S))
     own = {span.name: span for span in recorded.spans}
     chain = ["around", "publish aiomqtt/a/reading", "process aiomqtt/a/reading", "work"]
     assert sorted(own) == sorted(chain)
@@ -318,7 +318,7 @@ def test_a_message_that_is_taken_by_itself_has_a_span_that_ends_with_that(run: R
     async def receive(client: aiomqtt.Client) -> None:
         await anext(client.messages)
         assert (current(), traces_of(recorded)) == (None, TRACES[:1])
-        await asyncio.wait_for(anext(client.messages), 10)
+        await asyncio.wait_for(anext(client.messages), DEADLINE_S)
         assert (current(), traces_of(recorded)) == (None, TRACES[:2])
         assert len(client.messages) == 1
         assert isinstance(client.messages, aiomqtt.MessagesIterator)
@@ -426,7 +426,7 @@ def test_what_is_not_to_be_traced_is_left_alone(run: Run, recorded: Recorded) ->
 
     async def receive(client: aiomqtt.Client) -> None:
         with suppress_instrumentation():
-            await asyncio.wait_for(anext(aiter(client.messages)), 10)
+            await asyncio.wait_for(anext(aiter(client.messages)), DEADLINE_S)
             assert current() is None
 
     run(receive)
@@ -541,7 +541,7 @@ def test_a_program_can_open_the_span_itself(broker: Mosquitto, recorded: Recorde
         with suppress(asyncio.CancelledError, Failed):
             await receiving
 
-    asyncio.run(asyncio.wait_for(program(), 30))
+    asyncio.run(asyncio.wait_for(program(), DEADLINE_S))
     assert handled[0] == ("sensors/s1/reading", TRACES[0])
     process = process_spans(recorded)[0]
     assert (process.status.status_code is StatusCode.ERROR) is fails

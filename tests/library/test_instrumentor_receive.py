@@ -16,7 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
-from local.waiting import until
+from local.waiting import DEADLINE_S, until
 from mqtt_trace import TracedConsumer
 from mqtt_trace._paho.properties import PublishProperties
 from tests.library.harness import Connect, EndedSpan, Instrument, Recorded, parent_id
@@ -35,7 +35,7 @@ def subscribe(client: Client, *filters: str, properties: Properties | None = Non
         subscribed = threading.Event()
         client.on_subscribe = lambda *_, subscribed=subscribed: subscribed.set()
         client.subscribe(topic_filter, 1, properties=properties)
-        assert subscribed.wait(30), "no SUBACK"
+        assert subscribed.wait(DEADLINE_S), "no SUBACK"
 
 
 def loop(client: Client, done: Callable[[], bool]) -> None:
@@ -142,7 +142,7 @@ def test_callbacks_are_the_programs_own_and_can_be_replaced_while_they_run(
     ended = threading.Event()
     client.message_callback_add("replaced/end", lambda *_: ended.set())
     sender.publish("replaced/end", "x", 1)
-    assert ended.wait(30)
+    assert ended.wait(DEADLINE_S)
     until(lambda: "process replaced/end" in {span.name for span in process_spans(recorded)}, "the last span ended")
     assert called == ["first", "second"]
     assert [span.name for span in process_spans(recorded)].count("process replaced/x") == 2
@@ -279,7 +279,7 @@ def test_the_template_follows_what_is_subscribed_to(
     given_up = threading.Event()
     client.on_unsubscribe = lambda *_: given_up.set()
     client.unsubscribe("template/a/b")
-    assert given_up.wait(30)
+    assert given_up.wait(DEADLINE_S)
     subscribe(client, "template/+/b")
     assert template() == "template/+/b"
     client.unsubscribe("template/+/b")

@@ -15,7 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
-from local.waiting import until
+from local.waiting import DEADLINE_S, until
 from tests.library.harness import Connect, EndedSpan, Instrument, Recorded, parent_id
 from tests.library.looping import loop_until
 
@@ -31,7 +31,7 @@ def subscribe(client: Client, *filters: str) -> None:
         subscribed = threading.Event()
         client.on_subscribe = lambda *_, subscribed=subscribed: subscribed.set()
         client.subscribe(topic_filter, 1)
-        assert subscribed.wait(30), "no SUBACK"
+        assert subscribed.wait(DEADLINE_S), "no SUBACK"
 
 
 @pytest.fixture

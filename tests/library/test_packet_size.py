@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
 from local.ports import free_port
-from local.waiting import until
+from local.waiting import DEADLINE_S, until
 from mqtt_trace import Options, TracedPublisher, inject
 from mqtt_trace._paho.packet_size import LARGEST_PACKET, PacketSize, connect_size, publish_311_size, publish_size
 from mqtt_trace._paho.properties import PublishProperties
@@ -78,7 +78,7 @@ class Link:
         """Return when CONNACK has been handled."""
         self.client.connect(broker.host, broker.port)
         self.client.loop_start()
-        assert self.up.wait(10), "no CONNACK"
+        assert self.up.wait(DEADLINE_S), "no CONNACK"
 
     def close(self) -> None:
         """End the thread."""
@@ -87,7 +87,7 @@ class Link:
 
 
 @pytest.fixture
-def link() -> Any:
+def link() -> Iterator[Link]:
     """A client that is not connected yet."""
     one = Link()
     yield one
@@ -510,7 +510,7 @@ def test_a_client_whose_will_is_too_large_with_a_context_connects(
     client.on_connect = lambda *_: up.set()
     client.connect(broker.host, broker.port)
     client.loop_start()
-    assert up.wait(10), "no CONNACK"
+    assert up.wait(DEADLINE_S), "no CONNACK"
     client.disconnect()
     client.loop_stop()
     creates = [span.attributes.get("mqtt.omitted_context_reason") for span in recorded.spans if "create" in span.name]

@@ -15,7 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
-from local.waiting import until
+from local.waiting import DEADLINE_S, until
 from mqtt_trace import Conventions, Options, Relation, TracedConsumer, TracedPublisher
 from tests.library.harness import Connect, Inbox, MakeBroker, Recorded, parent_id
 
@@ -286,7 +286,7 @@ def test_a_handler_that_fails_does_not_end_the_network_thread(
     subscribed = threading.Event()
     receiver.on_subscribe = lambda *_: subscribed.set()
     receiver.subscribe("poison/#", 1)
-    assert subscribed.wait(30)
+    assert subscribed.wait(DEADLINE_S)
     for one in ('{"reading": 1}', payload, '{"reading": 2}'):
         sender.publish("poison/x", one, 1)
     until(lambda: handled == [1, 2], "both readings were handled")

@@ -15,7 +15,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
 from local.mosquitto import Mosquitto
-from local.waiting import until
+from local.waiting import DEADLINE_S, until
 from mqtt_trace import PublishOutcome, TracedPublisher
 from mqtt_trace._spans.sweeper import sweeper
 from tests.library.harness import Connect, MakeBroker, Recorded
@@ -184,10 +184,10 @@ def blocked(recorded: Recorded) -> Iterator[TracedPublisher]:
 
     def on_outcome(_: PublishOutcome) -> None:
         called.set()
-        go_on.wait(60)
+        go_on.wait(DEADLINE_S)
 
     publisher.publish("blocked/x", "x", 1, on_outcome=on_outcome)
-    assert called.wait(30)
+    assert called.wait(DEADLINE_S)
     yield publisher
     go_on.set()
 

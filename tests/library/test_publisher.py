@@ -16,7 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
-from local.waiting import until
+from local.waiting import DEADLINE_S, until
 from mqtt_trace import Conventions, Options, TracedPublisher, extract
 from tests.library.harness import Connect, Inbox, Recorded, parent_id
 
@@ -211,7 +211,7 @@ def test_the_programs_own_on_publish_is_still_called(broker: Mosquitto, connect:
     client.on_publish = on_publish
     publisher = publisher_of(client, recorded)
     mids = [publisher.publish("own/x", "x", 1).mid, client.publish("own/y", "x", 1).mid]
-    assert two.wait(30)
+    assert two.wait(DEADLINE_S)
     assert acknowledged == mids
     assert [span.name for span in recorded.spans] == ["publish own/x"]
 
