@@ -14,6 +14,7 @@ import pytest
 
 from local import demo as demo_module
 from local import mosquitto
+from local.waiting import until
 
 StartDemo = Callable[..., subprocess.Popen[str]]
 LeftBehind = Callable[[], list[str]]
@@ -60,15 +61,17 @@ def test_a_second_ctrl_c_does_not_keep_it_from_cleaning_up(start_demo: StartDemo
     """What is pressed while parts are being stopped changes nothing."""
     demo = start_demo(env={})
     wait_for_line(demo, "starting producer")
-    parts, deadline = parts_of(demo), time.monotonic() + 60
-    demo.send_signal(signal.SIGINT)
-    while parts_of(demo) >= parts:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    while demo.poll() is None and parts_of(demo):
+    parts = parts_of(demo)
+
+    def has_stopped_its_parts() -> bool:
+        if demo.poll() is not None or not parts_of(demo):
+            return True
         demo.send_signal(signal.SIGINT)
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        return False
+
+    demo.send_signal(signal.SIGINT)
+    until(lambda: parts_of(demo) < parts, "a part has stopped", every_s=0.005)
+    until(has_stopped_its_parts, "every part has stopped", every_s=0.05)
     _, errors = demo.communicate(timeout=60)
     assert (demo.returncode, errors, left_behind()) == (130, "", [])
 
