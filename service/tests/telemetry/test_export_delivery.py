@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 import grpc  # type: ignore[import-untyped]  # ships no types
 import pytest
 from mqtt_trace_service.telemetry._delivery import RetryingExporter
-from mqtt_trace_service.telemetry._ledger import Ledger
-from mqtt_trace_service.telemetry._mending import mended_span
+from mqtt_trace_service.telemetry._export_status import ExportStatus
+from mqtt_trace_service.telemetry._sanitizing import sanitize_span
 from mqtt_trace_service.telemetry._setup import Telemetry
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -147,18 +147,18 @@ def test_a_refused_batch_is_sent_once_and_counted(
 def test_trying_ends_when_the_time_is_up(backend: OtlpBackend) -> None:
     """The bound is for each batch; what is given up is counted, and reported as a failure to the processor."""
     backend.status = 503
-    ledger = Ledger("traces", backend.url)
+    status = ExportStatus("traces", backend.url)
     retrying = RetryingExporter(
         OTLPSpanExporter(f"{backend.url}/v1/traces"),
-        ledger,
-        mend=mended_span,
+        status,
+        sanitize=sanitize_span,
         success=SpanExportResult.SUCCESS,
         failure=SpanExportResult.FAILURE,
         retry_for=1.5,
     )
     assert retrying.export([_ended_span()] * 3) is SpanExportResult.FAILURE
     assert len(backend.received.requests) >= 2
-    assert ledger.dropped == 3
+    assert status.dropped == 3
     retrying.shutdown()
 
 

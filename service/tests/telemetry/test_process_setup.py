@@ -106,7 +106,7 @@ def test_a_backend_that_is_away_is_said_once_per_signal_and_not_over_otlp() -> N
     program = """
 import logging, time
 from mqtt_trace_service.telemetry import setup
-from mqtt_trace_service.telemetry._ledger import LOGGER_NAME
+from mqtt_trace_service.telemetry._export_status import LOGGER_NAME
 
 telemetry = setup("acme-app")
 said = []

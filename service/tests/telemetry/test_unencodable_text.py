@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 import pytest
-from mqtt_trace_service.telemetry._mending import mended_span
+from mqtt_trace_service.telemetry._sanitizing import sanitize_span
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -75,7 +75,7 @@ def test_a_hostile_payload_costs_no_telemetry(backend: OtlpBackend, make_telemet
 
 
 def _end_bad_spans(telemetry: Any) -> None:
-    """Spans of some other library: one that can be mended, one with an impossible time, and good ones."""
+    """Spans of some other library: one that can be sanitized, one with an impossible time, and good ones."""
     tracer = telemetry.tracer_provider.get_tracer("other")
     for _ in range(20):
         tracer.start_span("good").end()
@@ -87,13 +87,13 @@ def _end_bad_spans(telemetry: Any) -> None:
     tracer.start_span("good").end()
 
 
-def _hold_that_one_was_mended(spans: list[Any]) -> None:
+def _hold_that_one_was_sanitized(spans: list[Any]) -> None:
     assert sorted(span.name for span, _ in spans) == ["good"] * 21 + ["name \\ud800"]
-    (mended,) = [span for span, _ in spans if span.name != "good"]
-    assert attributes(mended.attributes) == {"kept": 1}
-    assert mended.status.message == "description \\ud800"
-    assert mended.events[0].name == "event \\ud800"
-    assert attributes(mended.events[0].attributes) == {"text": "attribute \\ud800", "kept": 2}
+    (sanitized,) = [span for span, _ in spans if span.name != "good"]
+    assert attributes(sanitized.attributes) == {"kept": 1}
+    assert sanitized.status.message == "description \\ud800"
+    assert sanitized.events[0].name == "event \\ud800"
+    assert attributes(sanitized.events[0].attributes) == {"text": "attribute \\ud800", "kept": 2}
 
 
 def test_a_span_that_cannot_be_encoded_costs_no_other(backend: OtlpBackend, make_telemetry: MakeTelemetry) -> None:
@@ -101,12 +101,12 @@ def test_a_span_that_cannot_be_encoded_costs_no_other(backend: OtlpBackend, make
     telemetry = make_telemetry(backend.url)
     _end_bad_spans(telemetry)
     telemetry.shutdown()
-    _hold_that_one_was_mended(backend.received.spans)
+    _hold_that_one_was_sanitized(backend.received.spans)
     assert telemetry.dropped()["traces"] == 1
 
 
-def test_a_mended_span_knows_what_it_has_dropped() -> None:
-    """It is no whole span only because its name is mended."""
+def test_a_sanitized_span_knows_what_it_has_dropped() -> None:
+    """It is no whole span only because its name is sanitized."""
     limits = SpanLimits(max_span_attributes=1, max_events=1, max_links=1)
     provider = TracerProvider(span_limits=limits, shutdown_on_exit=False)
     link = Link(SpanContext(1, 1, is_remote=True))
@@ -115,11 +115,11 @@ def test_a_mended_span_knows_what_it_has_dropped() -> None:
         span.add_event("event")
     span.end()
     assert isinstance(span, ReadableSpan)
-    mended = mended_span(span)
-    assert mended is not None
-    assert mended.name == "name \\ud800"
-    assert (mended.dropped_attributes, mended.dropped_links, mended.dropped_events) == (1, 2, 3)
-    assert len(mended.events) == 1
+    sanitized = sanitize_span(span)
+    assert sanitized is not None
+    assert sanitized.name == "name \\ud800"
+    assert (sanitized.dropped_attributes, sanitized.dropped_links, sanitized.dropped_events) == (1, 2, 3)
+    assert len(sanitized.events) == 1
 
 
 def test_nor_does_it_over_grpc(make_telemetry: MakeTelemetry) -> None:
@@ -131,7 +131,7 @@ def test_nor_does_it_over_grpc(make_telemetry: MakeTelemetry) -> None:
         )
         _end_bad_spans(telemetry)
         telemetry.shutdown()
-    _hold_that_one_was_mended(backend.received.spans)
+    _hold_that_one_was_sanitized(backend.received.spans)
     assert telemetry.dropped()["traces"] == 1
 
 

@@ -1,7 +1,8 @@
 """The consumer: continues the trace of each reading from MQTT 5 into an HTTP call, at least once.
 
-How a reading travels: `service` receives it and hands it to `workers`, of which each runs `processor`: it opens the
-process span, posts the payload through `echo`, waits at `gate` while echo is away, and gives what cannot be processed
-to `dead_letters`. `acknowledger` then sends the PUBACK, in receive order, on the connection that brought the reading.
-`subscription` keeps the subscription and proves with `probe` that it delivers.
+The path of a reading: `service` receives it and queues it for `workers`. Each worker runs `processor`, which opens the
+process span and posts the payload through `echo`; `circuit_breaker` holds the calls back while echo is unavailable.
+`dead_letter` publishes a reading that cannot be processed. `acknowledger` then sends the PUBACK, in receive order, on
+the connection that delivered the reading. `subscription` keeps the subscription and uses `probe` to prove that it
+delivers.
 """

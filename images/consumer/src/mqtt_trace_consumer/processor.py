@@ -10,9 +10,9 @@ from paho.mqtt.client import MQTTMessage
 from mqtt_trace import TracedConsumer
 from mqtt_trace.aio import Backoff
 from mqtt_trace_consumer.acknowledger import Acknowledger, Delivery
+from mqtt_trace_consumer.circuit_breaker import CircuitBreaker
 from mqtt_trace_consumer.dead_letter import DeadLetters
 from mqtt_trace_consumer.echo import Echo, EchoRefusedError, EchoUnavailableError
-from mqtt_trace_consumer.gate import Gate
 from mqtt_trace_consumer.metrics import Metrics
 from mqtt_trace_consumer.reading import PoisonPayloadError, read_message_id
 
@@ -33,7 +33,7 @@ class Processor:
     Args:
         consumer: Opens the process spans.
         echo: Where the payloads go.
-        gate: Shared by all deliveries.
+        circuit_breaker: Shared by all deliveries.
         dead_letters: Where a reading goes that echo refused `max_tries` times.
         acknowledger: Knows which deliveries are ours to process.
         metrics: Where they are counted.
@@ -45,7 +45,7 @@ class Processor:
         *,
         consumer: TracedConsumer,
         echo: Echo,
-        gate: Gate,
+        circuit_breaker: CircuitBreaker,
         dead_letters: DeadLetters,
         acknowledger: Acknowledger,
         metrics: Metrics,
@@ -53,7 +53,7 @@ class Processor:
     ) -> None:
         self._consumer = consumer
         self._echo = echo
-        self._gate = gate
+        self._circuit_breaker = circuit_breaker
         self._dead_letters = dead_letters
         self._acknowledger = acknowledger
         self._metrics = metrics
@@ -61,7 +61,7 @@ class Processor:
 
     async def process(self, delivery: Delivery) -> None:
         """Process one delivery; whatever happens is recorded in its span, and nothing is raised."""
-        await self._gate.wait_passable()
+        await self._circuit_breaker.wait_for_permission()
         if not self._acknowledger.is_current(delivery):
             return
         try:
@@ -122,7 +122,7 @@ class Processor:
 
         for tries in range(1, self._max_tries + 1):
             try:
-                return await self._gate.call(attempt)
+                return await self._circuit_breaker.call(attempt)
             except EchoRefusedError:
                 if tries == self._max_tries:
                     raise

@@ -18,10 +18,10 @@ from mqtt_trace import Options, TracedConsumer, TracedPublisher
 from mqtt_trace._paho.tolerant import topic_of
 from mqtt_trace.aio import Connection
 from mqtt_trace_consumer.acknowledger import Acknowledger
+from mqtt_trace_consumer.circuit_breaker import CircuitBreaker
 from mqtt_trace_consumer.dead_letter import DeadLetters
+from mqtt_trace_consumer.disconnects import Disconnects
 from mqtt_trace_consumer.echo import Echo
-from mqtt_trace_consumer.gate import Gate
-from mqtt_trace_consumer.losses import Losses
 from mqtt_trace_consumer.metrics import Metrics
 from mqtt_trace_consumer.probe import probe_nonce
 from mqtt_trace_consumer.processor import Processor
@@ -50,10 +50,10 @@ class Service:
         self._subscription = Subscription(self._client, self._names, lambda: self._acknowledger.in_flight > 0)
         self._publisher = TracedPublisher(self._client, tracer_provider=tracer_provider, options=options)
         self._metrics = Metrics()
-        self._gate = Gate()
+        self._circuit_breaker = CircuitBreaker()
         self._workers = Workers(settings.echo_concurrency, self._processor(options, echo, tracer_provider).process)
         self._client.on_message = self._received
-        self._losses = Losses(settings.mqtt_client_id, time.monotonic)
+        self._disconnects = Disconnects(settings.mqtt_client_id, time.monotonic)
         self._had_session = False
         self._taking = True
         self._dropping = False
@@ -75,7 +75,7 @@ class Service:
         """Whether readings can arrive, and figures, for `GET /ready`."""
         return self._connection.is_up and self._subscription.delivers, {
             "subscribed": self._subscription.subscribed,
-            "paused": not self._gate.is_open,
+            "paused": not self._circuit_breaker.is_closed,
             "processed": self._metrics.processed_total,
             "dead_lettered": self._metrics.dead_lettered_total,
             "in_flight": self._acknowledger.in_flight,
@@ -87,7 +87,7 @@ class Service:
                 self._client, [self._names.subscription], tracer_provider=tracer_provider, options=options
             ),
             echo=echo,
-            gate=self._gate,
+            circuit_breaker=self._circuit_breaker,
             dead_letters=DeadLetters(
                 self._publisher,
                 prefix=self._settings.dead_letter_topic_prefix,
@@ -102,7 +102,7 @@ class Service:
 
     def _connected(self, session_present: bool) -> None:
         self._said = ""
-        self._losses.up()
+        self._disconnects.up()
         _log.info("connected to %s as %s", self._broker, self._settings.mqtt_client_id)
         if self._had_session and not session_present:
             _log.warning("the broker has forgotten our session: it keeps no readings of the time without connection")
@@ -113,7 +113,7 @@ class Service:
         self._acknowledger.connection_lost()
         self._workers.discard_unacknowledged()
         self._subscription.disconnected()
-        explanation = self._losses.explain(cause, self._connection.reason_code)
+        explanation = self._disconnects.explain(cause, self._connection.reason_code)
         if explanation != self._said:
             self._said = explanation
             _log.warning("not connected to %s: %s; trying again", self._broker, explanation)
@@ -190,10 +190,10 @@ class Service:
                     return
 
     async def _finish_begun(self) -> None:
-        """Finish what is in progress; at a closed gate nothing is. The session keeps the rest."""
+        """Finish what is in progress; with the circuit breaker open, nothing is. The session keeps the rest."""
         self._taking = False
         self._workers.discard_unacknowledged()
-        waits = {asyncio.create_task(self._workers.wait_idle()), asyncio.create_task(self._gate.wait_closed())}
+        waits = {asyncio.create_task(self._workers.wait_idle()), asyncio.create_task(self._circuit_breaker.wait_open())}
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:

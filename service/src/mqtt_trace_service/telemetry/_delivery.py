@@ -15,8 +15,8 @@ from opentelemetry.exporter.otlp.common._exporter_metrics import ExporterMetrics
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 from opentelemetry.util.types import Attributes
 
-from mqtt_trace_service.telemetry._failure import Failure, failure_of
-from mqtt_trace_service.telemetry._ledger import Ledger
+from mqtt_trace_service.telemetry._export_status import ExportStatus
+from mqtt_trace_service.telemetry._failure import Failure, describe_failure
 
 RETRY_FOR_S = 300.0
 _FIRST_PAUSE_S = 1.0
@@ -42,27 +42,27 @@ class OtlpExporter(Protocol[Item_contra, Result_co]):
 class RetryingExporter(Generic[Item, Result]):
     """Exports through an OTLP exporter until it works, the time is up, or another try cannot help.
 
-    An item that cannot be encoded is mended, or left out and counted, so that it costs no other.
+    An item that cannot be encoded is sanitized, or left out and counted, so that it costs no other.
 
     The SDK's `otel.sdk.exporter.*` metrics count an item once, when the fate of its batch is settled: what was left out
-    of one that was delivered is exported to them, and given up to the ledger.
+    of one that was delivered is exported to them, and given up to the status.
     """
 
     def __init__(
         self,
         exporter: OtlpExporter[Item, Result],
-        ledger: Ledger,
+        status: ExportStatus,
         *,
-        mend: Callable[[Item], Item | None],
+        sanitize: Callable[[Item], Item | None],
         success: Result,
         failure: Result,
         retry_for: float = RETRY_FOR_S,
     ) -> None:
         self._exporter = exporter
-        self._mend = mend
+        self._sanitize = sanitize
         self._success = success
         self._failure = failure
-        self._ledger = ledger
+        self._status = status
         self._retry_for = retry_for
         self._settled, self._reason = _observe(exporter)
         self._stop_by = float("inf")
@@ -117,31 +117,31 @@ class RetryingExporter(Generic[Item, Result]):
         give_up_at = time.monotonic() + self._retry_for
         pause = _FIRST_PAUSE_S
         while (failure := self._attempt(batch)) is not None:
-            if failure.unsent and (mended := self._mended(batch, failure)) != batch:
-                if not mended:
+            if failure.unsent and (sanitized := self._sanitized(batch, failure)) != batch:
+                if not sanitized:
                     return failure
-                batch = mended
+                batch = sanitized
                 continue
             wait = random.uniform(0.5, 1) * (_PAUSE_WHILE_STOPPING_S if self._stopping.is_set() else pause)  # noqa: S311 - jitter
             if not failure.retryable or time.monotonic() + wait >= min(give_up_at, self._stop_by):
                 self._give_up(len(batch), failure)
                 return failure
-            self._ledger.retrying(failure.cause)
+            self._status.retrying(failure.cause)
             # The first to come ends the pause: the wish to stop, or when that is known already, the end itself.
             (self._closed if self._stopping.is_set() else self._stopping).wait(wait)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
-        self._ledger.exported()
+        self._status.exported()
         return None
 
-    def _mended(self, batch: Sequence[Item], failure: Failure) -> Sequence[Item]:
+    def _sanitized(self, batch: Sequence[Item], failure: Failure) -> Sequence[Item]:
         """What of a batch can be encoded; the rest is given up."""
-        mended = [one for item in batch if (one := self._mend(item)) is not None]
-        self._give_up(len(batch) - len(mended), failure)
-        return mended
+        sanitized = [one for item in batch if (one := self._sanitize(item)) is not None]
+        self._give_up(len(batch) - len(sanitized), failure)
+        return sanitized
 
     def _give_up(self, count: int, failure: Failure) -> None:
         if count := self._settle(count):
-            self._ledger.given_up(count, failure.cause)
+            self._status.given_up(count, failure.cause)
 
     def _settle(self, count: int) -> int:
         """How many of so many items are still to be counted by whoever asks: nobody else will count them."""
@@ -152,17 +152,17 @@ class RetryingExporter(Generic[Item, Result]):
 
     def _attempt(self, batch: Sequence[Item]) -> Failure | None:
         if time.monotonic() >= self._stop_by:
-            return failure_of(None, {})
+            return describe_failure(None, {})
         return self._reason.attempt(lambda: self._exporter.export(batch) is self._success)
 
 
 class ReportingMetricExporter(MetricExporter):
     """Says once when metrics cannot be exported, and once when they can again; lets the next export carry the total."""
 
-    def __init__(self, exporter: MetricExporter, ledger: Ledger) -> None:
+    def __init__(self, exporter: MetricExporter, status: ExportStatus) -> None:
         super().__init__(exporter._preferred_temporality, exporter._preferred_aggregation)  # noqa: SLF001 - as readers do
         self._exporter = exporter
-        self._ledger = ledger
+        self._status = status
         self._closed = False
         _, self._reason = _observe(exporter)
 
@@ -177,12 +177,12 @@ class ReportingMetricExporter(MetricExporter):
             lambda: self._exporter.export(metrics_data, timeout_millis, **kwargs) is MetricExportResult.SUCCESS
         )
         if failure is None:
-            self._ledger.exported()
+            self._status.exported()
             return MetricExportResult.SUCCESS
         if self._closed:  # there is no next export
-            self._ledger.given_up(1, failure.cause)
+            self._status.given_up(1, failure.cause)
         else:
-            self._ledger.retrying(failure.cause)
+            self._status.retrying(failure.cause)
         return MetricExportResult.FAILURE
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
@@ -208,7 +208,7 @@ class _Reason:
                 return None
         except Exception as error:  # noqa: BLE001 - whatever it is, these items are lost and must be counted
             self.error = error
-        return failure_of(self.error, self.error_attrs or {})
+        return describe_failure(self.error, self.error_attrs or {})
 
     @contextmanager
     def export_operation(self, num_items: int) -> Iterator["_Reason"]:  # noqa: ARG002 - the SDK's interface

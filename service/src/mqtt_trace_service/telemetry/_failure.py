@@ -44,7 +44,7 @@ class Failure:
         return not (self.retryable or self.attributes)
 
 
-def failure_of(error: Exception | None, attributes: Mapping[str, AttributeValue]) -> Failure:
+def describe_failure(error: Exception | None, attributes: Mapping[str, AttributeValue]) -> Failure:
     """Judge by what an OTLP exporter reports to its own metrics: an exception, a status code, or both."""
     status = attributes.get(HTTP_RESPONSE_STATUS_CODE)
     if isinstance(status, int):

@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.trace import format_span_id, format_trace_id
 
-from mqtt_trace_service.telemetry._ledger import LOGGER_NAME as EXPORT_LOGGER_NAME
+from mqtt_trace_service.telemetry._export_status import LOGGER_NAME as EXPORT_LOGGER_NAME
 
 _encode = json.JSONEncoder(default=str, allow_nan=False).encode
 _STANDARD_FIELDS = vars(logging.makeLogRecord({})).keys() | {"message", "asctime", "taskName"}
@@ -95,7 +95,7 @@ def log_to_stdout(service_name: str, level: str) -> None:
 
 
 def quieten_exports() -> None:
-    """Leave failed exports to our ledger: the SDK logs every try of every batch."""
+    """Leave failed exports to our status: the SDK logs every try of every batch."""
     for name in ("opentelemetry.exporter.otlp.proto.http", "opentelemetry.exporter.otlp.proto.grpc"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("opentelemetry.sdk._shared_internal").addFilter(_is_not_about_a_full_queue)

@@ -12,9 +12,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 from mqtt_trace_service._otel_environment import Batching
 from mqtt_trace_service.telemetry._delivery import RetryingExporter
+from mqtt_trace_service.telemetry._export_status import ExportStatus
 from mqtt_trace_service.telemetry._failure import STOPPED
-from mqtt_trace_service.telemetry._ledger import Ledger
-from mqtt_trace_service.telemetry._mending import mended_log, mended_span
+from mqtt_trace_service.telemetry._sanitizing import sanitize_log, sanitize_span
 
 Processor = TypeVar("Processor", BatchSpanProcessor, BatchLogRecordProcessor)
 
@@ -26,7 +26,7 @@ class Pipeline(Generic[Processor]):
     """The way of one signal out of the process."""
 
     processor: Processor
-    ledger: Ledger
+    status: ExportStatus
     _queue: BatchProcessor[Any]
     _exporter: RetryingExporter[Any, Any]
 
@@ -39,16 +39,16 @@ class Pipeline(Generic[Processor]):
         self._queue.shutdown(int(patience * 1000))
         under_way = self._exporter.wait_until_idle(grace)
         if left := under_way + len(self._queue._queue):  # noqa: SLF001 - see _counted
-            self.ledger.given_up(left, STOPPED)
-        self.ledger.closed()
+            self.status.given_up(left, STOPPED)
+        self.status.closed()
 
 
 def span_pipeline(
-    exporter: SpanExporter, ledger: Ledger, batching: Batching, meter_provider: MeterProvider
+    exporter: SpanExporter, status: ExportStatus, batching: Batching, meter_provider: MeterProvider
 ) -> Pipeline[BatchSpanProcessor]:
     """The pipeline of spans in front of an OTLP exporter."""
     retrying = RetryingExporter(
-        exporter, ledger, mend=mended_span, success=SpanExportResult.SUCCESS, failure=SpanExportResult.FAILURE
+        exporter, status, sanitize=sanitize_span, success=SpanExportResult.SUCCESS, failure=SpanExportResult.FAILURE
     )
     processor = BatchSpanProcessor(
         cast("SpanExporter", retrying),
@@ -57,15 +57,19 @@ def span_pipeline(
         schedule_delay_millis=batching.schedule_delay_ms,
         meter_provider=meter_provider,
     )
-    return Pipeline(processor, ledger, _counted(processor, ledger, batching), retrying)
+    return Pipeline(processor, status, _counted(processor, status, batching), retrying)
 
 
 def log_pipeline(
-    exporter: LogRecordExporter, ledger: Ledger, batching: Batching, meter_provider: MeterProvider
+    exporter: LogRecordExporter, status: ExportStatus, batching: Batching, meter_provider: MeterProvider
 ) -> Pipeline[BatchLogRecordProcessor]:
     """The pipeline of log records in front of an OTLP exporter."""
     retrying = RetryingExporter(
-        exporter, ledger, mend=mended_log, success=LogRecordExportResult.SUCCESS, failure=LogRecordExportResult.FAILURE
+        exporter,
+        status,
+        sanitize=sanitize_log,
+        success=LogRecordExportResult.SUCCESS,
+        failure=LogRecordExportResult.FAILURE,
     )
     processor = BatchLogRecordProcessor(
         cast("LogRecordExporter", retrying),
@@ -74,30 +78,30 @@ def log_pipeline(
         schedule_delay_millis=batching.schedule_delay_ms,
         meter_provider=meter_provider,
     )
-    return Pipeline(processor, ledger, _counted(processor, ledger, batching), retrying)
+    return Pipeline(processor, status, _counted(processor, status, batching), retrying)
 
 
 class _CountedDrops:
-    """Tells the ledger, beside the SDK's own `otel.sdk.processor.*.processed`, what a full queue drops."""
+    """Tells the status, beside the SDK's own `otel.sdk.processor.*.processed`, what a full queue drops."""
 
-    def __init__(self, metrics: ProcessorMetricsT, ledger: Ledger, queue_size: int) -> None:
+    def __init__(self, metrics: ProcessorMetricsT, status: ExportStatus, queue_size: int) -> None:
         self._metrics = metrics
-        self._ledger = ledger
+        self._status = status
         self._cause = f"the queue of {queue_size} is full"
 
     def drop_items(self, count: int, error_type: str = "queue_full") -> None:
         self._metrics.drop_items(count, error_type)
-        self._ledger.given_up(count, self._cause if error_type == "queue_full" else error_type)
+        self._status.given_up(count, self._cause if error_type == "queue_full" else error_type)
 
     def finish_items(self, count: int) -> None:
         self._metrics.finish_items(count)
 
 
 def _counted(
-    processor: BatchSpanProcessor | BatchLogRecordProcessor, ledger: Ledger, batching: Batching
+    processor: BatchSpanProcessor | BatchLogRecordProcessor, status: ExportStatus, batching: Batching
 ) -> BatchProcessor[Any]:
     # The public classes offer neither a bound on shutdown nor a way to learn what a full queue drops.
     # The SDK's version is pinned by that of the instrumentations.
     queue: BatchProcessor[Any] = processor._batch_processor  # noqa: SLF001 - as said above
-    queue._metrics = _CountedDrops(queue._metrics, ledger, batching.queue_size)  # type: ignore[assignment]  # noqa: SLF001 - as said above; registering the queue's size is behind us
+    queue._metrics = _CountedDrops(queue._metrics, status, batching.queue_size)  # type: ignore[assignment]  # noqa: SLF001 - as said above; registering the queue's size is behind us
     return queue

@@ -9,7 +9,7 @@ from opentelemetry.propagators.textmap import CarrierT, Getter, default_getter
 from mqtt_trace._propagation import propagator
 
 
-def mend_none() -> None:
+def install_propagator() -> None:
     """Make sure that a carrier becomes a context, whatever `OTEL_PROPAGATORS` says.
 
     A composite of no propagators answers None (API 1.45), which the instrumentations of servers make the current

@@ -24,11 +24,11 @@ from opentelemetry.util.types import AttributeValue
 
 from mqtt_trace_service import _otel_environment as environment
 from mqtt_trace_service.telemetry._delivery import ReportingMetricExporter
+from mqtt_trace_service.telemetry._export_status import ExportStatus
 from mqtt_trace_service.telemetry._exporters import log_exporter, metric_exporter, span_exporter
-from mqtt_trace_service.telemetry._ledger import Ledger
 from mqtt_trace_service.telemetry._logging import OtlpHandler, log_to_stdout, quieten_exports
 from mqtt_trace_service.telemetry._pipeline import Pipeline, log_pipeline, span_pipeline
-from mqtt_trace_service.telemetry._propagation import mend_none
+from mqtt_trace_service.telemetry._propagation import install_propagator
 from mqtt_trace_service.telemetry._resource import device_resource, process_resource
 
 _STABILITY_OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
@@ -60,7 +60,7 @@ def setup(
     environment.normalize(os.environ)
     os.environ[_STABILITY_OPT_IN] = environment.with_stable_http(os.environ.get(_STABILITY_OPT_IN, ""))
     telemetry = Telemetry(process_resource(service_name, attributes), environment.plan(os.environ))
-    mend_none()
+    install_propagator()
     trace.set_tracer_provider(telemetry.tracer_provider)
     metrics.set_meter_provider(telemetry.meter_provider)
     set_logger_provider(telemetry.logger_provider)
@@ -126,8 +126,8 @@ class Telemetry:
         Metrics are cumulative: the next export carries what a failed one did not.
         """
         return {
-            "traces": self._spans.ledger.dropped if self._spans else 0,
-            "logs": self._logs.ledger.dropped if self._logs else 0,
+            "traces": self._spans.status.dropped if self._spans else 0,
+            "logs": self._logs.status.dropped if self._logs else 0,
         }
 
     def collect_logs(self) -> None:
@@ -151,7 +151,7 @@ class Telemetry:
 def _meter_provider(resource: Resource, plan: environment.Plan) -> MeterProvider:
     if plan.metrics is None:
         return MeterProvider(resource=resource, shutdown_on_exit=False)
-    exporter = ReportingMetricExporter(metric_exporter(plan.metrics), Ledger("metrics", plan.metrics.endpoint))
+    exporter = ReportingMetricExporter(metric_exporter(plan.metrics), ExportStatus("metrics", plan.metrics.endpoint))
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=plan.metric_interval_ms)
     return MeterProvider([reader], resource=resource, shutdown_on_exit=False)
 
@@ -160,14 +160,14 @@ def _span_pipeline(plan: environment.Plan, meter_provider: MeterProvider) -> Pip
     if plan.traces is None:
         return None
     exporter = span_exporter(plan.traces, meter_provider)
-    return span_pipeline(exporter, Ledger("traces", plan.traces.endpoint), plan.span_batching, meter_provider)
+    return span_pipeline(exporter, ExportStatus("traces", plan.traces.endpoint), plan.span_batching, meter_provider)
 
 
 def _log_pipeline(plan: environment.Plan, meter_provider: MeterProvider) -> Pipeline[BatchLogRecordProcessor] | None:
     if plan.logs is None:
         return None
     exporter = log_exporter(plan.logs, meter_provider)
-    return log_pipeline(exporter, Ledger("logs", plan.logs.endpoint), plan.log_batching, meter_provider)
+    return log_pipeline(exporter, ExportStatus("logs", plan.logs.endpoint), plan.log_batching, meter_provider)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mqtt_trace_consumer.losses import Losses
+from mqtt_trace_consumer.disconnects import Disconnects
 
 
 class Clock:
@@ -17,37 +17,37 @@ class Clock:
 
 def test_a_session_taken_over_names_the_client_id() -> None:
     """Reason code 0x8E is what a broker says to the older of two clients with one id."""
-    losses = Losses("twin", Clock())
-    losses.up()
-    assert losses.explain("the broker closed the connection", 0x8E) == (
+    disconnects = Disconnects("twin", Clock())
+    disconnects.up()
+    assert disconnects.explain("the broker closed the connection", 0x8E) == (
         "another client has connected with our client id 'twin': give each replica an MQTT_CLIENT_ID of its own"
     )
 
 
 def test_several_short_connections_are_suspicious() -> None:
     """One lost connection is ordinary; several that came up and were lost soon look like a twin."""
-    losses = Losses("twin", Clock())
-    losses.up()
-    assert losses.explain("connection lost", 0) == "connection lost"
-    losses.up()
-    assert "another client may have our client id 'twin'" in losses.explain("connection lost", 0)
+    disconnects = Disconnects("twin", Clock())
+    disconnects.up()
+    assert disconnects.explain("connection lost", 0) == "connection lost"
+    disconnects.up()
+    assert "another client may have our client id 'twin'" in disconnects.explain("connection lost", 0)
 
 
 def test_short_connections_that_a_reason_code_explains_are_not() -> None:
     """A broker that shuts down, or a Receive Maximum that was exceeded, is no sign of a twin."""
-    losses = Losses("twin", Clock())
+    disconnects = Disconnects("twin", Clock())
     for reason_code in (0x8B, 0x93, 0x8B):
-        losses.up()
-        assert losses.explain("ended", reason_code) == "ended"
+        disconnects.up()
+        assert disconnects.explain("ended", reason_code) == "ended"
 
 
 def test_failed_attempts_and_long_connections_are_not() -> None:
     """A broker that is away refuses many attempts; a connection that lasted is no sign of a twin."""
     clock = Clock()
-    losses = Losses("twin", clock)
+    disconnects = Disconnects("twin", clock)
     for _ in range(5):
-        assert losses.explain("refused", 0) == "refused"
+        assert disconnects.explain("refused", 0) == "refused"
     for _ in range(5):
-        losses.up()
+        disconnects.up()
         clock.now += 60
-        assert losses.explain("connection lost", 0) == "connection lost"
+        assert disconnects.explain("connection lost", 0) == "connection lost"

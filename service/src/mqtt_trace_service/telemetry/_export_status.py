@@ -15,7 +15,7 @@ class _State(Enum):
     LOSING = "losing"
 
 
-class Ledger:
+class ExportStatus:
     """The state of one signal's exports. Thread-safe: a full queue is noticed where a span ends.
 
     Attributes:

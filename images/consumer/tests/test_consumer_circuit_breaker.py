@@ -1,4 +1,4 @@
-"""The gate: pauses while echo is away, lets one call at a time find out, and opens for all."""
+"""The circuit breaker: opens while echo is away, makes one trial call at a time, and closes for all."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import logging
 
 import pytest
+from mqtt_trace_consumer.circuit_breaker import CircuitBreaker
 from mqtt_trace_consumer.echo import EchoRefusedError, EchoUnavailableError
-from mqtt_trace_consumer.gate import Gate
 
 from mqtt_trace.aio import Backoff
 
@@ -15,7 +15,7 @@ QUICK = Backoff(0.001, 0.002)
 
 
 class FlakyEcho:
-    """Fails with the errors that it is given, then accepts; notes how many calls were under way at once."""
+    """Fails with the given errors, then accepts; counts concurrent calls."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
@@ -40,14 +40,14 @@ def away() -> EchoUnavailableError:
 
 
 def test_all_calls_end_when_echo_is_back(caplog: pytest.LogCaptureFixture) -> None:
-    """However many calls fail at first, all of them are made in the end; two lines tell of it."""
+    """Every call succeeds once echo is back, and the log has one line for the pause and one for its end."""
     caplog.set_level(logging.INFO)
 
     async def scenario() -> None:
-        gate = Gate(QUICK)
+        breaker = CircuitBreaker(QUICK)
         echo = FlakyEcho(*(away() for _ in range(10)))
-        await asyncio.gather(*(gate.call(echo.post) for _ in range(4)))
-        assert gate.is_open
+        await asyncio.gather(*(breaker.call(echo.post) for _ in range(4)))
+        assert breaker.is_closed
         assert echo.calls == 14
 
     asyncio.run(scenario())
@@ -55,15 +55,15 @@ def test_all_calls_end_when_echo_is_back(caplog: pytest.LogCaptureFixture) -> No
     assert "connection refused" in caplog.records[0].message
 
 
-def test_one_call_at_a_time_behind_a_closed_gate() -> None:
-    """Once it is closed, echo sees one try at a time, whoever waits."""
+def test_an_open_breaker_makes_one_trial_call_at_a_time() -> None:
+    """While the breaker is open, echo receives one call at a time, whatever the number of waiting calls."""
 
     async def scenario() -> None:
-        gate = Gate(QUICK)
+        breaker = CircuitBreaker(QUICK)
         echo = FlakyEcho(*(away() for _ in range(10)))
-        first = asyncio.create_task(gate.call(echo.post))
-        await gate.wait_closed()
-        waiting = [asyncio.create_task(gate.call(echo.post)) for _ in range(5)]
+        first = asyncio.create_task(breaker.call(echo.post))
+        await breaker.wait_open()
+        waiting = [asyncio.create_task(breaker.call(echo.post)) for _ in range(5)]
         while echo.errors:
             assert echo.most == 1
             await asyncio.sleep(0)
@@ -72,85 +72,85 @@ def test_one_call_at_a_time_behind_a_closed_gate() -> None:
     asyncio.run(scenario())
 
 
-def test_a_refusal_opens_the_gate_and_reaches_the_caller() -> None:
-    """An echo that refuses a reading is there."""
+def test_a_refusal_closes_the_breaker_and_reaches_the_caller() -> None:
+    """An echo that refuses a reading is available."""
 
     async def scenario() -> None:
-        gate = Gate(QUICK)
+        breaker = CircuitBreaker(QUICK)
         echo = FlakyEcho(away(), EchoRefusedError("echo answered 500"))
         with pytest.raises(EchoRefusedError):
-            await gate.call(echo.post)
-        assert gate.is_open
+            await breaker.call(echo.post)
+        assert breaker.is_closed
 
     asyncio.run(scenario())
 
 
-def test_other_errors_leave_the_gate_closed_for_the_next() -> None:
-    """A caller that gives up says nothing about echo, and does not cost the others a delay."""
+def test_other_errors_leave_the_breaker_open() -> None:
+    """A trial that fails for another reason than echo leaves the breaker open, without a delay for the next trial."""
 
     async def scenario() -> None:
-        gate = Gate(QUICK)
+        breaker = CircuitBreaker(QUICK)
         echo = FlakyEcho(away(), away(), KeyError("stale"))
         with pytest.raises(KeyError):
-            await gate.call(echo.post)
-        assert not gate.is_open
-        await gate.call(echo.post)
-        assert gate.is_open
+            await breaker.call(echo.post)
+        assert not breaker.is_closed
+        await breaker.call(echo.post)
+        assert breaker.is_closed
 
     asyncio.run(scenario())
 
 
-async def deserted_gate() -> tuple[Gate, FlakyEcho]:
-    """A closed gate behind which nobody is left, and an echo that is back."""
-    gate = Gate(QUICK)
+async def deserted_breaker() -> tuple[CircuitBreaker, FlakyEcho]:
+    """An open breaker without waiting calls, and an echo that is back."""
+    breaker = CircuitBreaker(QUICK)
     echo = FlakyEcho(away(), KeyError("stale"))
     with pytest.raises(KeyError):
-        await gate.call(echo.post)
-    return gate, echo
+        await breaker.call(echo.post)
+    return breaker, echo
 
 
-def test_somebody_finds_out_when_whoever_tried_has_left() -> None:
-    """When all that wait behind a closed gate have given up, one more is let through, and the others after it."""
+def test_an_open_breaker_without_waiting_calls_permits_one() -> None:
+    """When every waiting call has given up, the next caller gets the trial, and the others follow it."""
 
     async def scenario() -> None:
-        gate, echo = await deserted_gate()
+        breaker, echo = await deserted_breaker()
         passed: list[int] = []
 
         async def come(number: int) -> None:
-            await gate.wait_passable()
+            await breaker.wait_for_permission()
             passed.append(number)
-            assert gate.is_open or len(passed) == 1
-            await gate.call(echo.post)
+            assert breaker.is_closed or len(passed) == 1
+            await breaker.call(echo.post)
 
         await asyncio.wait_for(asyncio.gather(*(come(number) for number in range(3))), 10)
         assert passed == [0, 1, 2]
-        assert gate.is_open
+        assert breaker.is_closed
 
     asyncio.run(scenario())
 
 
-def test_who_passes_without_a_call_lets_the_next_one_through() -> None:
-    """It may have nothing to ask echo for."""
+def test_a_caller_that_makes_no_call_leaves_the_permission() -> None:
+    """A caller that got the permission and makes no call does not block the next one."""
 
     async def scenario() -> None:
-        gate, _ = await deserted_gate()
-        await asyncio.wait_for(gate.wait_passable(), 10)
-        await asyncio.wait_for(gate.wait_passable(), 10)
+        breaker, _ = await deserted_breaker()
+        await asyncio.wait_for(breaker.wait_for_permission(), 10)
+        await asyncio.wait_for(breaker.wait_for_permission(), 10)
 
     asyncio.run(scenario())
 
 
-def test_one_bad_reading_does_not_keep_the_others_waiting() -> None:
-    """When one payload makes echo fail each time, the calls behind it are tried in between."""
+def test_one_bad_reading_does_not_block_the_others() -> None:
+    """The calls behind a payload that always makes echo fail are tried between its attempts."""
 
     async def scenario() -> None:
-        gate = Gate(QUICK)
+        breaker = CircuitBreaker(QUICK)
 
         async def never() -> None:
             raise away()
 
-        bad = asyncio.create_task(gate.call(never))
-        await asyncio.gather(*(gate.call(FlakyEcho(away()).post) for _ in range(5)))
+        bad = asyncio.create_task(breaker.call(never))
+        await asyncio.gather(*(breaker.call(FlakyEcho(away()).post) for _ in range(5)))
         bad.cancel()
         with pytest.raises(asyncio.CancelledError):
             await bad
@@ -158,11 +158,11 @@ def test_one_bad_reading_does_not_keep_the_others_waiting() -> None:
     asyncio.run(scenario())
 
 
-def test_a_failure_from_before_the_last_pause_does_not_close_the_gate() -> None:
-    """A call that began before echo came back says nothing about echo as it is now."""
+def test_a_failure_from_before_the_last_recovery_does_not_open_the_breaker() -> None:
+    """The failure of a call that began before echo came back leaves the breaker closed."""
 
     async def scenario() -> None:
-        gate = Gate(QUICK)
+        breaker = CircuitBreaker(QUICK)
         release = asyncio.Event()
         results: list[Exception | None] = [away(), None]
 
@@ -172,19 +172,19 @@ def test_a_failure_from_before_the_last_pause_does_not_close_the_gate() -> None:
                 await release.wait()
                 raise result
 
-        late = asyncio.create_task(gate.call(slow))
+        late = asyncio.create_task(breaker.call(slow))
         await asyncio.sleep(0)
-        await gate.call(FlakyEcho(away()).post)
+        await breaker.call(FlakyEcho(away()).post)
         release.set()
         await asyncio.sleep(0)
-        assert gate.is_open
+        assert breaker.is_closed
         await late
 
     asyncio.run(scenario())
 
 
 def test_retry_after_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Echo is left alone for as long as it asked, within a bound."""
+    """The breaker stays open for the time of `Retry-After`, up to a limit."""
     slept: list[float] = []
     sleep = asyncio.sleep
 
@@ -193,7 +193,7 @@ def test_retry_after_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
         await sleep(0)
 
     async def scenario() -> None:
-        gate = Gate(QUICK)
+        breaker = CircuitBreaker(QUICK)
         asked = [EchoUnavailableError("429", retry_after=30.0), EchoUnavailableError("429", retry_after=86_400.0)]
         results: list[Exception] = [*asked]
 
@@ -201,8 +201,8 @@ def test_retry_after_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
             if results:
                 raise results.pop(0)
 
-        monkeypatch.setattr("mqtt_trace_consumer.gate.asyncio.sleep", no_sleep)
-        await gate.call(post)
+        monkeypatch.setattr("mqtt_trace_consumer.circuit_breaker.asyncio.sleep", no_sleep)
+        await breaker.call(post)
 
     asyncio.run(scenario())
     assert [round(delay) for delay in slept] == [30, 60]

@@ -9,7 +9,7 @@ _SHORT_S = 30.0
 _SUSPICIOUS = 2
 
 
-class Losses:
+class Disconnects:
     """Explains lost connections, among them those to another client with our client id.
 
     The broker ends the connection of the older one with reason code 0x8E (MQTT 5, section 3.1.4-3). Mosquitto before
