@@ -23,6 +23,7 @@ with tracer.start_as_current_span("work"):
     logging.getLogger("acme_app.part").debug("ours")
 metrics.get_meter("program").create_counter("worked").add(1)
 logging.getLogger("mqtt_trace.anything").debug("the library's")
+logging.getLogger("mqtt_trace_service.anything").debug("the services'")
 logging.getLogger("somebody").info("too quiet")
 logging.getLogger("somebody").warning("loud")
 print(os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"])
@@ -52,6 +53,7 @@ def test_a_program_that_ends_has_sent_everything(backend: OtlpBackend) -> None:
     assert [(line["logger"], line["message"]) for line in lines] == [
         ("acme_app.part", "ours"),
         ("mqtt_trace.anything", "the library's"),
+        ("mqtt_trace_service.anything", "the services'"),
         ("somebody", "loud"),
     ]
     assert others == ["messaging/dup,http"]
@@ -60,7 +62,7 @@ def test_a_program_that_ends_has_sent_everything(backend: OtlpBackend) -> None:
     assert received.spans[0][1]["service.name"] == "acme-app"
     assert received.spans[0][1]["device.kind"] == "gateway"
     assert "worked" in received.metrics
-    assert received.log_bodies() == ["ours", "the library's", "loud"]
+    assert received.log_bodies() == ["ours", "the library's", "the services'", "loud"]
     assert received.logs[0][0].trace_id.hex() == lines[0]["trace_id"]
     assert received.logs[0][0].span_id.hex() == lines[0]["span_id"]
 
@@ -68,7 +70,7 @@ def test_a_program_that_ends_has_sent_everything(backend: OtlpBackend) -> None:
 def test_a_disabled_sdk_leaves_the_log_lines(backend: OtlpBackend) -> None:
     """OTEL_SDK_DISABLED stops exports, not stdout."""
     lines, _ = run(_PROGRAM, backend.url, OTEL_SDK_DISABLED="true")
-    assert [line["message"] for line in lines] == ["ours", "the library's", "loud"]
+    assert [line["message"] for line in lines] == ["ours", "the library's", "the services'", "loud"]
     assert backend.received.requests == []
 
 

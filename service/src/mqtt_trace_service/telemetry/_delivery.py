@@ -1,27 +1,31 @@
 """Exporters that keep trying.
 
-The OTLP exporters of the SDK try for ten seconds and then lose the batch without a word to the caller. Spans and log
-records are tried for five minutes here. Metrics are not: they are cumulative, so the next export carries the total.
+The OTLP exporters of the SDK retry for ten seconds and then drop the batch without telling the caller why. The exporter
+here retries spans and log records for five minutes. Metrics are cumulative, so the next export carries the total.
 """
 
-import random
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from opentelemetry.exporter.otlp.common._exporter_metrics import ExporterMetricsT
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 from opentelemetry.util.types import Attributes
 
+from mqtt_trace.aio import Backoff
 from mqtt_trace_service.telemetry._export_status import ExportStatus
 from mqtt_trace_service.telemetry._failure import Failure, describe_failure
+from mqtt_trace_service.telemetry._logging import quieten_exporters
+
+if TYPE_CHECKING:
+    from opentelemetry.exporter.otlp.common._exporter_metrics import ExporterMetricsT
 
 RETRY_FOR_S = 300.0
-_FIRST_PAUSE_S = 1.0
-_LONGEST_PAUSE_S = 30.0
-_PAUSE_WHILE_STOPPING_S = 0.5
+_BACKOFF = Backoff(1.0, 30.0)
+_BACKOFF_WHILE_STOPPING = Backoff(0.5, 0.5)
 
 Item = TypeVar("Item")
 Item_contra = TypeVar("Item_contra", contravariant=True)
@@ -33,19 +37,19 @@ class OtlpExporter(Protocol[Item_contra, Result_co]):
     """What the span and log exporters of both OTLP transports have in common."""
 
     def export(self, batch: Sequence[Item_contra], /) -> Result_co:
-        """Send a batch once, with the few tries of its own."""
+        """Send a batch once, with the exporter's own few retries."""
 
     def shutdown(self) -> None:
-        """End the waiting between its own tries."""
+        """End the wait between the exporter's own retries."""
 
 
 class RetryingExporter(Generic[Item, Result]):
-    """Exports through an OTLP exporter until it works, the time is up, or another try cannot help.
+    """Exports through an OTLP exporter until it succeeds, the time is up, or a retry cannot help.
 
-    An item that cannot be encoded is sanitized, or left out and counted, so that it costs no other.
+    An item that cannot be encoded is sanitized, or else left out and counted, so that it costs no other.
 
-    The SDK's `otel.sdk.exporter.*` metrics count an item once, when the fate of its batch is settled: what was left out
-    of one that was delivered is exported to them, and given up to the status.
+    The SDK's `otel.sdk.exporter.*` metrics count each item once, when its batch was delivered or given up. They count
+    an item that was left out of a delivered batch as exported; the export status counts it as given up.
     """
 
     def __init__(
@@ -64,7 +68,7 @@ class RetryingExporter(Generic[Item, Result]):
         self._failure = failure
         self._status = status
         self._retry_for = retry_for
-        self._settled, self._reason = _observe(exporter)
+        self._sdk_metrics, self._failure_capture = _capture_failures(exporter)
         self._stop_by = float("inf")
         self._stopping = threading.Event()
         self._closed = threading.Event()
@@ -74,11 +78,11 @@ class RetryingExporter(Generic[Item, Result]):
         self._counting = threading.Lock()
 
     def export(self, batch: Sequence[Item]) -> Result:
-        """Deliver a batch, however long that takes within the bound."""
+        """Deliver a batch, within `retry_for` seconds."""
         self._idle.clear()
         self._under_way = len(batch)
         try:
-            with self._settled.export_operation(len(batch)) as outcome:
+            with self._sdk_metrics.export_operation(len(batch)) as outcome:
                 failure = self._deliver(batch)
                 if failure is None:
                     return self._success
@@ -89,21 +93,21 @@ class RetryingExporter(Generic[Item, Result]):
             self._idle.set()
 
     def stop_by(self, deadline: float) -> None:
-        """Go on, but not beyond `deadline` (of `time.monotonic()`); a pause that is under way ends now."""
+        """Keep trying until `deadline` (of `time.monotonic()`) at most; the current pause ends now."""
         self._stop_by = deadline
         self._stopping.set()
 
     def wait_until_idle(self, timeout: float) -> int:
-        """Wait up to `timeout` seconds for the export that is under way.
+        """Wait up to `timeout` seconds for the current export.
 
         Returns:
-            The items that outlast it, for the caller to count: here they are not counted any more.
+            The number of items that are still not exported, for the caller to count as given up.
         """
         self._idle.wait(timeout)
         return self._settle(self._under_way)
 
     def shutdown(self) -> None:
-        """Give up what is under way and all that follows."""
+        """Give up the current batch and all later ones."""
         self.stop_by(time.monotonic())
         if not self._closed.is_set():
             self._closed.set()
@@ -115,26 +119,26 @@ class RetryingExporter(Generic[Item, Result]):
 
     def _deliver(self, batch: Sequence[Item]) -> Failure | None:
         give_up_at = time.monotonic() + self._retry_for
-        pause = _FIRST_PAUSE_S
+        retries = 0
         while (failure := self._attempt(batch)) is not None:
-            if failure.unsent and (sanitized := self._sanitized(batch, failure)) != batch:
+            if failure.unsent and (sanitized := self._sanitize_batch(batch, failure)) != batch:
                 if not sanitized:
                     return failure
                 batch = sanitized
                 continue
-            wait = random.uniform(0.5, 1) * (_PAUSE_WHILE_STOPPING_S if self._stopping.is_set() else pause)  # noqa: S311 - jitter
+            retries += 1
+            wait = (_BACKOFF_WHILE_STOPPING if self._stopping.is_set() else _BACKOFF).delay(retries)
             if not failure.retryable or time.monotonic() + wait >= min(give_up_at, self._stop_by):
                 self._give_up(len(batch), failure)
                 return failure
             self._status.retrying(failure.cause)
-            # The first to come ends the pause: the wish to stop, or when that is known already, the end itself.
+            # A request to stop ends the pause, or, if stopping already, the shutdown.
             (self._closed if self._stopping.is_set() else self._stopping).wait(wait)
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
         self._status.exported()
         return None
 
-    def _sanitized(self, batch: Sequence[Item], failure: Failure) -> Sequence[Item]:
-        """What of a batch can be encoded; the rest is given up."""
+    def _sanitize_batch(self, batch: Sequence[Item], failure: Failure) -> Sequence[Item]:
+        """Return the items that can be encoded, and give up the rest."""
         sanitized = [one for item in batch if (one := self._sanitize(item)) is not None]
         self._give_up(len(batch) - len(sanitized), failure)
         return sanitized
@@ -144,7 +148,7 @@ class RetryingExporter(Generic[Item, Result]):
             self._status.given_up(count, failure.cause)
 
     def _settle(self, count: int) -> int:
-        """How many of so many items are still to be counted by whoever asks: nobody else will count them."""
+        """Take over up to `count` items that nobody has counted yet, and return their number."""
         with self._counting:
             settled = min(count, self._under_way)
             self._under_way -= settled
@@ -153,18 +157,18 @@ class RetryingExporter(Generic[Item, Result]):
     def _attempt(self, batch: Sequence[Item]) -> Failure | None:
         if time.monotonic() >= self._stop_by:
             return describe_failure(None, {})
-        return self._reason.attempt(lambda: self._exporter.export(batch) is self._success)
+        return self._failure_capture.attempt(lambda: self._exporter.export(batch) is self._success)
 
 
 class ReportingMetricExporter(MetricExporter):
-    """Says once when metrics cannot be exported, and once when they can again; lets the next export carry the total."""
+    """Logs once when the export of metrics fails, and once when it works again; the next export carries the total."""
 
     def __init__(self, exporter: MetricExporter, status: ExportStatus) -> None:
         super().__init__(exporter._preferred_temporality, exporter._preferred_aggregation)  # noqa: SLF001 - as readers do
         self._exporter = exporter
         self._status = status
         self._closed = False
-        _, self._reason = _observe(exporter)
+        _, self._failure_capture = _capture_failures(exporter)
 
     def export(
         self,
@@ -172,8 +176,8 @@ class ReportingMetricExporter(MetricExporter):
         timeout_millis: float = 10_000,
         **kwargs: Any,
     ) -> MetricExportResult:
-        """Send once, with the few tries of the OTLP exporter."""
-        failure = self._reason.attempt(
+        """Send once, with the OTLP exporter's few retries."""
+        failure = self._failure_capture.attempt(
             lambda: self._exporter.export(metrics_data, timeout_millis, **kwargs) is MetricExportResult.SUCCESS
         )
         if failure is None:
@@ -190,13 +194,13 @@ class ReportingMetricExporter(MetricExporter):
         return self._exporter.force_flush(timeout_millis)
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """Give up what is under way."""
+        """Give up the current export."""
         self._closed = True
         self._exporter.shutdown(timeout_millis, **kwargs)
 
 
-class _Reason:
-    """Stands in for an OTLP exporter's own metrics: the only place where it says why an export failed."""
+class _FailureCapture:
+    """Replaces an OTLP exporter's own metrics, the only place where it reports why an export failed."""
 
     error: Exception | None = None
     error_attrs: Attributes = None
@@ -206,17 +210,18 @@ class _Reason:
         try:
             if export():
                 return None
-        except Exception as error:  # noqa: BLE001 - whatever it is, these items are lost and must be counted
+        except Exception as error:  # noqa: BLE001 - after any exception the items are lost and must be counted
             self.error = error
         return describe_failure(self.error, self.error_attrs or {})
 
     @contextmanager
-    def export_operation(self, num_items: int) -> Iterator["_Reason"]:  # noqa: ARG002 - the SDK's interface
+    def export_operation(self, num_items: int) -> Iterator[_FailureCapture]:  # noqa: ARG002 - the SDK's interface
         yield self
 
 
-def _observe(exporter: Any) -> tuple[ExporterMetricsT, _Reason]:
-    """Take the place of an exporter's own metrics; returns those."""
-    metrics: ExporterMetricsT = exporter._metrics  # noqa: SLF001 - see _Reason; the versions are pinned together
-    exporter._metrics = reason = _Reason()  # noqa: SLF001 - as above
-    return metrics, reason
+def _capture_failures(exporter: Any) -> tuple[ExporterMetricsT, _FailureCapture]:
+    """Replace an exporter's own metrics, and return those and the replacement."""
+    quieten_exporters()
+    metrics: ExporterMetricsT = exporter._metrics  # noqa: SLF001 - see _sdk_compat.EXPORTER
+    exporter._metrics = capture = _FailureCapture()  # noqa: SLF001 - as above
+    return metrics, capture

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import responses
 
-from opentelemetry.semconv._incubating.attributes.rpc_attributes import RPC_RESPONSE_STATUS_CODE
 from opentelemetry.semconv.attributes.http_attributes import HTTP_RESPONSE_STATUS_CODE
 from opentelemetry.util.types import AttributeValue
 
 from mqtt_trace._errors import MqttTraceError
+
+# Not yet stable, so the public package of the conventions has no constant for it.
+RPC_RESPONSE_STATUS_CODE = "rpc.response.status_code"
 
 STOPPED = "stopped before they could be exported"
 

@@ -41,7 +41,7 @@ class JsonFormatter(logging.Formatter):
             entry["stack_info"] = self.formatStack(record.stack_info)
         try:
             return _encode(entry)
-        except Exception:  # noqa: BLE001 - whatever an extra is made of, the line must not be lost with it
+        except Exception:  # noqa: BLE001 - no value of `extra` may cost the line
             return _encode({str(name): _encodable(value) for name, value in entry.items()})
 
 
@@ -62,27 +62,27 @@ def _text(value: object) -> str:
 
 
 class OtlpHandler(LoggingHandler):
-    """Hands records to the LoggerProvider, except those about exporting: an export would lead to the next for ever."""
+    """Hands records to the LoggerProvider, except those about exporting: each export would cause another one."""
 
     def __init__(self, logger_provider: LoggerProvider) -> None:
         super().__init__(logger_provider=logger_provider)
         self.addFilter(_is_not_about_exporting)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand over a record; one that cannot be formatted is reported and goes no further, as with other handlers."""
+        """Hand over a record; one that cannot be formatted is reported and dropped, as by other handlers."""
         try:
             super().emit(record)
         except Exception:  # noqa: BLE001 - the SDK's handler would raise it in the program that logs
             self.handleError(record)
 
     def flush(self) -> None:
-        """Leave it to the provider's shutdown: flushing here starts a thread, which fails while Python ends."""
+        """Do nothing: the provider's shutdown flushes. Flushing here starts a thread, which fails while Python ends."""
 
 
 def log_to_stdout(service_name: str, level: str) -> None:
-    """Write our own lines from `level` on, those of other packages from WARNING on.
+    """Write our own lines from `level` on, and those of other packages from WARNING on.
 
-    Ours are those of the library and of loggers named like the service's package: `mqtt_trace_echo` and below for
+    Our loggers are those of the library, of this package and of the service's package, such as `mqtt_trace_echo` for
     `mqtt-trace-echo`.
     """
     handler = logging.StreamHandler(sys.stdout)
@@ -90,19 +90,23 @@ def log_to_stdout(service_name: str, level: str) -> None:
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
-    for name in ("mqtt_trace", service_name.replace("-", "_")):
+    for name in ("mqtt_trace", "mqtt_trace_service", service_name.replace("-", "_")):
         logging.getLogger(name).setLevel(level)
 
 
-def quieten_exports() -> None:
-    """Leave failed exports to our status: the SDK logs every try of every batch."""
+def quieten_exporters() -> None:
+    """Let the export status report failed exports: the SDK logs every attempt of every batch."""
     for name in ("opentelemetry.exporter.otlp.proto.http", "opentelemetry.exporter.otlp.proto.grpc"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def quieten_queues() -> None:
+    """Let the export status report full queues."""
     logging.getLogger("opentelemetry.sdk._shared_internal").addFilter(_is_not_about_a_full_queue)
 
 
 def _is_not_about_exporting(record: logging.LogRecord) -> bool:
-    # The SDK suppresses instrumentation where it exports: whatever is logged there, by any package, is about that.
+    # The SDK suppresses instrumentation where it exports, so any record that a package logs there is about exporting.
     return is_instrumentation_enabled() and record.name != EXPORT_LOGGER_NAME
 
 

@@ -26,10 +26,11 @@ from mqtt_trace_service import _otel_environment as environment
 from mqtt_trace_service.telemetry._delivery import ReportingMetricExporter
 from mqtt_trace_service.telemetry._export_status import ExportStatus
 from mqtt_trace_service.telemetry._exporters import log_exporter, metric_exporter, span_exporter
-from mqtt_trace_service.telemetry._logging import OtlpHandler, log_to_stdout, quieten_exports
+from mqtt_trace_service.telemetry._logging import OtlpHandler, log_to_stdout
 from mqtt_trace_service.telemetry._pipeline import Pipeline, log_pipeline, span_pipeline
 from mqtt_trace_service.telemetry._propagation import install_propagator
 from mqtt_trace_service.telemetry._resource import device_resource, process_resource
+from mqtt_trace_service.telemetry._sdk_compat import METRIC_EXPORTER, has
 
 _STABILITY_OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
 _NO_ATTRIBUTES: Mapping[str, AttributeValue] = MappingProxyType({})
@@ -59,12 +60,13 @@ def setup(
     """
     environment.normalize(os.environ)
     os.environ[_STABILITY_OPT_IN] = environment.with_stable_http(os.environ.get(_STABILITY_OPT_IN, ""))
-    telemetry = Telemetry(process_resource(service_name, attributes), environment.plan(os.environ))
+    plan = environment.plan(os.environ)
+    log_to_stdout(service_name, log_level)
+    telemetry = Telemetry(process_resource(service_name, attributes), plan)
     install_propagator()
     trace.set_tracer_provider(telemetry.tracer_provider)
     metrics.set_meter_provider(telemetry.meter_provider)
     set_logger_provider(telemetry.logger_provider)
-    log_to_stdout(service_name, log_level)
     telemetry.collect_logs()
     atexit.register(telemetry.shutdown)
     return telemetry
@@ -84,7 +86,6 @@ class Telemetry:
 
     def __init__(self, resource: Resource, plan: environment.Plan) -> None:
         """Build the providers; use `setup`, which also makes them those of the process."""
-        quieten_exports()
         self.meter_provider = _meter_provider(resource, plan)
         with _sdk_metrics_enabled():
             self._spans = _span_pipeline(plan, self.meter_provider)
@@ -151,7 +152,9 @@ class Telemetry:
 def _meter_provider(resource: Resource, plan: environment.Plan) -> MeterProvider:
     if plan.metrics is None:
         return MeterProvider(resource=resource, shutdown_on_exit=False)
-    exporter = ReportingMetricExporter(metric_exporter(plan.metrics), ExportStatus("metrics", plan.metrics.endpoint))
+    exporter = metric_exporter(plan.metrics)
+    if has(exporter, METRIC_EXPORTER, otherwise="the SDK logs each failed export of metrics"):
+        exporter = ReportingMetricExporter(exporter, ExportStatus("metrics", plan.metrics.endpoint))
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=plan.metric_interval_ms)
     return MeterProvider([reader], resource=resource, shutdown_on_exit=False)
 
