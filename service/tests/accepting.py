@@ -1,4 +1,4 @@
-"""What connections are like that asyncio accepts on a listening socket."""
+"""Properties of connections that asyncio accepts on a listening socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every service as its users start it, with nothing around it: brokers and backends that it looks for are not there."""
+"""Every service as users start it, without brokers and backends."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _OF_SERVICES = ("ECHO_", "HEALTH_", "MQTT_", "OTEL_", "SCOUT_")
 
 
 def path_of(command: str) -> str:
-    """Where it is installed."""
+    """The path of the installed command."""
     return str(Path(sysconfig.get_path("scripts")) / f"mqtt-trace-{command}")
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Variables with which each of them starts; files that they need are made in the folder."""
+    """Variables with which every service starts; their files are created in the folder."""
     template, config = folder / "pod-template.json", folder / "kubeconfig"
     template.write_text(json.dumps(_POD_TEMPLATE))
     nowhere = "http://127.0.0.1:9"

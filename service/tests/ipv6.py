@@ -1,4 +1,4 @@
-"""Whether this machine has IPv6, and what connects by it."""
+"""Whether this machine has IPv6, and a check of connections over it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no ::1
 
 
 def connects(host: str, port: int) -> bool:
-    """Whether something listens there."""
+    """Whether a server listens there."""
     try:
         with socket.create_connection((host, port), timeout=20):
             return True

@@ -34,7 +34,7 @@ def _answering(command: str, folder: Path, *, through: Sequence[str] = ()) -> It
 @needs_ipv6
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_service_answers_by_both(command: str, tmp_path: Path) -> None:
-    """In a cluster of either family, or of both, probes and callers reach it."""
+    """Each service answers over IPv4 and IPv6."""
     with _answering(command, tmp_path) as port:
         assert answers_http(f"http://[::1]:{port}/health")()
 
@@ -42,6 +42,6 @@ def test_a_service_answers_by_both(command: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(not without_ipv6.SUPPORTED, reason="filters of system calls are Linux's")
 @pytest.mark.parametrize("command", ["consumer", "echo", "scout-sim"])
 def test_a_service_answers_where_there_is_no_ipv6(command: str, tmp_path: Path) -> None:
-    """A kernel without IPv6 is no reason not to start."""
+    """A service starts and answers on a kernel without IPv6."""
     with _answering(command, tmp_path, through=[sys.executable, without_ipv6.__file__, "socket"]):
         """It has answered by IPv4."""

@@ -20,7 +20,7 @@ async def _get(server: HealthServer, path: str) -> tuple[int, object]:
 
 
 def test_ready_follows_the_status_of_the_service_and_health_does_not() -> None:
-    """A service that waits for its broker lives, but is not ready; the answer says why."""
+    """A service that waits for its broker is healthy but not ready, and the answer says why."""
     status: tuple[bool, Mapping[str, object]] = (False, {"broker": "away"})
 
     async def probe() -> None:
@@ -35,7 +35,7 @@ def test_ready_follows_the_status_of_the_service_and_health_does_not() -> None:
 
 
 def test_a_service_that_is_stuck_says_so() -> None:
-    """Kubernetes restarts what does not answer 200."""
+    """A stuck service does not answer 200, so that Kubernetes restarts it."""
 
     async def probe() -> None:
         async with HealthServer("127.0.0.1", 0, lambda: (True, {}), alive=lambda: False) as server:
@@ -45,7 +45,7 @@ def test_a_service_that_is_stuck_says_so() -> None:
 
 
 def test_the_port_is_free_again_afterwards() -> None:
-    """A second server can take it, also when a probe still holds its connection."""
+    """The port is free again after the server stops, even if a probe keeps its connection."""
 
     async def probe() -> None:
         async with aiohttp.ClientSession() as http:
@@ -61,7 +61,7 @@ def test_the_port_is_free_again_afterwards() -> None:
 
 
 def test_a_port_in_use_is_named() -> None:
-    """With the address and the reason."""
+    """A port in use is an error with the address and the reason."""
 
     async def start(port: int) -> None:
         async with HealthServer("127.0.0.1", port, lambda: (True, {})):
@@ -77,11 +77,11 @@ def test_a_port_in_use_is_named() -> None:
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
 def test_a_host_that_is_not_ours_is_named(host: str) -> None:
-    """Unknown, or the address of another machine."""
+    """An unknown host, or one of another machine, is an error that names it."""
     with pytest.raises(ConfigurationError, match=r"^ECHO_HOST: cannot listen on"):
         listen(host, 0, prefix="ECHO")
 
 
 def test_connections_answer_without_delay() -> None:
-    """Nagle's algorithm is off on what asyncio accepts: with it, an answer in two writes waits 40 ms."""
+    """Nagle's algorithm is off on accepted connections, so answers do not wait 40 ms."""
     assert asyncio.run(no_delay_of_accepted(listen("127.0.0.1", 0, prefix="ECHO"))) == 1

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a command starts: no traceback, wherever in its imports they come."""
+"""Ctrl-C and SIGTERM during the imports of a command: no traceback."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TOOLS = ("local demo", "local up", "bench", "bench.library", "bench.operator", 
 
 @pytest.fixture(autouse=True)
 def _interruptible() -> Iterator[None]:
-    """What is ignored would be so in the commands as well: shells start background processes like that."""
+    """Reset SIGINT: commands inherit an ignored signal, as shells set it for background processes."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -39,7 +39,7 @@ def _interruptible() -> Iterator[None]:
 def _interrupted(
     command: list[str], folder: Path, *, after: str, at: int, number: signal.Signals
 ) -> tuple[int, str, str]:
-    """How it ends that is interrupted at an import: its exit code and what it has printed."""
+    """Exit code and output of a command that is interrupted at an import."""
     interrupting = {
         "INTERRUPT_AFTER": after,
         "INTERRUPT_AT": str(at),
@@ -61,7 +61,7 @@ def _interrupted(
 
 @pytest.mark.parametrize("command", _SERVICES)
 def test_a_service_is_interrupted_quietly_at_any_import(command: str, tmp_path: Path) -> None:
-    """Exit code 130 for Ctrl-C and 143 for SIGTERM, from its first import to its last."""
+    """A signal at any import ends a service with exit code 130 for Ctrl-C and 143 for SIGTERM, without output."""
     moments = [(at, signal.SIGINT) for at in (1, 2, 5, 20, 100, 300)] + [(30, signal.SIGTERM)]
 
     def end(moment: tuple[int, signal.Signals]) -> tuple[int, str, str]:
@@ -76,7 +76,7 @@ def test_a_service_is_interrupted_quietly_at_any_import(command: str, tmp_path: 
 
 @pytest.mark.parametrize("command", _TOOLS)
 def test_a_tool_is_interrupted_quietly_at_any_import(command: str, tmp_path: Path) -> None:
-    """Exit code 130, from its first import on."""
+    """Ctrl-C at any import ends a tool with exit code 130."""
     moments = (1, 2, 8)
 
     def end(at: int) -> tuple[int, str, str]:
@@ -91,7 +91,7 @@ def test_a_tool_is_interrupted_quietly_at_any_import(command: str, tmp_path: Pat
     ("command", "waits_for"), [("charts.generate", "helm"), ("bench", "mosquitto"), ("bench.library", "mosquitto")]
 )
 def test_a_tool_is_interrupted_quietly_while_it_works(command: str, waits_for: str, tmp_path: Path) -> None:
-    """Exit code 130, and nothing that it has started goes on."""
+    """Ctrl-C ends a working tool with exit code 130 and its child processes with it."""
     program = tmp_path / waits_for
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
@@ -110,7 +110,7 @@ def test_a_tool_is_interrupted_quietly_while_it_works(command: str, waits_for: s
 
 
 def _child(parent: subprocess.Popen[bytes], name: str) -> psutil.Process:
-    """Wait for a child of that name."""
+    """Wait for a child with this name."""
     while parent.poll() is None:
         for child in psutil.Process(parent.pid).children():
             if child.name() == name:

@@ -43,7 +43,7 @@ needs_filters = pytest.mark.skipif(not without_ipv6.SUPPORTED, reason="filters o
     ],
 )
 def test_an_address_is_taken_as_it_is(listening_on: Listen, host: str, reached: set[str]) -> None:
-    """`::` is both families, everything else what it says."""
+    """`::` listens on both families, any other address only on its own."""
     with closing(listening_on(host, 0)) as listening:
         port = listening.getsockname()[1]
         assert {address for address in ("127.0.0.1", "::1") if connects(address, port)} == reached
@@ -52,7 +52,7 @@ def test_an_address_is_taken_as_it_is(listening_on: Listen, host: str, reached: 
 @needs_ipv6
 @each
 def test_both_families_do_not_depend_on_the_machines_default(listening_on: Listen) -> None:
-    """With net.ipv6.bindv6only=1 it still takes connections of IPv4."""
+    """With net.ipv6.bindv6only=1, `::` still accepts IPv4 connections."""
     with closing(listening_on(EVERYWHERE, 0)) as listening:
         assert listening.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 0
 
@@ -68,7 +68,7 @@ def test_both_families_do_not_depend_on_the_machines_default(listening_on: Liste
     ids=["services", "scout-sim"],
 )
 def test_without_ipv6_everywhere_is_ipv4(make: str, refused: str) -> None:
-    """A kernel that has no IPv6 sockets, or no IPv6 addresses, listens on IPv4; an address of IPv6 is refused."""
+    """Without IPv6 sockets or addresses, `::` listens on IPv4, and an IPv6 address is refused."""
     program = f"""
 {make}
 print(make("::").getsockname()[0])
@@ -104,7 +104,7 @@ except Exception as error:
     ],
 )
 def test_a_host_that_is_not_ours_is_named(listening_on: Listen, host: str, shown: str) -> None:
-    """Unknown, no name at all, or the address of another machine; of IPv6, in brackets."""
+    """An unknown, invalid or foreign host is an error that names it, with IPv6 in brackets."""
     with pytest.raises((ConfigurationError, AddressError)) as raised:
         listening_on(host, 80)
     assert str(raised.value).startswith(f"SCOUT_SIM_HOST: cannot listen on {shown}:80: ")
@@ -121,7 +121,7 @@ def test_a_host_that_is_not_ours_is_named(listening_on: Listen, host: str, shown
     ],
 )
 def test_a_port_in_use_is_named(listening_on: Listen, taken: str, host: str, shown: str) -> None:
-    """With the address and the reason, also when only one of the families is taken."""
+    """A port in use is an error with address and reason, even if only one family is in use."""
     family = socket.AF_INET6 if ":" in taken else socket.AF_INET
     with socket.create_server((taken, 0), family=family) as listening:
         port = listening.getsockname()[1]

@@ -23,7 +23,7 @@ def _run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     ("variable", "value"), [("OTEL_PROPAGATORS", "ottrace"), ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many")]
 )
 def test_a_wrong_one_is_one_line_of_every_command(command: str, variable: str, value: str) -> None:
-    """The line names command, variable and value, and the exit code is 2."""
+    """An invalid variable gives every command exit code 2 and one line with command, variable and value."""
     program = f"mqtt-trace-{command}"
     done = _run(str(Path(sys.executable).with_name(program)), **{variable: value})
     assert (done.returncode, done.stdout) == (2, "")
@@ -34,7 +34,7 @@ def test_a_wrong_one_is_one_line_of_every_command(command: str, variable: str, v
 
 @pytest.mark.parametrize("create", ["TracedPublisher(Client(CallbackAPIVersion.VERSION2))", "TracedConsumer()"])
 def test_a_wrong_propagator_is_found_before_the_first_message(create: str) -> None:
-    """A program learns of it where it sets up tracing, and not from a publish."""
+    """An unknown propagator is an error at set-up, not at the first publish."""
     program = f"""
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion

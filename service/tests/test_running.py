@@ -44,15 +44,15 @@ def _running(body: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_gracefully(number: signal.Signals) -> None:
-    """The service finishes what it does, and exits 0."""
+    """On a signal, the service finishes its work and exits with 0."""
     with _running("print('up', flush=True)\nawait stop.wait()\nprint('flushed')") as process:
         process.send_signal(number)
         assert process.communicate(timeout=DEADLINE_S) == ("flushed\n", "")
         assert process.returncode == 0
 
 
-def test_garbage_is_collected_rarely_but_it_is() -> None:
-    """Modules are never walked through again, and a cycle of many objects does not stay."""
+def test_garbage_is_collected_rarely() -> None:
+    """The collector skips modules, and still collects cycles of many objects."""
     body = """
 class Node: pass
 import gc, weakref
@@ -69,7 +69,7 @@ print(gc.get_freeze_count() > 10_000, sum(ref() is not None for ref in reference
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_at_once(number: signal.Signals) -> None:
-    """Even while the loop is blocked; the exit code names the signal."""
+    """A second signal ends the process even while the loop is blocked, and the exit code names the signal."""
     with _running(
         # Not one long sleep: a signal just before it would be seen only after it.
         "print('up', flush=True)\nawait stop.wait()\nprint('stopping', flush=True)\nwhile True: time.sleep(0.1)"
@@ -82,7 +82,7 @@ def test_a_second_signal_ends_at_once(number: signal.Signals) -> None:
 
 
 def test_a_main_that_returns_exits_0() -> None:
-    """Without any signal."""
+    """The exit code is 0 when `main` returns without a signal."""
     with _running("print('done', flush=True)") as process:
         assert process.wait(DEADLINE_S) == 0
 
@@ -95,14 +95,14 @@ def test_a_main_that_returns_exits_0() -> None:
     ],
 )
 def test_a_wrong_option_of_the_library_is_one_line(body: str) -> None:
-    """As those of `load`, and no traceback, wherever in main it was found."""
+    """An invalid option of the library gives one line and no traceback, wherever `main` raises it."""
     with _running(f"print('up', flush=True)\n{body}") as process:
         assert process.communicate(timeout=DEADLINE_S) == ("", "program: QOS: must be 0, 1 or 2\n")
         assert process.returncode == 2
 
 
 def test_any_other_error_keeps_its_traceback() -> None:
-    """A fault of ours must be seen whole."""
+    """Any other error prints its traceback."""
     with _running("print('up', flush=True)\nraise RuntimeError('a fault')") as process:
         _, stderr = process.communicate(timeout=DEADLINE_S)
         assert "RuntimeError: a fault" in stderr

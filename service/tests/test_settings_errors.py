@@ -15,7 +15,7 @@ from mqtt_trace import ConfigurationError
 
 
 class Limited(ServiceSettings):
-    """A service's settings with a required one and a secret that can be wrong."""
+    """Settings of a service, with a required one and a secret that can be invalid."""
 
     topic: str = Field(description="Topic to read.")
     token: SecretStr = Field(default=SecretStr("default-secret"), min_length=8, description="Token to show.")
@@ -45,7 +45,7 @@ def _refusal(
 
 
 def test_without_variables_the_documented_defaults_hold() -> None:
-    """Those of the companion guide."""
+    """Without variables, the defaults are those of the guide."""
     settings = load(BrokerSettings, "program")
     assert (settings.mqtt_broker_host, settings.mqtt_broker_port) == ("mosquitto", 1883)
     assert (settings.health_host, settings.health_port) == ("::", 8080)
@@ -53,7 +53,7 @@ def test_without_variables_the_documented_defaults_hold() -> None:
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A chart may render a variable without a value."""
+    """An empty variable, as charts may render, counts as unset."""
     monkeypatch.setenv("MQTT_BROKER_PORT", "")
     monkeypatch.setenv("MQTT_USERNAME", "")
     monkeypatch.setenv("MQTT_PASSWORD", "")
@@ -64,7 +64,7 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
 def test_every_wrong_variable_gets_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """All of them at once, each with what was wrong and what was given."""
+    """All invalid variables are reported at once, each with the problem and the value."""
     lines = _refusal(
         BrokerSettings,
         capsys,
@@ -83,7 +83,7 @@ def test_every_wrong_variable_gets_one_line(
 def test_a_long_or_ugly_value_stays_one_short_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Line breaks are escaped, and the rest of a long value is left out."""
+    """A value is shown with line breaks escaped and shortened."""
     (line,) = _refusal(BrokerSettings, capsys, monkeypatch, MQTT_BROKER_PORT="1\n" + "2" * 1000)
     assert "(got '1\\n222" in line
     assert len(line) < 220
@@ -92,12 +92,12 @@ def test_a_long_or_ugly_value_stays_one_short_line(
 def test_a_required_variable_that_is_not_set_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without showing the other settings, as pydantic would."""
+    """A missing variable is named, without the other settings."""
     assert _refusal(Limited, capsys, monkeypatch) == ["program: TOPIC: is not set"]
 
 
 def test_a_secret_is_never_printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even when it is what is wrong, nor its default in the help."""
+    """A secret is not printed in errors or in the help."""
     (line,) = _refusal(Limited, capsys, monkeypatch, TOPIC="t", TOKEN="hunter2")  # noqa: S106 - the secret that must not appear
     assert line.startswith("program: TOKEN: value should have at least 8 items")
     assert "hunter2" not in line
@@ -113,7 +113,7 @@ def test_a_secret_is_never_printed(capsys: pytest.CaptureFixture[str], monkeypat
 def test_credentials_that_fit_into_no_packet_are_refused(
     value: str, problem: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client would find out while it connects; of a password nothing is shown."""
+    """Credentials that are too long for a packet are refused, without showing the password."""
     password, name = _refusal(BrokerSettings, capsys, monkeypatch, MQTT_USERNAME=value, MQTT_PASSWORD=value)[::-1]
     assert name.startswith(f"program: MQTT_USERNAME: {problem} (got 'p")
     assert password == f"program: MQTT_PASSWORD: {problem}"
@@ -137,14 +137,14 @@ def test_credentials_that_fit_into_no_packet_are_refused(
 def test_settings_that_do_not_fit_together_are_one_line(
     variables: dict[str, str], line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It names the variable to change and the one that is missing."""
+    """An inconsistent pair of settings gives one line with the variable to change and the missing one."""
     assert _refusal(BrokerSettings, capsys, monkeypatch, **variables) == [f"program: {line}"]
 
 
 def test_help_lists_every_variable_with_default_and_meaning(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And exits 0."""
+    """`--help` lists every variable with default and meaning, and exits with 0."""
     monkeypatch.setattr(sys, "argv", ["program", "--help"])
     with pytest.raises(SystemExit) as ended:
         load(BrokerSettings, "program")
@@ -158,14 +158,14 @@ def test_help_lists_every_variable_with_default_and_meaning(
 
 
 def test_any_other_argument_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings are variables; a flag that does nothing would mislead."""
+    """Any other argument is refused, because settings are environment variables."""
     monkeypatch.setattr(sys, "argv", ["program", "--port=1"])
     (line,) = _refusal(BrokerSettings, capsys, monkeypatch)
     assert line.startswith("program: unexpected argument '--port=1'")
 
 
 def test_tls_verifies_the_certificate_and_the_host_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """There is no setting to turn that off."""
+    """TLS always verifies the certificate and the host name."""
     made = make_certificates(tmp_path)
     monkeypatch.setenv("MQTT_TLS", "true")
     monkeypatch.setenv("MQTT_TLS_CA_FILE", str(made.ca))
@@ -180,7 +180,7 @@ def test_tls_verifies_the_certificate_and_the_host_name(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("variable", ["MQTT_TLS_CA_FILE", "MQTT_TLS_CERT_FILE"])
 def test_a_file_without_a_certificate_is_named(variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """When it is read, with the reason."""
+    """A file without a certificate is named with the reason."""
     made = make_certificates(tmp_path)
     monkeypatch.setenv("MQTT_TLS", "true")
     monkeypatch.setenv("MQTT_TLS_CERT_FILE", str(made.certificate))

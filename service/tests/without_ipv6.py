@@ -15,7 +15,7 @@ SUPPORTED = sys.platform == "linux" and platform.machine() in {"x86_64", "aarch6
 
 _NUMBERS = {"x86_64": {"socket": 41, "bind": 49}, "aarch64": {"socket": 198, "bind": 200}}
 _REFUSED = {"socket": (0, socket.AF_INET6, errno.EAFNOSUPPORT), "bind": (2, 28, errno.EADDRNOTAVAIL)}
-"""By call: which of its arguments, with which value (28 is the size of an IPv6 address), and the error."""
+"""By call: the index of an argument, its value (28 is the size of an IPv6 address), and the error."""
 
 _SET_NO_NEW_PRIVS, _SET_SECCOMP, _MODE_FILTER = 38, 22, 2
 _LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06

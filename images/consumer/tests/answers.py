@@ -1,4 +1,4 @@
-"""Answers of an echo that takes its time."""
+"""Answers of a slow echo."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def slowly(_: bytes) -> Answer:
 
 
 class Hold:
-    """An answer that waits until the test lets it go."""
+    """An answer that waits until the test releases it."""
 
     def __init__(self, *, only: str | None = None, status: int = 200) -> None:
         self.released = threading.Event()

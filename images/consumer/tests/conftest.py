@@ -13,10 +13,10 @@ from images.consumer.tests.harness import Broker, Consumer, Echo
 
 
 class MakeConsumer(Protocol):
-    """Makes a consumer that the test starts, and that ends with it."""
+    """Creates a consumer that the test starts, and that ends with the test."""
 
     def __call__(self, broker: Broker, client_id: str = ..., **env: str) -> Consumer:
-        """Its settings beside those of `harness.Consumer` are `env`."""
+        """`env` adds to the settings of `harness.Consumer`."""
         ...
 
 

@@ -30,19 +30,19 @@ OK: Answer = (200, {})
 
 
 def wait_for(condition: Callable[[], bool], what: str = "the condition", timeout_s: float = DEADLINE_S) -> None:
-    """Return when it is true, fail after the deadline."""
+    """Wait until it is true, or fail after the deadline."""
     until(condition, what, timeout_s)
 
 
 class Broker(Protocol):
-    """Where clients connect."""
+    """The address for clients."""
 
     host: str
     port: int
 
 
 class HttpServer:
-    """A threading HTTP server whose `stop` also breaks the connections it has."""
+    """A threading HTTP server whose `stop` also closes its connections."""
 
     def __init__(self, answer: Callable[[str, bytes], tuple[int, Mapping[str, str], bytes]]) -> None:
         self.port = free_port()
@@ -77,7 +77,7 @@ class HttpServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Refuse connections and end those that are there."""
+        """Refuse new connections and close the existing ones."""
         if self._server is not None and self._thread is not None:
             self._server.shutdown()
             self._server.break_connections()
@@ -114,7 +114,7 @@ class _Server(ThreadingHTTPServer):
                 continue
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is part of these tests."""
+        """Ignore disconnected clients, which are part of these tests."""
 
 
 class Echo(HttpServer):
@@ -134,7 +134,7 @@ class Echo(HttpServer):
 
     @property
     def url(self) -> str:
-        """Where to post."""
+        """The URL to post to."""
         return f"http://{HOST}:{self.port}/echo"
 
     @property
@@ -163,7 +163,7 @@ class Backend(HttpServer):
         return f"http://{HOST}:{self.port}"
 
     def named(self, name: str) -> list[Span]:
-        """The spans of that name that have arrived."""
+        """The received spans with this name."""
         return [span for span in self.spans if span.name == name]
 
     def _ingest(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
@@ -204,7 +204,7 @@ class Consumer(Process):
 
     @property
     def status(self) -> dict[str, Any]:
-        """What `GET /ready` answers, empty while nothing does."""
+        """The answer of `GET /ready`, empty without one."""
         try:
             answer: dict[str, Any] = httpx.get(f"http://{HOST}:{self.health_port}/ready", trust_env=False).json()
         except httpx.TransportError:
@@ -213,7 +213,7 @@ class Consumer(Process):
 
     @property
     def lines(self) -> list[str]:
-        """What it has logged, over all its starts."""
+        """The log of all its starts."""
         return self.log.read_text().splitlines() if self.log.exists() else []
 
     def said(self, text: str) -> list[str]:
@@ -237,7 +237,7 @@ class Consumer(Process):
 
 @contextmanager
 def client_of(broker: Mosquitto, **hooks: Any) -> Iterator[Client]:
-    """A connected paho client with a loop of its own, and these callbacks."""
+    """A connected paho client with its own loop and these callbacks."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     for name, hook in hooks.items():
         setattr(client, name, hook)
@@ -260,7 +260,7 @@ def publish(
     retain: bool = False,
     properties: Properties | None = None,
 ) -> None:
-    """Publish and return when the broker has acknowledged everything."""
+    """Publish and wait until the broker has acknowledged all messages."""
     with client_of(broker) as client:
         sent = [client.publish(topic, payload, qos, retain, properties=properties) for payload in payloads]
         for info in sent:

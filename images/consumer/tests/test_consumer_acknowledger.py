@@ -14,14 +14,14 @@ SIZE = 3
 
 
 def message(packet_id: int, qos: int = 1) -> MQTTMessage:
-    """A message as paho hands it over."""
+    """A message as paho delivers it."""
     made = MQTTMessage(packet_id, b"t")
     made.qos = qos
     return made
 
 
 class Connected:
-    """A connection of which reading may pause.
+    """A connection on which reading can pause.
 
     Attributes:
         reads: Whether it does not.
@@ -47,7 +47,7 @@ class Connected:
 
 
 class Deliveries(RuleBasedStateMachine):
-    """Messages arrive, are settled in any order, and connections are lost in between."""
+    """Messages arrive, are settled in any order, and connections are lost meanwhile."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Deliveries(RuleBasedStateMachine):
     @precondition(lambda self: self.connection.reads)
     @rule()
     def receive(self) -> None:
-        """The broker sends a message, whatever Receive Maximum says; packet ids begin anew on each connection."""
+        """The broker sends a message, ignoring Receive Maximum; packet ids restart on each connection."""
         delivery = self.acknowledger.receive(message(len(self.arrived) + 1))
         assert not (self.full and delivery)
         if delivery is None:
@@ -85,20 +85,20 @@ class Deliveries(RuleBasedStateMachine):
     @precondition(lambda self: self.arrived)
     @rule(data=st.data())
     def settle(self, data: st.DataObject) -> None:
-        """A worker is done with one of this connection."""
+        """A worker has finished a message of this connection."""
         self.acknowledger.settle(data.draw(st.sampled_from(self.arrived)))
 
     @precondition(lambda self: self.old)
     @rule(data=st.data())
     def settle_late(self, data: st.DataObject) -> None:
-        """A worker is done with one of an earlier connection."""
+        """A worker has finished a message of an earlier connection."""
         delivery = data.draw(st.sampled_from(self.old))
         assert not self.acknowledger.is_current(delivery)
         self.acknowledger.settle(delivery)
 
     @rule()
     def lose_connection(self) -> None:
-        """The connection is gone, and with it what was received on it."""
+        """The connection is lost, and its messages with it."""
         self.acknowledger.connection_lost()
         self.connection.reads, self.connection.renewals = True, 0
         self.full = False
@@ -108,7 +108,7 @@ class Deliveries(RuleBasedStateMachine):
 
     @invariant()
     def acknowledged_is_the_settled_head(self) -> None:
-        """Acknowledged is, in order, everything before the first message that is not settled."""
+        """All messages before the first unsettled one are acknowledged, in order."""
         head: list[MQTTMessage] = []
         for delivery in self.arrived:
             if not delivery.settled:
@@ -119,17 +119,17 @@ class Deliveries(RuleBasedStateMachine):
 
     @invariant()
     def the_window_bounds_what_is_held(self) -> None:
-        """The message that shows the broker's fault is the only one too many."""
+        """At most one message beyond Receive Maximum is held."""
         assert self.acknowledger.in_flight <= SIZE + 1
 
     @invariant()
     def reading_goes_on(self) -> None:
-        """It pauses only while there are messages to finish, none of which waits for a PUBACK to be read."""
+        """Reading pauses only while messages are in progress and none of them waits for a PUBACK."""
         assert self.connection.reads or (self.acknowledger.in_flight > SIZE // 2 and not self.awaiting)
 
     @invariant()
     def what_had_no_room_comes_again(self) -> None:
-        """When all that is held has been acknowledged, the connection is renewed."""
+        """The connection is renewed once all held messages are acknowledged."""
         assert bool(self.connection.renewals) == (self.full and bool(self.arrived) and not self.acknowledger.in_flight)
 
 
@@ -137,7 +137,7 @@ TestDeliveries = Deliveries.TestCase
 
 
 def test_qos_0_is_never_acknowledged_and_never_stale() -> None:
-    """Nobody delivers it again, so it stays ours to process whatever happens to its connection."""
+    """A message of QoS 0 is processed even after its connection is lost, because the broker never resends it."""
     sent: list[MQTTMessage] = []
     acknowledger = Acknowledger(sent.append, Window(SIZE, Connected()))
     delivery = acknowledger.receive(message(0, qos=0))

@@ -1,4 +1,4 @@
-"""What the failures of a call to echo are called, against real servers that misbehave."""
+"""The exceptions of failed calls to echo, against real servers that misbehave."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def reset(reader: StreamReader, writer: StreamWriter) -> None:
 
 
 async def dribble(reader: StreamReader, writer: StreamWriter) -> None:
-    """Answer a byte at a time: each comes soon, and the end never."""
+    """Answer one byte at a time, without end."""
     await reader.readuntil(b"}")
     writer.write(OK + b"x: ")
     with suppress(ConnectionError):
@@ -80,7 +80,7 @@ async def dribble(reader: StreamReader, writer: StreamWriter) -> None:
 
 @asynccontextmanager
 async def serving(behave: Behaviour, *, port: int = 0, context: ssl.SSLContext | None = None) -> AsyncGenerator[int]:
-    """The port of a server that treats each connection like this; the client has to close those that it leaves open."""
+    """The port of a server with this behaviour; the client must close connections that it leaves open."""
     handling: set[asyncio.Task[None]] = set()
 
     async def handle(reader: StreamReader, writer: StreamWriter) -> None:
@@ -98,8 +98,8 @@ async def serving(behave: Behaviour, *, port: int = 0, context: ssl.SSLContext |
         await asyncio.gather(*handling)
 
 
-async def failure_of(url: str, payload: bytes = b"{}", patience: float = 20.0) -> tuple[Exception, str]:
-    """What a call to echo raises, and the status of its CLIENT span."""
+async def capture_failure(url: str, payload: bytes = b"{}", patience: float = 20.0) -> tuple[Exception, str]:
+    """The exception of a call to echo, and the status of its CLIENT span."""
     spans = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
@@ -134,12 +134,12 @@ def check(failure: tuple[Exception, str], kind: type[Exception], cause: str, wor
     ],
     ids=["closed at once", "closed", "closed in the head", "reset", "cut short", "cut short in a chunk"],
 )
-def test_a_connection_that_ends_is_no_time_out(behave: Behaviour, cause: str, words: str) -> None:
-    """Echo is unavailable, and has closed or broken the connection."""
+def test_a_closed_connection_is_not_a_time_out(behave: Behaviour, cause: str, words: str) -> None:
+    """A connection that echo closes or resets makes echo unavailable, and is not reported as a time-out."""
 
     async def scenario() -> None:
         async with serving(behave) as port:
-            check(await failure_of(f"http://{HOST}:{port}/"), EchoUnavailableError, cause, words)
+            check(await capture_failure(f"http://{HOST}:{port}/"), EchoUnavailableError, cause, words)
 
     asyncio.run(scenario())
 
@@ -159,11 +159,11 @@ def test_a_connection_that_ends_is_no_time_out(behave: Behaviour, cause: str, wo
     ids=["text", "binary", "version", "header", "length", "long header", "many headers", "chunk"],
 )
 def test_an_answer_that_is_not_http_is_a_refusal(answer: bytes, words: str) -> None:
-    """No status is made up for it, and what came is shown cut short."""
+    """An answer that is not HTTP is a refusal without a status, whose text quotes the beginning of the answer."""
 
     async def scenario() -> None:
         async with serving(keeping_open(answer)) as port:
-            failure = await failure_of(f"http://{HOST}:{port}/")
+            failure = await capture_failure(f"http://{HOST}:{port}/")
             check(failure, EchoRefusedError, "RemoteProtocolError", words)
             assert "400" not in str(failure[0])
 
@@ -180,22 +180,22 @@ def test_an_answer_that_is_not_http_is_a_refusal(answer: bytes, words: str) -> N
     ids=["silent", "silent within the body", "without end"],
 )
 def test_an_answer_that_does_not_come_is_a_read_timeout(behave: Behaviour, words: str) -> None:
-    """Whether nothing comes, or not enough."""
+    """An answer that is missing or incomplete is a read time-out."""
 
     async def scenario() -> None:
         async with serving(behave) as port:
-            failure = await failure_of(f"http://{HOST}:{port}/", patience=0.2)
+            failure = await capture_failure(f"http://{HOST}:{port}/", patience=0.2)
             check(failure, EchoUnavailableError, "ReadTimeout", words)
 
     asyncio.run(scenario())
 
 
-def test_a_payload_that_cannot_be_sent_is_no_time_out() -> None:
-    """The server goes away while it is on its way."""
+def test_a_payload_that_cannot_be_sent_is_not_a_time_out() -> None:
+    """A server that closes the connection while the payload is sent is not reported as a time-out."""
 
     async def scenario() -> None:
         async with serving(close_at_once) as port:
-            failure = await failure_of(f"http://{HOST}:{port}/", payload=b"x" * 1_000_000)
+            failure = await capture_failure(f"http://{HOST}:{port}/", payload=b"x" * 1_000_000)
             cause = failure[1].partition(":")[0]
             assert cause in {"WriteError", "ReadError", "RemoteProtocolError"}  # what is noticed first
             check(failure, EchoUnavailableError, cause, ": ")
@@ -212,26 +212,26 @@ def test_a_payload_that_cannot_be_sent_is_no_time_out() -> None:
     ],
     ids=["refused", "refused by IPv6", "unknown"],
 )
-def test_a_connection_that_cannot_be_had_is_a_connect_error(url: str, words: str) -> None:
-    """With the address, and why."""
+def test_a_failed_connection_is_a_connect_error(url: str, words: str) -> None:
+    """A failed connection is a connect error that names the address and the reason."""
     port = free_port()
-    failure = asyncio.run(failure_of(url.format(port=port)))
+    failure = asyncio.run(capture_failure(url.format(port=port)))
     check(failure, EchoUnavailableError, "ConnectError", words.format(port=port))
 
 
-def test_a_connection_that_does_not_come_about_is_a_connect_timeout() -> None:
-    """A server whose backlog is full takes no more connections and refuses none; TLS waits for its handshake."""
+def test_a_connection_that_is_never_accepted_is_a_connect_timeout() -> None:
+    """A full backlog, and a TLS handshake that is never answered, are connect time-outs."""
 
     async def scenario() -> None:
         async with serving(keeping_open()) as port:
-            failure = await failure_of(f"https://{HOST}:{port}/", patience=0.2)
+            failure = await capture_failure(f"https://{HOST}:{port}/", patience=0.2)
             check(failure, EchoUnavailableError, "ConnectTimeout", f"{HOST}:{port}")
 
     asyncio.run(scenario())
 
 
-def test_tls_that_does_not_come_about_is_a_connect_error(tmp_path: Path) -> None:
-    """A certificate that nobody vouches for, and a server that speaks no TLS."""
+def test_a_failed_tls_handshake_is_a_connect_error(tmp_path: Path) -> None:
+    """An untrusted certificate and a server without TLS are connect errors."""
     made = make_certificates(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(made.certificate, made.key)
@@ -241,10 +241,10 @@ def test_tls_that_does_not_come_about_is_a_connect_error(tmp_path: Path) -> None
 
     async def scenario() -> None:
         async with serving(keeping_open(), context=context) as port:
-            failure = await failure_of(f"https://{HOST}:{port}/")
+            failure = await capture_failure(f"https://{HOST}:{port}/")
             check(failure, EchoUnavailableError, "ConnectError", "certificate verify failed")
         async with serving(talk) as port:
-            failure = await failure_of(f"https://{HOST}:{port}/")
+            failure = await capture_failure(f"https://{HOST}:{port}/")
             check(failure, EchoUnavailableError, "ConnectError", f"cannot connect to {HOST}:{port}: ")
 
     asyncio.run(scenario())
@@ -258,8 +258,8 @@ def test_tls_that_does_not_come_about_is_a_connect_error(tmp_path: Path) -> None
         if isinstance(kind, type) and issubclass(kind, aiohttp.ClientError)
     ],
 )
-def test_every_exception_of_aiohttp_has_its_like(kind: type[aiohttp.ClientError]) -> None:
-    """Time-outs are time-outs, and nothing else is one."""
+def test_every_exception_of_aiohttp_has_an_equivalent(kind: type[aiohttp.ClientError]) -> None:
+    """Every exception of aiohttp maps to one of httpx, and only time-outs map to time-outs."""
     made = as_httpx(_made(kind))
     assert isinstance(made, httpx.TimeoutException) == issubclass(kind, aiohttp.ServerTimeoutError)
     assert str(made)
@@ -279,8 +279,8 @@ def test_every_exception_of_aiohttp_has_its_like(kind: type[aiohttp.ClientError]
         (aiohttp.ClientError(), httpx.TransportError),
     ],
 )
-def test_what_a_server_cannot_be_made_to_cause(error: aiohttp.ClientError, like: type[httpx.TransportError]) -> None:
-    """The rest of aiohttp's exceptions, and one that it does not have yet."""
+def test_exceptions_that_no_server_can_cause(error: aiohttp.ClientError, like: type[httpx.TransportError]) -> None:
+    """The other exceptions of aiohttp, and an unknown one, map to those of httpx."""
     assert type(as_httpx(error)) is like
     assert str(as_httpx(error))
 

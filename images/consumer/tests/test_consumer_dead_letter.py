@@ -1,4 +1,4 @@
-"""What a dead letter carries, and what stands in the log when nobody takes it."""
+"""The content of a dead letter, and of the log line that replaces it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from paho.mqtt.properties import Properties
 
 
 def message(payload: bytes) -> MQTTMessage:
-    """A message with every property that a PUBLISH can bring."""
+    """A message with every property of PUBLISH."""
     made = MQTTMessage(7, b"sensors/one/reading")
     made.payload = payload
     made.qos = 1
@@ -28,7 +28,7 @@ def message(payload: bytes) -> MQTTMessage:
 
 
 def test_it_keeps_the_properties_and_adds_the_error() -> None:
-    """What the sender said is kept, in order; an older error gives way; nothing makes it expire."""
+    """A dead letter keeps the sender's properties in order, replaces an older error, and does not expire."""
     assert dead_letter_properties(message(b"5"), ValueError("no good")).json() == {
         "PayloadFormatIndicator": 1,
         "ContentType": "application/json",
@@ -44,21 +44,21 @@ def test_it_keeps_the_properties_and_adds_the_error() -> None:
     }
 
 
-def test_a_message_without_properties_makes_one_too() -> None:
-    """MQTT 3.1.1 publishers send none."""
+def test_a_message_without_properties_becomes_a_dead_letter() -> None:
+    """A message without properties, as from an MQTT 3.1.1 publisher, becomes a dead letter."""
     made = dead_letter_properties(MQTTMessage(1, b"t"), ValueError("x" * 5_000))
     assert dict(made.json()["UserProperty"])["error.message"] == "x" * 1_000
 
 
-def test_what_paho_would_not_set_is_kept_too() -> None:
-    """A broker may let through what paho refuses a program to set; the dead letter is made all the same."""
+def test_properties_that_paho_refuses_are_kept() -> None:
+    """A dead letter keeps properties that the broker accepts and that paho would refuse to set."""
     odd = message(b"5")
     vars(odd.properties).update(PayloadFormatIndicator=7)
     assert dead_letter_properties(odd, ValueError()).json()["PayloadFormatIndicator"] == 7
 
 
 def test_the_log_has_the_whole_message() -> None:
-    """Text as text; anything else in base64, from which the payload can be had again."""
+    """The log line has a text payload as text, and any other payload in base64."""
     document = json.loads(in_words(message(b'{"a": 1}'), ValueError("no good")))
     assert document["payload"] == '{"a": 1}'
     assert document["error"] == {"type": "ValueError", "message": "no good"}

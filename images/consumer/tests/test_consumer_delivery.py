@@ -1,4 +1,4 @@
-"""At least once: echo away, connections lost, processes killed."""
+"""At-least-once delivery: echo away, connections lost, processes killed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ECHO_AWAY_S = float(os.environ.get("ECHO_AWAY_S", "3"))
 def test_echo_away_pauses_and_nothing_is_given_up(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """While echo is away nothing is acknowledged and only the window is in flight; afterwards all is processed."""
+    """While echo is away, nothing is acknowledged and only the window is in flight; later all are processed."""
     broker = make_broker()
     consumer = make_consumer(broker).start_ready()
     echo.stop()
@@ -44,7 +44,7 @@ def test_echo_away_pauses_and_nothing_is_given_up(
 
 
 def test_a_reconnect_while_echo_is_away(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
-    """The readings that waited for echo come again on the new connection, and are processed when echo is back."""
+    """Readings that waited for echo are redelivered on the new connection, and processed when echo is back."""
     broker = make_broker()
     consumer = make_consumer(broker, ECHO_CONCURRENCY="4").start_ready()
     echo.stop()
@@ -58,10 +58,10 @@ def test_a_reconnect_while_echo_is_away(make_broker: MakeBroker, make_consumer: 
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_echo_that_asks_to_be_left_alone_pauses(
+def test_an_overloaded_echo_pauses(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo, status: int
 ) -> None:
-    """More refusals than the budget of tries cost no reading."""
+    """Overload answers (429, 503) do not count as tries, so no reading is given up."""
     answers = [status] * 5
     echo.answer = lambda _: (answers.pop(), {"retry-after": "1"}) if answers else OK
     broker = make_broker()
@@ -72,7 +72,7 @@ def test_echo_that_asks_to_be_left_alone_pauses(
 
 
 def test_a_late_echo_pauses(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
-    """Calls that time out are made again, and cost no reading."""
+    """Calls that time out are repeated, and no reading is lost."""
     hold = Hold()
     echo.answer = hold
     broker = make_broker()
@@ -106,7 +106,7 @@ def test_a_reconnect_in_the_middle_of_processing(
     consumer.wait_status(in_flight=32)
     consumer.kill()
     second.released.set()
-    wait_for(lambda: len(echo.accepted) == 16 + 16 + 32)  # nobody was there to hear of the last ones
+    wait_for(lambda: len(echo.accepted) == 16 + 16 + 32)  # the publisher was gone before the last ones
     echo.answer = lambda _: OK
     echo.accepted.clear()
     consumer.start_ready()
@@ -116,7 +116,7 @@ def test_a_reconnect_in_the_middle_of_processing(
 def test_a_late_answer_does_not_acknowledge_another_reading(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """A broker that has lost the session uses the packet ids again, for other readings, which must not be lost."""
+    """No reading is lost when a broker that lost the session reuses its packet ids."""
     old = echo.answer = Hold()
     broker = make_broker()
     consumer = make_consumer(broker, ECHO_TIMEOUT_S="60").start_ready()
@@ -133,17 +133,17 @@ def test_a_late_answer_does_not_acknowledge_another_reading(
     assert consumer.status["in_flight"] == 4
     consumer.kill()
     new.released.set()
-    wait_for(lambda: len(echo.accepted) == 4 + 4)  # nobody was there to hear of the last ones
+    wait_for(lambda: len(echo.accepted) == 4 + 4)  # the publisher was gone before the last ones
     echo.answer = lambda _: OK
     echo.accepted.clear()
     consumer.start_ready()
     wait_for(lambda: set(echo.ids) >= ids(4, "new-"))
 
 
-def test_a_killed_consumer_gets_again_what_it_had_not_finished(
+def test_a_killed_consumer_receives_unfinished_readings_again(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """SIGKILL in the middle: nothing that echo has not accepted was acknowledged."""
+    """After SIGKILL, every reading that echo had not accepted is delivered again."""
     hold = Hold(only="20")
     echo.answer = hold
     broker = make_broker()
@@ -153,7 +153,7 @@ def test_a_killed_consumer_gets_again_what_it_had_not_finished(
     wait_for(lambda: "21" in echo.ids)  # behind the one that is held, so it is not acknowledged
     consumer.kill()
     hold.released.set()
-    wait_for(lambda: "20" in echo.ids)  # nobody was there to hear of it
+    wait_for(lambda: "20" in echo.ids)  # the publisher was gone before it
     echo.answer = lambda _: OK
     echo.accepted.clear()
     consumer.start_ready()
@@ -164,7 +164,7 @@ def test_a_killed_consumer_gets_again_what_it_had_not_finished(
 def test_a_reading_is_acknowledged_after_its_dead_letter(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """While the broker has not acknowledged the dead letter, the reading is still in flight."""
+    """A reading stays in flight until the broker acknowledges its dead letter."""
     hold = echo.answer = Hold(status=500)
     broker = make_broker()
     consumer = make_consumer(broker, ECHO_MAX_TRIES="1").start_ready()
@@ -184,7 +184,7 @@ def test_a_reading_is_acknowledged_after_its_dead_letter(
 def test_readings_wait_for_a_consumer_that_is_down(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """What is sent between its SIGTERM and its next start is processed then."""
+    """Readings sent between SIGTERM and the next start are processed after that start."""
     broker = make_broker()
     consumer = make_consumer(broker).start_ready()
     assert consumer.stop() == 0
@@ -208,10 +208,10 @@ def test_a_broker_that_restarts_under_load(make_broker: MakeBroker, make_consume
     consumer.wait_status(ready=True, in_flight=0, dead_lettered=0)
 
 
-def test_an_unreachable_broker_is_told_once_and_waited_for(
+def test_an_unreachable_broker_is_logged_once_and_waited_for(
     make_broker: MakeBroker, make_consumer: MakeConsumer
 ) -> None:
-    """The consumer runs, is not ready, says why, and connects when the broker is there."""
+    """Without a broker the consumer runs, is not ready, logs why once, and connects when the broker is up."""
     broker = make_broker()
     broker.stop()
     consumer = make_consumer(broker)

@@ -1,4 +1,4 @@
-"""What is said of a lost connection."""
+"""The explanation of a lost connection."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from mqtt_trace_consumer.disconnects import Disconnects
 
 
 class Clock:
-    """Seconds that pass when the test says so."""
+    """A clock that the test sets."""
 
     now = 0.0
 
@@ -16,7 +16,7 @@ class Clock:
 
 
 def test_a_session_taken_over_names_the_client_id() -> None:
-    """Reason code 0x8E is what a broker says to the older of two clients with one id."""
+    """Reason code 0x8E, which a broker sends to the older of two clients with one id, is explained with the id."""
     disconnects = Disconnects("twin", Clock())
     disconnects.up()
     assert disconnects.explain("the broker closed the connection", 0x8E) == (
@@ -25,7 +25,7 @@ def test_a_session_taken_over_names_the_client_id() -> None:
 
 
 def test_several_short_connections_are_suspicious() -> None:
-    """One lost connection is ordinary; several that came up and were lost soon look like a twin."""
+    """Several short connections in a row, but not a single one, suggest another client with the same id."""
     disconnects = Disconnects("twin", Clock())
     disconnects.up()
     assert disconnects.explain("connection lost", 0) == "connection lost"
@@ -33,16 +33,16 @@ def test_several_short_connections_are_suspicious() -> None:
     assert "another client may have our client id 'twin'" in disconnects.explain("connection lost", 0)
 
 
-def test_short_connections_that_a_reason_code_explains_are_not() -> None:
-    """A broker that shuts down, or a Receive Maximum that was exceeded, is no sign of a twin."""
+def test_short_connections_with_a_reason_code_are_not_suspicious() -> None:
+    """Short connections that end with a reason code, such as a broker's shutdown, do not suggest another client."""
     disconnects = Disconnects("twin", Clock())
     for reason_code in (0x8B, 0x93, 0x8B):
         disconnects.up()
         assert disconnects.explain("ended", reason_code) == "ended"
 
 
-def test_failed_attempts_and_long_connections_are_not() -> None:
-    """A broker that is away refuses many attempts; a connection that lasted is no sign of a twin."""
+def test_failed_attempts_and_long_connections_are_not_suspicious() -> None:
+    """Failed attempts and long connections do not suggest another client with the same id."""
     clock = Clock()
     disconnects = Disconnects("twin", clock)
     for _ in range(5):

@@ -30,19 +30,19 @@ def post(url: str, payload: bytes = b"{}", timeout: float = 5.0) -> None:
 
 
 def answering(status: int, **headers: str) -> Callable[[bytes], Answer]:
-    """An echo that always answers like this."""
+    """An echo with a fixed answer."""
     return lambda _: (status, headers)
 
 
 def test_it_posts_the_payload_as_it_is(echo: EchoServer) -> None:
-    """What echo gets is what the sensor sent."""
+    """Echo receives the payload unchanged."""
     post(echo.url, b'{"message_id":  "1"}')
     assert echo.accepted == [b'{"message_id":  "1"}']
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_echo_may_ask_to_be_left_alone(echo: EchoServer, status: int) -> None:
-    """429 and 503 are no fault of the reading, and may say for how long."""
+def test_an_overloaded_echo_is_unavailable(echo: EchoServer, status: int) -> None:
+    """429 and 503 make echo unavailable, for the time of `Retry-After`."""
     echo.answer = answering(status, **{"retry-after": "7"})
     with pytest.raises(EchoUnavailableError, match=f"echo answered {status}") as caught:
         post(echo.url)
@@ -51,26 +51,26 @@ def test_echo_may_ask_to_be_left_alone(echo: EchoServer, status: int) -> None:
 
 @pytest.mark.parametrize("status", [302, 400, 404, 413, 422, 500, 502, 504])
 def test_other_answers_are_refusals(echo: EchoServer, status: int) -> None:
-    """Whatever is neither success nor 429 or 503 may be the reading's fault."""
+    """Any status other than success, 429 and 503 is a refusal of the reading."""
     echo.answer = answering(status)
     with pytest.raises(EchoRefusedError, match=f"echo answered {status}"):
         post(echo.url)
 
 
-def test_nobody_listening_is_unavailable() -> None:
-    """A refused connection is no fault of the reading."""
+def test_a_refused_connection_is_unavailable() -> None:
+    """A refused connection makes echo unavailable."""
     with pytest.raises(EchoUnavailableError, match=r"^ConnectError: cannot connect to "):
         post(f"http://{HOST}:{free_port()}/echo")
 
 
 def test_silence_is_unavailable() -> None:
-    """An echo that accepts and says nothing is late."""
+    """An echo that accepts a connection and never answers is unavailable."""
     with socket.create_server((HOST, 0)) as silent, pytest.raises(EchoUnavailableError, match="Timeout"):
         post(f"http://{HOST}:{silent.getsockname()[1]}/echo", timeout=0.1)
 
 
 def test_a_broken_connection_is_unavailable(echo: EchoServer) -> None:
-    """An echo that goes away in the middle of a call has not answered it."""
+    """An echo that closes the connection during a call is unavailable."""
 
     def die(_: bytes) -> Answer:
         raise ConnectionAbortedError
@@ -80,8 +80,8 @@ def test_a_broken_connection_is_unavailable(echo: EchoServer) -> None:
         post(echo.url)
 
 
-def test_what_is_not_http_is_a_refusal() -> None:
-    """A server of another protocol will not get better; nothing but our two errors is raised."""
+def test_an_answer_that_is_not_http_is_a_refusal() -> None:
+    """An answer of another protocol is a refusal, because retries do not help."""
 
     async def scenario() -> None:
         async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -101,7 +101,7 @@ def test_what_is_not_http_is_a_refusal() -> None:
 
 
 def test_calls_share_connections() -> None:
-    """A call takes over the connection of one that has ended, though nobody has looked at its answer."""
+    """A call reuses the connection of an earlier one whose answer was not read."""
 
     async def scenario() -> int:
         connections = 0
@@ -127,8 +127,8 @@ def test_calls_share_connections() -> None:
     assert asyncio.run(scenario()) == 1
 
 
-def test_an_answer_without_end_is_not_read_to_its_end() -> None:
-    """Its status says all that there is to know, and its connection is closed."""
+def test_an_endless_answer_is_cut_off() -> None:
+    """An endless answer counts by its status, and its connection is closed."""
 
     async def scenario() -> None:
         closed = asyncio.Event()
@@ -153,7 +153,7 @@ def test_an_answer_without_end_is_not_read_to_its_end() -> None:
 
 
 def test_only_whole_payloads_are_posted() -> None:
-    """A request that httpx made with a body of its own is refused with words, not sent without a body."""
+    """A request with a body of httpx is an error, rather than sent without a body."""
 
     async def scenario() -> None:
         async with PostTransport(timeout=1, connections=1, keep_alive=1) as transport:
@@ -164,7 +164,7 @@ def test_only_whole_payloads_are_posted() -> None:
 
 
 def test_retry_after_is_a_number_or_a_date() -> None:
-    """Anything else, and a date that has passed, asks for nothing."""
+    """`Retry-After` is a number or a date; any other value, and a date in the past, mean no wait."""
     assert retry_after("12") == 12
     assert 50 < retry_after(format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)) <= 60
     assert retry_after("Thu, 01 Jan 1970 00:00:00 GMT") == 0

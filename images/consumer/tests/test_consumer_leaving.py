@@ -1,4 +1,4 @@
-"""A consumer that is told to stop: what is in progress, its session, and the readings of other replicas."""
+"""A consumer that stops: readings in progress, its session, and the readings of other replicas."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOPIC = "sensors/sensor-001/reading"
 
 
 def test_sigterm_finishes_what_is_in_progress(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
-    """The call under way is waited for and acknowledged; what was not begun comes at the next start, each once."""
+    """After SIGTERM the current call is finished and acknowledged; the other readings follow at the next start."""
     hold = Hold()
     echo.answer = hold
     broker = make_broker()
@@ -43,7 +43,7 @@ def test_sigterm_finishes_what_is_in_progress(make_broker: MakeBroker, make_cons
 def test_sigterm_does_not_wait_for_an_echo_that_is_away(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """The session keeps the readings, so there is nothing to wait for; the exit code is 0."""
+    """With echo away, SIGTERM ends the consumer at once with exit code 0, because the session keeps the readings."""
     broker = make_broker()
     consumer = make_consumer(broker, DRAIN_TIMEOUT_S="3600").start_ready()
     echo.stop()
@@ -72,7 +72,7 @@ def session_present(broker: Mosquitto, client_id: str) -> bool:
 def test_replicas_share_the_readings_and_one_leaves(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """Each reading is processed once, by either; a scale-down in the middle loses none and leaves no session behind."""
+    """Replicas process each reading once, and a scale-down meanwhile loses none and leaves no session behind."""
     echo.answer = slowly
     broker = make_broker()
     first = make_consumer(broker, "consumer-0", MQTT_SHARE_GROUP="g")
@@ -98,7 +98,7 @@ def test_replicas_share_the_readings_and_one_leaves(
 def test_a_replica_that_cannot_drain_keeps_its_session(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """Echo is away during the scale-down: what the replica holds waits in its session, and a line says so."""
+    """With echo away during a scale-down, the replica's readings stay in its session, and a log line says so."""
     broker = make_broker()
     consumer = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S="1").start_ready()
     echo.stop()
@@ -114,7 +114,7 @@ def test_a_replica_that_cannot_drain_keeps_its_session(
 def test_a_replica_waits_for_echo_before_it_leaves(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """Echo comes back within the drain time-out: nothing is left in a session that no other replica reads."""
+    """If echo comes back within the drain time-out, no reading is left in the replica's session."""
     broker = make_broker()
     consumer = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S="60").start_ready()
     echo.stop()
@@ -132,7 +132,7 @@ def test_a_replica_waits_for_echo_before_it_leaves(
 def replica_without_broker(
     make_broker: MakeBroker, make_consumer: MakeConsumer, *, drain_s: int
 ) -> tuple[Mosquitto, Consumer]:
-    """A broker that has been stopped, and a replica that knows."""
+    """A stopped broker, and a replica that has noticed."""
     broker = make_broker()
     consumer = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S=str(drain_s)).start_ready()
     broker.stop()
@@ -141,7 +141,7 @@ def replica_without_broker(
 
 
 def hold_that_it_leaves_when_the_broker_is_back(broker: Mosquitto, consumer: Consumer) -> None:
-    """Tell a replica without a connection to stop, start the broker, and see that nothing is left there."""
+    """Stop a replica without a connection, start the broker, and check that no session is left."""
     stopping = threading.Thread(target=consumer.stop)
     stopping.start()
     consumer.wait_said("stopping: ")
@@ -162,7 +162,7 @@ def test_a_replica_without_a_connection_leaves_on_the_next(
 def test_a_replica_that_loses_its_connection_while_it_leaves_finishes_on_the_next(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """What was not acknowledged comes again, to nobody else: it is processed, and then the session ends."""
+    """Unacknowledged readings are redelivered to the same replica and processed before its session ends."""
     hold = Hold()
     echo.answer = hold
     broker = make_broker(config=["log_type all"])
@@ -185,7 +185,7 @@ def test_a_replica_that_loses_its_connection_while_it_leaves_finishes_on_the_nex
 
 
 def test_a_replica_that_never_subscribed_leaves_at_once(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
-    """Told to stop before its first connection it ends its session on that one, well within the time that it has."""
+    """A replica stopped before its first connection ends its session on that one, well within the drain time-out."""
     broker = make_broker()
     broker.stop()
     consumer = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S="20")
@@ -197,7 +197,7 @@ def test_a_replica_that_never_subscribed_leaves_at_once(make_broker: MakeBroker,
 def test_a_replica_that_cannot_leave_says_what_its_session_gets(
     make_broker: MakeBroker, make_consumer: MakeConsumer
 ) -> None:
-    """Without a connection for all of the time that it has, it is still subscribed."""
+    """A replica without a connection during the drain time-out logs that it is still subscribed."""
     _, consumer = replica_without_broker(make_broker, make_consumer, drain_s=1)
     assert consumer.stop() == 0
     assert "still subscribed" in consumer.said("stopped with 0 readings not acknowledged")[0]

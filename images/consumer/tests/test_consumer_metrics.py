@@ -1,4 +1,4 @@
-"""What the consumer's metrics say."""
+"""The consumer's metrics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 
 def test_processed_readings_are_exported_as_they_are_counted() -> None:
-    """Every export has all readings so far, from the first, which has none."""
+    """Every export has the total of processed readings, starting with 0."""
     reader = InMemoryMetricReader()
     metrics = Metrics(MeterProvider([reader]))
     exported = [_processed(reader)]

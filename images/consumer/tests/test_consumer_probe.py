@@ -1,4 +1,4 @@
-"""Probe topics and how a probe is told from a reading."""
+"""Probe topics, and the distinction of probes and readings."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from paho.mqtt.properties import Properties
     ],
 )
 def test_each_wildcard_becomes_a_level_of_ours(topic_filter: str, topic: str) -> None:
-    """The topic names the client wherever the filter leaves a choice."""
+    """Each wildcard of the filter becomes a level that names the client."""
     assert probe_topic(topic_filter, "c-0") == topic
 
 
 @given(st.lists(st.sampled_from(["+", "a", "", "sensors"]), min_size=1), st.booleans())
 def test_the_filter_matches_its_probes(levels: list[str], multi_level: bool) -> None:
-    """Whatever the filter, a probe arrives through it."""
+    """Every filter matches its probe topic."""
     topic_filter = "/".join([*levels, "#"] if multi_level else levels)
     topic = probe_topic(topic_filter, "c-0")
     assert topic_matches_sub(topic_filter, topic)
@@ -37,7 +37,7 @@ def test_the_filter_matches_its_probes(levels: list[str], multi_level: bool) -> 
 
 
 def test_a_probe_is_recognised() -> None:
-    """It has our user property and no payload; a reading with that property is a reading."""
+    """A message with our user property is a probe only if it has no payload."""
     message = MQTTMessage(1, b"t")
     message.properties = probe_properties("n1", 5)
     assert probe_nonce(message) == "n1"
@@ -45,8 +45,8 @@ def test_a_probe_is_recognised() -> None:
     assert probe_nonce(message) is None
 
 
-def test_other_messages_are_no_probes() -> None:
-    """Without properties, or with others, nothing is a probe."""
+def test_other_messages_are_not_probes() -> None:
+    """A message without our user property is not a probe."""
     message = MQTTMessage(1, b"t")
     assert probe_nonce(message) is None
     message.properties = Properties(PacketTypes.PUBLISH)

@@ -73,7 +73,7 @@ def test_poison_between_good_readings(make_broker: MakeBroker, make_consumer: Ma
 def test_what_echo_refuses_becomes_a_dead_letter(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """After three tries it arrives with its payload, its properties and the error, as part of the same trace."""
+    """After three tries a reading becomes a dead letter with its payload, its properties and the error in its trace."""
     echo.answer = lambda _: (500, {})
     broker = make_broker()
     consumer = make_consumer(broker).start_ready()
@@ -101,7 +101,7 @@ def test_what_echo_refuses_becomes_a_dead_letter(
 
 
 def test_a_dead_letter_without_subscriber_is_logged_whole(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
-    """What nobody takes stands in the log with payload, properties and error, and the next reading is processed."""
+    """A dead letter without a subscriber is logged with payload, properties and error; the next reading follows."""
     broker = make_broker()
     consumer = make_consumer(broker).start_ready()
     publish(broker, TOPIC, b"\xff\x00", properties=properties(("tenant", "acme")))
@@ -124,7 +124,7 @@ def test_a_dead_letter_without_subscriber_is_logged_whole(make_broker: MakeBroke
 def test_a_dead_letter_that_the_broker_refuses_is_logged_whole(
     make_broker: MakeBroker, make_consumer: MakeConsumer
 ) -> None:
-    """An ACL that forgets the dead letters costs no reading."""
+    """A dead letter that the broker's ACL refuses is logged whole."""
     broker = make_broker(acl=["topic readwrite sensors/#"])
     consumer = make_consumer(broker).start_ready()
     publish(broker, TOPIC, b"5", reading("next"))
@@ -133,7 +133,7 @@ def test_a_dead_letter_that_the_broker_refuses_is_logged_whole(
 
 
 def test_a_dead_letter_that_is_too_long_for_the_broker(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
-    """It is logged whole; a broker ends the connection over a packet beyond its limit, and paho would send it again."""
+    """A dead letter beyond the broker's packet limit is logged whole, and the connection stays."""
     broker = make_broker(config=["max_packet_size 3000"])
     consumer = make_consumer(broker).start_ready()
     publish(broker, TOPIC, b"x" * 2_800)
@@ -144,7 +144,7 @@ def test_a_dead_letter_that_is_too_long_for_the_broker(make_broker: MakeBroker, 
 
 
 def test_hostile_user_properties(make_consumer: MakeConsumer, make_broker: MakeBroker, echo: Echo) -> None:
-    """Whatever a sender puts there, its reading and the next one are processed, on the same connection."""
+    """A reading with hostile user properties and the next one are processed on the same connection."""
     broker = make_broker()
     consumer = make_consumer(broker).start_ready()
     for name, hostile in HOSTILE.items():
@@ -157,10 +157,10 @@ def test_hostile_user_properties(make_consumer: MakeConsumer, make_broker: MakeB
     assert len(consumer.said("connected to")) == 1
 
 
-def test_qos_0_beyond_the_bound_is_dropped_and_told_once(
+def test_qos_0_beyond_the_limit_is_dropped_and_logged_once(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """Nobody else bounds QoS 0; what does not fit is dropped, with one line, and the rest is processed."""
+    """Readings of QoS 0 beyond the limit are dropped with one log line, and the others are processed."""
     echo.stop()
     broker = make_broker()
     consumer = make_consumer(broker).start_ready()
@@ -179,7 +179,7 @@ def test_qos_0_beyond_the_bound_is_dropped_and_told_once(
 def test_without_propagators_readings_are_processed_all_the_same(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """`OTEL_PROPAGATORS=none`: the reading reaches echo, and the process span is a root that says why."""
+    """With `OTEL_PROPAGATORS=none` a reading reaches echo, and its process span is a root with the reason."""
     with Backend() as backend:
         broker = make_broker()
         consumer = make_consumer(broker, OTEL_PROPAGATORS="none", **telemetry_to(backend)).start_ready()
@@ -262,10 +262,10 @@ def test_the_spans_of_a_dead_letter(make_broker: MakeBroker, make_consumer: Make
     assert [call.parent_span_id for call in backend.named("POST")] == [process.span_id] * 3
 
 
-def test_a_reading_that_echo_keeps_putting_off_is_named(
+def test_a_reading_that_echo_keeps_postponing_is_named(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """It holds up what comes after it, as PUBACKs leave in order, so one line says which message it is."""
+    """A reading that echo keeps postponing blocks later PUBACKs, so one log line names it."""
     sick = True
     echo.answer = lambda payload: (503, {}) if sick and json.loads(payload)["message_id"] == "m-3" else OK
     broker = make_broker()

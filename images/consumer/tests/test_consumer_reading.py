@@ -1,4 +1,4 @@
-"""Which payloads are processed, and which are poison."""
+"""The payloads that are processed, and those that are poison."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mqtt_trace_consumer.reading import PoisonPayloadError, read_message_id
     ],
 )
 def test_an_object_is_a_reading(payload: bytes, message_id: str | None) -> None:
-    """Any JSON object will do; its message id is optional, and none where it is no text."""
+    """Any JSON object is a reading, with a message id if that is text."""
     assert read_message_id(payload) == message_id
 
 
@@ -49,14 +49,14 @@ def test_an_object_is_a_reading(payload: bytes, message_id: str | None) -> None:
     ],
 )
 def test_anything_else_is_poison(payload: bytes, problem: str) -> None:
-    """The error says what is wrong with it."""
+    """Any other payload is poison, and the error says why."""
     with pytest.raises(PoisonPayloadError, match=problem):
         read_message_id(payload)
 
 
 @given(st.binary() | st.text().map(str.encode) | st.from_type(int).map(str).map(str.encode))
 def test_no_payload_raises_anything_else(payload: bytes) -> None:
-    """Whatever arrives is a reading or poison."""
+    """Every payload is a reading or poison."""
     try:
         read_message_id(payload)
     except PoisonPayloadError:

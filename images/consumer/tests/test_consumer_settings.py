@@ -1,4 +1,4 @@
-"""Settings: what is accepted, and the one line that refuses the rest."""
+"""Valid settings, and the line that refuses an invalid one."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def start(**env: str) -> subprocess.CompletedProcess[str]:
 def test_a_wrong_setting_is_refused(
     variable: str, value: str, problem: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 2, and one line that names the variable and what is wrong with it."""
+    """An invalid setting gives exit code 2 and one line with the variable and the problem."""
     monkeypatch.setattr("sys.argv", ["mqtt-trace-consumer"])
     monkeypatch.setenv(variable, value)
     with pytest.raises(SystemExit) as stopped:
@@ -79,7 +79,7 @@ def test_a_wrong_setting_is_refused(
     ],
 )
 def test_a_wrong_setting_stops_the_process(variable: str, value: str, problem: str) -> None:
-    """The same holds for the command, whoever finds out that the setting is wrong."""
+    """The command ends with that line too, wherever the setting is checked."""
     done = start(**{variable: value, "ECHO_URL": "https://echo.invalid/"})
     assert done.returncode == 2
     line, *more = done.stderr.splitlines()
@@ -88,8 +88,8 @@ def test_a_wrong_setting_stops_the_process(variable: str, value: str, problem: s
     assert problem in line
 
 
-def test_a_wrong_option_is_found_before_anything_else_is_said() -> None:
-    """The one line stands alone, although telemetry would have a warning of its own."""
+def test_a_wrong_option_is_the_only_output() -> None:
+    """An invalid option of the library is the only output, without a warning of telemetry."""
     done = start(
         MQTT_TRACE_TRUSTED_TOPICS="sensors/#/x", OTEL_SDK_DISABLED="false", OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED="?"
     )
@@ -99,7 +99,7 @@ def test_a_wrong_option_is_found_before_anything_else_is_said() -> None:
 
 
 def test_dead_letters_that_would_come_back_are_refused() -> None:
-    """A filter that matches the dead letters of its readings would have us consume them for ever."""
+    """A filter that matches its own dead letters is refused, because they would be consumed endlessly."""
     with pytest.raises(ValidationError, match="DEAD_LETTER_TOPIC_PREFIX: dead letters would match"):
         Settings(mqtt_topic_filter="#")
 
@@ -142,11 +142,11 @@ def test_a_topic_that_matches_both_makes_an_overlap(one: list[str], other: list[
     ],
 )
 def test_who_leaves_for_good(client_id: str, group: str | None, leaves: bool) -> None:
-    """Only a replica that others replace: ordinal 1 or more, in a shared subscription."""
+    """Only replicas of ordinal 1 or more in a shared subscription end their session."""
     assert Settings(mqtt_client_id=client_id, mqtt_share_group=group).leaves_for_good is leaves
 
 
 def test_the_default_client_id_names_us_and_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two hosts, or two pods, have two ids."""
+    """The default client id contains the host name."""
     monkeypatch.setattr("socket.gethostname", lambda: "pod-3")
     assert Settings().mqtt_client_id == "mqtt-trace-consumer-pod-3"

@@ -1,4 +1,4 @@
-"""Readiness: what the broker promises, and what a probe finds out."""
+"""Readiness: the SUBACK, and the probe that proves it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DYNAMIC_SECURITY = next(Path("/").glob("usr/lib/*/mosquitto_dynamic_security.so"
 def test_every_kind_of_filter_becomes_ready(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo, topic_filter: str, group: str, topic: str
 ) -> None:
-    """Probes come back and are no readings, and each reading comes once, whether the subscription is shared or not."""
+    """With any filter, shared or not, probes come back, are not readings, and each reading arrives once."""
     broker = make_broker()
     settings = {"MQTT_TOPIC_FILTER": topic_filter, "MQTT_SHARE_GROUP": group}
     consumer = make_consumer(broker, "consumer-1", **settings).start_ready()
@@ -42,7 +42,7 @@ def test_every_kind_of_filter_becomes_ready(
 
 
 def test_tls_and_a_password(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
-    """The consumer connects to a broker that asks for both, and says so when the password is wrong."""
+    """The consumer connects to a broker with TLS and a password, and logs a wrong password."""
     broker = make_broker(tls=True, users={"consumer": "s3cret"})
     settings = {"MQTT_TLS": "true", "MQTT_TLS_CA_FILE": str(broker.ca_file), "MQTT_USERNAME": "consumer"}
     make_consumer(broker, "right", MQTT_PASSWORD="s3cret", **settings).start_ready()  # noqa: S106 - the test broker's
@@ -53,7 +53,7 @@ def test_tls_and_a_password(make_broker: MakeBroker, make_consumer: MakeConsumer
 
 
 def test_a_filter_that_the_acl_forbids_is_never_ready(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
-    """Mosquitto answers SUBSCRIBE with success; the probe that does not come back gives it away."""
+    """With a filter that the ACL forbids, no probe comes back, and the consumer is never ready."""
     broker = make_broker(acl=["topic write sensors/#"])
     consumer = make_consumer(broker)
     consumer.start()
@@ -63,7 +63,7 @@ def test_a_filter_that_the_acl_forbids_is_never_ready(make_broker: MakeBroker, m
 
 
 def test_probes_that_the_acl_forbids_are_named(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
-    """A user that may read but not publish a probe is told which topic to allow."""
+    """If the ACL forbids to publish probes, a log line names the topic to allow."""
     broker = make_broker(acl=["topic read sensors/#"])
     consumer = make_consumer(broker)
     consumer.start()
@@ -72,10 +72,10 @@ def test_probes_that_the_acl_forbids_are_named(make_broker: MakeBroker, make_con
 
 
 @pytest.mark.skipif(DYNAMIC_SECURITY is None, reason="no dynamic security plugin: install a Mosquitto with it")
-def test_a_refused_suback_is_told_and_tried_again(
+def test_a_refused_suback_is_logged_and_retried(
     make_broker: MakeBroker, make_consumer: MakeConsumer, tmp_path: Path
 ) -> None:
-    """One line with the reason code, and not ready, for as long as the broker refuses."""
+    """While the broker refuses the subscription, the consumer is not ready, and one log line has the reason code."""
     rules = tmp_path / "rules.json"
     access = {"publishClientSend": True, "publishClientReceive": True, "subscribe": False, "unsubscribe": True}
     rules.write_text(json.dumps({"defaultACLAccess": access}))
@@ -87,8 +87,8 @@ def test_a_refused_suback_is_told_and_tried_again(
     assert consumer.status.items() >= {"ready": False, "subscribed": False}.items()
 
 
-def test_a_broker_that_grants_no_acknowledgement_is_told(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
-    """QoS 0 is success to MQTT, and would lose readings without a word."""
+def test_a_grant_of_qos_0_is_logged(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
+    """A broker that grants only QoS 0 is logged, because readings would be lost."""
     consumer = make_consumer(make_broker(config=["max_qos 0"]))
     consumer.start()
     consumer.wait_said("the broker grants QoS 0 for sensors/+/reading")
@@ -96,7 +96,7 @@ def test_a_broker_that_grants_no_acknowledgement_is_told(make_broker: MakeBroker
 
 
 def test_not_ready_after_a_disconnect_and_ready_again(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
-    """What was proven on one connection is proven anew on the next."""
+    """After a disconnect, the consumer is ready only once a probe comes back on the new connection."""
     broker = make_broker()
     consumer = make_consumer(broker).start_ready()
     broker.stop()
@@ -107,7 +107,7 @@ def test_not_ready_after_a_disconnect_and_ready_again(make_broker: MakeBroker, m
 
 
 def test_ready_behind_a_backlog(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
-    """A consumer that starts with more readings than its window, while echo is away, is ready: readings do arrive."""
+    """A consumer with a full window is ready even while echo is away, because readings arrive."""
     broker = make_broker()
     consumer = make_consumer(broker, RECEIVE_MAXIMUM="8").start_ready()
     consumer.stop()
@@ -119,10 +119,10 @@ def test_ready_behind_a_backlog(make_broker: MakeBroker, make_consumer: MakeCons
     consumer.wait_status(processed=100, in_flight=0)
 
 
-def test_probes_of_other_replicas_are_no_readings(
+def test_probes_of_other_replicas_are_not_readings(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """They arrive through the filter, are acknowledged, and reach neither echo nor the dead letters."""
+    """Probes of other replicas are acknowledged, and reach neither echo nor the dead letters."""
     broker = make_broker()
     with listening(broker, "sensors/#") as seen:
         first = make_consumer(broker, "a").start_ready()
@@ -146,7 +146,7 @@ def test_probes_are_not_kept_for_later(make_broker: MakeBroker, make_consumer: M
 def test_retained_messages_do_not_come_again_with_each_reconnect(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """Subscribing again to the same session is not a new subscription."""
+    """A new subscription to the same session does not deliver retained messages again."""
     broker = make_broker()
     publish(broker, "sensors/1/reading", reading("kept"), retain=True)
     consumer = make_consumer(broker).start_ready()
@@ -159,7 +159,7 @@ def test_retained_messages_do_not_come_again_with_each_reconnect(
 
 
 def test_a_client_id_that_is_used_twice_is_named(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
-    """Whoever is evicted says which id and what to change."""
+    """The evicted consumer logs the client id and what to change."""
     broker = make_broker()
     first = make_consumer(broker, "twin").start_ready()
     second = make_consumer(broker, "twin")
@@ -172,7 +172,7 @@ def test_a_client_id_that_is_used_twice_is_named(make_broker: MakeBroker, make_c
 def test_a_subscription_that_becomes_shared_does_not_double_the_readings(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """The session still has the one that was not shared, which must go."""
+    """An old subscription that was not shared is removed from the session."""
     broker = make_broker()
     make_consumer(broker).start_ready().stop()
     consumer = make_consumer(broker, MQTT_SHARE_GROUP="g").start_ready()
@@ -182,10 +182,10 @@ def test_a_subscription_that_becomes_shared_does_not_double_the_readings(
     assert sorted(echo.ids) == ["1", "2"]
 
 
-def test_readings_of_an_earlier_filter_are_processed_and_told(
+def test_readings_of_an_earlier_filter_are_processed_and_logged(
     make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo
 ) -> None:
-    """A session keeps its subscriptions when MQTT_TOPIC_FILTER changes; what still comes is not lost, nor silent."""
+    """Readings of the session's earlier filter are processed, and one log line reports them."""
     broker = make_broker()
     make_consumer(broker, MQTT_TOPIC_FILTER="old/+/reading").start_ready().stop()
     consumer = make_consumer(broker).start_ready()
@@ -197,11 +197,11 @@ def test_readings_of_an_earlier_filter_are_processed_and_told(
     assert "MQTT_CLIENT_ID" in line
 
 
-def test_a_session_that_the_broker_forgot_is_told(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
-    """Readings of the time in between are lost then, and that is not to be silent."""
+def test_a_session_that_the_broker_lost_is_logged(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
+    """A lost session is logged, because readings were lost with it."""
     broker = make_broker(config=["autosave_interval 3600"])
     consumer = make_consumer(broker).start_ready()
     broker.kill()
     broker.start()
-    consumer.wait_said("the broker has forgotten our session")
+    consumer.wait_said("the broker has lost our session")
     consumer.wait_status(ready=True)

@@ -1,4 +1,4 @@
-"""Memory is bounded by our own window, whatever the broker sends."""
+"""Our own window limits memory, even if the broker ignores Receive Maximum."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ TOPIC = "sensors/sensor-001/reading"
 FAULT = "the broker sends more than Receive Maximum"
 WINDOW = {"RECEIVE_MAXIMUM": "8", "ECHO_CONCURRENCY": "4", "ECHO_TIMEOUT_S": "60", "MQTT_KEEPALIVE_S": "1"}
 FULL = 8 + 1
-"""What is held of a broker that sends more: the message that shows it is one too many."""
+"""The number of messages held from a broker that sends more: one more than the window."""
 ANSWER_TIMEOUT_S = 10
 """After which a SUBACK or UNSUBACK is late, unless readings come before it."""
 
 
 def flooded(consumer: Consumer) -> Consumer:
-    """Start it and return when it holds its window."""
+    """Start a consumer and return when its window is full."""
     consumer.start()
     consumer.wait_status(in_flight=FULL)
     return consumer
@@ -44,7 +44,7 @@ def stopped(consumer: Consumer) -> Iterator[None]:
 
 
 def test_a_broker_that_sends_everything_at_once(make_consumer: MakeConsumer, echo: Echo) -> None:
-    """The window is held, the connection lives, the consumer is ready without SUBACK, and the fault is told once."""
+    """The window is held, the connection stays, the consumer is ready without SUBACK, and one line names the fault."""
     hold = echo.answer = Hold()
     with FloodingBroker(TOPIC, numbered(800)) as broker:
         consumer = flooded(make_consumer(broker, **WINDOW))
@@ -63,7 +63,7 @@ def test_a_broker_that_sends_everything_at_once(make_consumer: MakeConsumer, ech
 
 
 def test_mosquitto_with_a_backlog(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
-    """With an old Mosquitto and a new one no more than the window is held, and only the old one is blamed."""
+    """With an old Mosquitto and a new one only the window is held, and the log blames only the old one."""
     broker = make_broker()
     consumer = make_consumer(broker, RECEIVE_MAXIMUM="64").start_ready()
     consumer.stop()
@@ -103,7 +103,7 @@ def test_a_broker_that_leaves_while_nothing_is_read(make_consumer: MakeConsumer,
 
 
 def test_a_stop_acknowledges_what_was_begun(make_consumer: MakeConsumer, echo: Echo) -> None:
-    """SIGTERM while nothing is read: what echo has is finished, the rest stays in the session, DISCONNECT arrives."""
+    """After SIGTERM while reading is paused, calls are finished, the session keeps the rest, and DISCONNECT is sent."""
     hold = echo.answer = Hold()
     with FloodingBroker(TOPIC, numbered(5_000)) as broker:
         consumer = flooded(make_consumer(broker, **WINDOW))
@@ -116,7 +116,7 @@ def test_a_stop_acknowledges_what_was_begun(make_consumer: MakeConsumer, echo: E
 
 
 def test_a_replica_that_leaves_works_off_what_was_sent(make_consumer: MakeConsumer, echo: Echo) -> None:
-    """UNSUBACK comes behind the readings, however long they take, and the session ends when they are finished."""
+    """A replica waits for the UNSUBACK behind its readings, and its session ends when they are finished."""
     hold = echo.answer = Hold()
     with FloodingBroker(TOPIC, numbered(300)) as broker:
         consumer = flooded(make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S="60", **WINDOW))
@@ -130,8 +130,8 @@ def test_a_replica_that_leaves_works_off_what_was_sent(make_consumer: MakeConsum
 
 
 @pytest.mark.parametrize("poison", [{3}, {100, 101, 250}])
-def test_a_dead_letter_does_not_wait_for_ever(make_consumer: MakeConsumer, echo: Echo, poison: set[int]) -> None:
-    """Its PUBACK lies behind readings for which there is no room: they come again, and each is processed."""
+def test_a_dead_letter_does_not_deadlock(make_consumer: MakeConsumer, echo: Echo, poison: set[int]) -> None:
+    """If a dead letter's PUBACK is behind readings without room, those are redelivered, and each is processed."""
     payloads = [b"poison" if number in poison else payload for number, payload in enumerate(numbered(300))]
     with FloodingBroker(TOPIC, payloads) as broker:
         consumer = make_consumer(broker, **WINDOW)

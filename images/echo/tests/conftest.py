@@ -33,7 +33,7 @@ class Echo:
 
 @pytest.fixture
 def echo(tmp_path: Path) -> Iterator[Echo]:
-    """An echo whose end is part of the test."""
+    """An echo that the test stops."""
     with _running(tmp_path) as running:
         yield running
 

@@ -1,4 +1,4 @@
-"""What echo answers."""
+"""The answers of echo."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _JSON = st.recursive(
 
 
 def test_any_json_comes_back(shared_echo: Echo) -> None:
-    """Objects, arrays, and bare values alike."""
+    """Echo returns JSON objects, arrays and bare values."""
     bodies: list[object] = [{"a": [1, None, "ü"]}, [], "text", 5, None, True]
     for body in bodies:
         answer = shared_echo.http.post("/echo", content=json.dumps(body).encode())
@@ -33,7 +33,7 @@ def test_any_json_comes_back(shared_echo: Echo) -> None:
 
 
 def test_every_digit_comes_back(shared_echo: Echo) -> None:
-    """Numbers that a double cannot hold are not rounded."""
+    """Echo does not round numbers that a double cannot hold."""
     answer = shared_echo.http.post("/echo", content=b"[1.000000000000000000001, 12345678901234567890]")
     assert answer.text == '{"echoed": [1.000000000000000000001, 12345678901234567890]}'
 
@@ -44,38 +44,38 @@ def test_every_digit_comes_back(shared_echo: Echo) -> None:
         (b"", "Expecting value at line 1 column 1"),
         (b'{"a": 1', "Expecting ',' delimiter at line 1 column 8"),
         (b"\xff", "not UTF-8 at byte 0"),
-        (b"[NaN]", "NaN is no JSON number"),
+        (b"[NaN]", "NaN is not a JSON number"),
     ],
 )
 def test_what_is_not_json_is_one_clear_line(shared_echo: Echo, body: bytes, reason: str) -> None:
-    """400, with where it stops being JSON."""
+    """A body that is not JSON gets the status 400 and the position of the error."""
     answer = shared_echo.http.post("/echo", content=body)
     assert answer.status_code == 400
     assert answer.json() == {"detail": f"the body is not JSON: {reason}"}
 
 
 def test_json_nested_without_end_is_refused() -> None:
-    """The parser's recursion ends in an answer, not in a crash."""
+    """JSON that is nested too deeply gets an answer and does not crash echo."""
     with pytest.raises(Refused, match="the body is not JSON: nested too deeply"):
         echoed(b"[" * 500_000)
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "application/ld+json"])
 def test_json_by_any_of_its_names_is_taken(shared_echo: Echo, content_type: str) -> None:
-    """Parameters and the +json suffix (RFC 6839) are JSON too; so is no content type at all."""
+    """Content types with parameters or the suffix +json (RFC 6839), and a missing one, count as JSON."""
     assert shared_echo.http.post("/echo", content=b"1", headers={"content-type": content_type}).status_code == 200
     assert shared_echo.http.post("/echo", content=b"1").status_code == 200
 
 
 def test_another_content_type_is_415(shared_echo: Echo) -> None:
-    """What curl -d sends without a header is a form; the answer says what to send."""
+    """Another content type, such as the form of `curl -d`, gets the status 415 and the expected type."""
     answer = shared_echo.http.post("/echo", data={"a": "1"})
     assert answer.status_code == 415
     assert answer.json() == {"detail": "send application/json, not application/x-www-form-urlencoded"}
 
 
 def test_a_body_that_is_too_long_is_413(shared_echo: Echo) -> None:
-    """Announced or not, and the longest one that is allowed is not."""
+    """A body beyond the limit gets the status 413, with or without Content-Length; one at the limit is accepted."""
 
     def chunks() -> Iterator[bytes]:
         for _ in range(MAX_BODY_BYTES):
@@ -90,7 +90,7 @@ def test_a_body_that_is_too_long_is_413(shared_echo: Echo) -> None:
 
 
 def test_an_endless_body_is_cut_off(shared_echo: Echo) -> None:
-    """413 comes while the caller still sends: nothing beyond the limit is held."""
+    """An endless body gets the status 413 while the client still sends."""
     with socket.create_connection(("127.0.0.1", int(shared_echo.url.rpartition(":")[2]))) as endless:
         endless.sendall(b"POST /echo HTTP/1.1\r\nHost: echo\r\nTransfer-Encoding: chunked\r\n\r\n")
         endless.sendall(b"1000\r\n" + b"1" * 0x1000 + b"\r\n")
@@ -98,7 +98,7 @@ def test_an_endless_body_is_cut_off(shared_echo: Echo) -> None:
 
 
 def test_a_length_of_thousands_of_digits_is_400(shared_echo: Echo) -> None:
-    """Leading zeros are allowed in HTTP (RFC 9110, section 8.6), but Python reads no more than 4,300 digits."""
+    """A Content-Length with more digits than Python reads gets the status 400."""
     with socket.create_connection(("127.0.0.1", int(shared_echo.url.rpartition(":")[2])), timeout=30) as caller:
         head = b"POST /echo HTTP/1.1\r\nHost: echo\r\nConnection: close\r\nContent-Length: " + b"0" * 4300 + b"1"
         caller.sendall(head + b"\r\n\r\n1")
@@ -108,7 +108,7 @@ def test_a_length_of_thousands_of_digits_is_400(shared_echo: Echo) -> None:
 
 
 def test_other_methods_and_paths_are_4xx(shared_echo: Echo) -> None:
-    """Not 500."""
+    """Other methods and paths get a 4xx status."""
     assert shared_echo.http.get("/echo").status_code == 405
     assert shared_echo.http.get("/elsewhere").status_code == 404
 
@@ -116,13 +116,13 @@ def test_other_methods_and_paths_are_4xx(shared_echo: Echo) -> None:
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(_JSON)
 def test_whatever_json_python_writes_is_accepted(value: object) -> None:
-    """The answer is the body inside an object, and itself JSON."""
+    """The answer to any JSON of Python is that JSON inside an object."""
     assert json.loads(echoed(json.dumps(value).encode())) == {"echoed": value}
 
 
 @given(st.binary())
 def test_hostile_bytes_are_echoed_or_refused(body: bytes) -> None:
-    """Nothing else can happen."""
+    """Any bytes are echoed or refused."""
     with suppress(Refused):
         assert echoed(body) == b'{"echoed": ' + body + b"}"
 
@@ -137,7 +137,7 @@ def test_hostile_bytes_are_echoed_or_refused(body: bytes) -> None:
     ],
 )
 def test_a_wrong_setting_stops_it_with_one_line(variable: str, value: str, line: str) -> None:
-    """Exit 2, the variable, and what was wrong; those of the library too."""
+    """An invalid setting, also of the library, gives exit code 2 and one line with the variable and the problem."""
     environ = {**os.environ, "ECHO_PORT": "0", variable: value}
     done = subprocess.run([COMMAND], env=environ, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
@@ -147,7 +147,7 @@ def test_a_wrong_setting_stops_it_with_one_line(variable: str, value: str, line:
 
 
 def test_a_port_in_use_is_one_line() -> None:
-    """Exit 2, naming ECHO_PORT."""
+    """A port in use gives exit code 2 and one line with ECHO_PORT."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         environ = {**os.environ, "ECHO_HOST": "127.0.0.1", "ECHO_PORT": str(port)}

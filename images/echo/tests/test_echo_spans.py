@@ -20,7 +20,7 @@ _TRACEPARENT = {"traceparent": f"00-{_TRACE_ID}-{_PARENT_ID}-01"}
 
 
 def test_an_echo_is_exactly_one_server_span_of_the_callers_trace(echo: Echo) -> None:
-    """Named by method and route, with the stable attributes, and no span for health probes or ASGI messages."""
+    """An echo is one SERVER span with the stable attributes; health probes and ASGI messages create no spans."""
     assert echo.http.post("/echo", json={"reading": 21.5}, headers=_TRACEPARENT).json() == {"echoed": {"reading": 21.5}}
     assert echo.http.get("/health").json() == {"status": "ok"}
     assert echo.process.stop() == 0
@@ -46,7 +46,7 @@ def test_an_echo_is_exactly_one_server_span_of_the_callers_trace(echo: Echo) -> 
 
 
 def test_without_propagators_an_echo_is_a_trace_of_its_own(echo_without_propagators: Echo) -> None:
-    """`OTEL_PROPAGATORS=none` costs the callers' contexts, and neither answers nor spans nor trace ids in the log."""
+    """With `OTEL_PROPAGATORS=none` only the callers' contexts are lost; answers, spans and logged ids stay."""
     echo = echo_without_propagators
     for number in (1, 22, 333):
         answer = echo.http.post("/echo", json=number, headers={**_TRACEPARENT, "baggage": "tenant=acme"})
@@ -61,7 +61,7 @@ def test_without_propagators_an_echo_is_a_trace_of_its_own(echo_without_propagat
 
 
 def test_a_refused_body_is_one_span_too(echo: Echo) -> None:
-    """4xx is the caller's fault: the status is on the span, which is no error of echo."""
+    """A refused body is one span with the 4xx status, and without an error of echo."""
     assert echo.http.post("/echo", content=b"no", headers=_TRACEPARENT).status_code == 400
     assert echo.process.stop() == 0
     ((span, _),) = echo.backend.received.spans
@@ -70,7 +70,7 @@ def test_a_refused_body_is_one_span_too(echo: Echo) -> None:
 
 
 def test_each_echo_is_a_log_line_with_the_trace_id(echo: Echo) -> None:
-    """On stdout as JSON and over OTLP, with the ids of the SERVER span."""
+    """Each echo is a log line with the ids of the SERVER span, on stdout as JSON and over OTLP."""
     echo.http.post("/echo", content=b"[1, 2]", headers=_TRACEPARENT)
     assert echo.process.stop() == 0
     ((span, _),) = echo.backend.received.spans
@@ -81,7 +81,7 @@ def test_each_echo_is_a_log_line_with_the_trace_id(echo: Echo) -> None:
 
 
 def test_metrics_follow_the_stable_conventions(echo: Echo) -> None:
-    """The duration in seconds by route; it is flushed at exit."""
+    """The duration metric is in seconds by route, and is flushed at exit."""
     echo.http.post("/echo", json=1)
     assert echo.process.stop() == 0
     duration = echo.backend.received.metrics["http.server.request.duration"]
@@ -91,7 +91,7 @@ def test_metrics_follow_the_stable_conventions(echo: Echo) -> None:
 
 
 def test_sigterm_finishes_what_is_running(echo: Echo) -> None:
-    """A request whose body is still on its way gets its answer and its span; new connections are refused; exit 0."""
+    """After SIGTERM, a running request gets its answer and span, new connections are refused, the exit code is 0."""
     host, port = "127.0.0.1", int(echo.url.rpartition(":")[2])
     with _send_half(echo) as slow:
         # The next request is answered after the head of the slow one was read: echo has one loop.
@@ -110,19 +110,19 @@ def test_sigterm_finishes_what_is_running(echo: Echo) -> None:
 
 
 def test_a_caller_that_hangs_up_is_one_warning(echo: Echo) -> None:
-    """A body that ends too early is the caller's fault, in the log and on the span, and echo goes on."""
+    """An incomplete body is a warning in the log and a 4xx on the span, and echo continues."""
     _send_half(echo).close()
     assert echo.http.post("/echo", json=1).status_code == 200
     assert echo.process.stop() == 0
     assert _levels(echo) == ["INFO", "INFO", "WARNING"]
-    assert _line("refused a body: the connection closed before its end", echo)["status"] == 400
+    assert _line("refused a body: the connection closed before the end of the body", echo)["status"] == 400
     statuses = {attributes(span.attributes)["http.response.status_code"] for span, _ in echo.backend.received.spans}
     assert statuses == {200, 400}
     assert not any(span.status.code for span, _ in echo.backend.received.spans)
 
 
 def test_what_is_never_finished_is_one_line_at_the_end(echo: Echo) -> None:
-    """A request whose body does not come is cancelled 15 s after SIGTERM, without a traceback; exit 0."""
+    """A request without its body is cancelled 15 s after SIGTERM, without a traceback and with exit code 0."""
     with _send_half(echo):
         echo.http.post("/echo", json=1)
         assert echo.process.stop() == 0

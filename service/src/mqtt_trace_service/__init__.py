@@ -1,4 +1,4 @@
-"""What our services share: settings, a runner that stops gracefully, and a health server."""
+"""Shared by our services: settings, a runner with graceful shutdown, and a health server."""
 
 from mqtt_trace_service._address import host_and_port
 from mqtt_trace_service._causes import cause_in_words

@@ -1,4 +1,4 @@
-"""Hosts and ports as people write and read them."""
+"""Hosts and ports as text."""
 
 
 def host_and_port(host: str, port: int) -> str:
@@ -7,5 +7,5 @@ def host_and_port(host: str, port: int) -> str:
 
 
 def without_brackets(host: str) -> str:
-    """A host as sockets take it: `[::1]`, as it stands in a URL, is `::1`."""
+    """A host without the brackets of URLs: `[::1]` becomes `::1`."""
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host

@@ -1,4 +1,4 @@
-"""What has gone wrong with an HTTP call of aiohttp, in words."""
+"""Describes the errors of aiohttp's HTTP calls."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ _LONGEST = 300
 
 
 def cause_in_words(error: BaseException) -> str:
-    """One line that says what happened; aiohttp's own has a status that nobody sent, or an object's representation."""
+    """Describe an error in one line; aiohttp's own text may have an invented status, or the `repr` of an object."""
     line = " ".join(_words(error).split())
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
 
@@ -30,7 +30,7 @@ def _words(error: BaseException) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    # The numbers of these are their own; what has no number, as a name of several addresses, has its own words.
+    # These have their own error numbers; an error without a number has its own text.
     if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror | ssl.SSLError):
         return os.strerror(error.errno)
     if isinstance(error, TimeoutError) and not str(error):

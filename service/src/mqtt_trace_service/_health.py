@@ -9,19 +9,19 @@ from aiohttp import web
 from mqtt_trace_service._listen import listen
 
 Status = Callable[[], tuple[bool, Mapping[str, object]]]
-"""Says whether the service is ready, and why: details for the JSON object that `GET /ready` answers with."""
+"""Returns whether the service is ready, and the details for the JSON object of `GET /ready`."""
 
 Alive = Callable[[], bool]
-"""Says whether the service can go on by itself; when not, Kubernetes restarts it."""
+"""Returns whether the service can continue on its own; if not, Kubernetes restarts it."""
 
 _PROBE_ENDS_WITHIN_S = 1.0
 
 
 class HealthServer:
-    """Answers `GET /health` (200 while the loop runs and `alive` says so) and `GET /ready` (200 or 503, by `status`).
+    """Answers `GET /health` (200 if the loop runs and `alive()` is true) and `GET /ready` (200 or 503, by `status`).
 
-    Both answer with JSON: `{"status": "ok"}` or `stuck`, and `{"ready": true}` with the details of `status` beside it.
-    Use as an async context manager. `port` 0 takes a free one; the attribute `port` then holds it.
+    Both answer with JSON: `{"status": "ok"}` or `stuck`, and `{"ready": true}` with the details of `status`.
+    Use as an async context manager. `port` 0 picks a free one; the attribute `port` then holds it.
 
     Raises:
         mqtt_trace.ConfigurationError: On entering, when `HEALTH_HOST` or `HEALTH_PORT` cannot be listened on.

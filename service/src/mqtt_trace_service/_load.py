@@ -14,7 +14,7 @@ from mqtt_trace._errors import ConfigurationError
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 EXIT_WRONG_SETTING = 2
-_SHOWN_OF_A_VALUE = 80
+_LONGEST_SHOWN_VALUE = 80
 
 
 def load(settings: type[Settings], program: str) -> Settings:
@@ -57,7 +57,7 @@ def _read_arguments(settings: type[BaseSettings], program: str, arguments: list[
 
 def _problem(details: ErrorDetails, fields: Mapping[str, FieldInfo]) -> ConfigurationError:
     cause = details.get("ctx", {}).get("error")
-    if isinstance(cause, ConfigurationError):  # raised by a check over several fields, which knows its variable
+    if isinstance(cause, ConfigurationError):  # a check of several fields names the variable itself
         return cause
     name = str(details["loc"][0]) if details["loc"] else "settings"
     if details["type"] == "missing":
@@ -70,7 +70,7 @@ def _problem(details: ErrorDetails, fields: Mapping[str, FieldInfo]) -> Configur
 
 def _shown(value: object) -> str:
     shown = repr(str(value))
-    return shown if len(shown) <= _SHOWN_OF_A_VALUE else f"{shown[:_SHOWN_OF_A_VALUE]}…'"
+    return shown if len(shown) <= _LONGEST_SHOWN_VALUE else f"{shown[:_LONGEST_SHOWN_VALUE]}…'"
 
 
 def _is_secret(field: FieldInfo | None) -> bool:

@@ -1,4 +1,4 @@
-"""The `OTEL_*` variables, before OpenTelemetry reads them."""
+"""Checks the `OTEL_*` variables before OpenTelemetry reads them."""
 
 import os
 
@@ -8,7 +8,7 @@ from mqtt_trace_service._otel_environment import normalize, plan
 
 
 def check_opentelemetry(program: str) -> None:
-    """Find a variable that cannot be used; to be called before anything imports the SDK, which reads some right then.
+    """Find an invalid variable. Call it before any import of the SDK, which reads some of them on import.
 
     Raises:
         SystemExit: 2 after one line on stderr.

@@ -1,6 +1,6 @@
-"""Values of `OTEL_*` variables that the SDK would misread in silence, or answer with a traceback.
+"""Finds values of `OTEL_*` variables that the SDK would silently misread, or for which it would raise a traceback.
 
-Nothing of the SDK is imported here: it reads some of the variables while it is imported, and raises.
+This module does not import the SDK, which reads some of the variables on import, and raises.
 Names and meanings: OpenTelemetry specification, "Environment Variable Specification" and "OTLP Exporter Configuration".
 """
 
@@ -15,7 +15,7 @@ from mqtt_trace._errors import ConfigurationError
 Environment = Mapping[str, str]
 Number = TypeVar("Number", int, float)
 
-_OF_A_SIGNAL = ("", "TRACES_", "METRICS_", "LOGS_")
+_SIGNAL_PREFIXES = ("", "TRACES_", "METRICS_", "LOGS_")
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "OTEL_TRACES_SAMPLER": (
         "always_on",
@@ -31,7 +31,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "explicit_bucket_histogram",
         "base2_exponential_bucket_histogram",
     ),
-    **{f"OTEL_EXPORTER_OTLP_{signal}COMPRESSION": ("none", "gzip", "deflate") for signal in _OF_A_SIGNAL},
+    **{f"OTEL_EXPORTER_OTLP_{signal}COMPRESSION": ("none", "gzip", "deflate") for signal in _SIGNAL_PREFIXES},
 }
 _ENTRY_POINTS: Mapping[str, str] = {
     "OTEL_PROPAGATORS": "opentelemetry_propagator",
@@ -40,11 +40,11 @@ _ENTRY_POINTS: Mapping[str, str] = {
     "OTEL_PYTHON_TRACER_PROVIDER": "opentelemetry_tracer_provider",
     **{
         f"OTEL_PYTHON_EXPORTER_OTLP_{protocol}_{signal}CREDENTIAL_PROVIDER": "opentelemetry_otlp_credential_provider"
-        for protocol, signal in product(("HTTP", "GRPC"), _OF_A_SIGNAL)
+        for protocol, signal in product(("HTTP", "GRPC"), _SIGNAL_PREFIXES)
     },
 }
-"""Groups of what other packages bring; the variable names some of it."""
-_BESIDE_ENTRY_POINTS = {"OTEL_PROPAGATORS": {"none"}, "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": {"*"}}
+"""Entry point groups of other packages; the variable selects from them."""
+_BUILT_IN = {"OTEL_PROPAGATORS": {"none"}, "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": {"*"}}
 _LIMITS = (
     "OTEL_ATTRIBUTE_COUNT_LIMIT",
     "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
@@ -59,16 +59,16 @@ _LIMITS = (
 )
 _FILES = tuple(
     f"OTEL_EXPORTER_OTLP_{signal}{file}"
-    for signal, file in product(_OF_A_SIGNAL, ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"))
+    for signal, file in product(_SIGNAL_PREFIXES, ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"))
 )
-_PAIRS = ("OTEL_RESOURCE_ATTRIBUTES", *(f"OTEL_EXPORTER_OTLP_{signal}HEADERS" for signal in _OF_A_SIGNAL))
+_PAIRS = ("OTEL_RESOURCE_ATTRIBUTES", *(f"OTEL_EXPORTER_OTLP_{signal}HEADERS" for signal in _SIGNAL_PREFIXES))
 
 
 def check(environ: Environment) -> None:
-    """Find a value that cannot be used.
+    """Find an invalid value.
 
     Raises:
-        ConfigurationError: The first variable that cannot be used.
+        ConfigurationError: The first invalid variable.
     """
     _check_names(environ)
     _check_installed(environ)
@@ -81,7 +81,7 @@ def positive(variable: str, environ: Environment, kind: type[Number]) -> Number 
     """A number, None if the variable is not set.
 
     Raises:
-        ConfigurationError: It is none, or not above 0.
+        ConfigurationError: The value is not a positive number.
     """
     value = text(variable, environ)
     if not value:
@@ -113,10 +113,12 @@ def _check_installed(environ: Environment) -> None:
         value = text(variable, environ)
         if not value:
             continue
-        known = {entry.name for entry in entry_points(group=group)} | _BESIDE_ENTRY_POINTS.get(variable, set())
+        known = {entry.name for entry in entry_points(group=group)} | _BUILT_IN.get(variable, set())
         if not {name.strip() for name in value.split(",")} <= known:
-            names = ", ".join(sorted(known)) or "nothing is"
-            raise ConfigurationError(variable=variable, problem=f"must name what is installed: {names} (got '{value}')")
+            names = ", ".join(sorted(known)) or "nothing"
+            raise ConfigurationError(
+                variable=variable, problem=f"must be installed; available: {names} (got '{value}')"
+            )
 
 
 def _check_numbers(environ: Environment) -> None:
@@ -147,12 +149,12 @@ def _check_sampling_ratio(environ: Environment) -> None:
 def _check_files(environ: Environment) -> None:
     for variable in _FILES:
         value = text(variable, environ)
-        if value and not os.path.isfile(value):  # noqa: PTH113 - pathlib raises for a name that is too long, or hidden
+        if value and not os.path.isfile(value):  # noqa: PTH113 - pathlib raises for a name that is too long or inaccessible
             raise ConfigurationError(variable=variable, problem=f"must be a file (got '{value}')")
 
 
 def _check_pairs(environ: Environment) -> None:
-    """The values of headers are secrets, so what is wrong is not shown."""
+    """Check pairs; headers are secrets, so the message does not show the value."""
     for variable in _PAIRS:
         for pair in filter(str.strip, text(variable, environ).split(",")):
             name, equals, _ = pair.partition("=")

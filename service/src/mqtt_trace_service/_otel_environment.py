@@ -1,4 +1,4 @@
-"""What the `OTEL_*` variables ask for, as pure functions of an environment; the SDK reads the rest of them itself.
+"""The configuration in the `OTEL_*` variables, as pure functions of an environment; the SDK reads the others itself.
 
 Names and meanings: OpenTelemetry specification, "Environment Variable Specification" and "OTLP Exporter Configuration".
 """
@@ -19,8 +19,8 @@ _DEFAULT_ENDPOINTS: Mapping[Protocol, str] = {
     "grpc": "http://otel-collector:4317",
 }
 
-# Export is tried for five minutes (see _delivery), and meanwhile the queue must hold what is produced: 65,536 items are
-# 200 per second, a pod of 200 sensors at one reading per second. They take up to 3.5 KB each, 230 MB in the worst case.
+# An export is retried for five minutes (see _delivery), and the queue must hold the items of that time: 65,536 items
+# are 200 per second, a pod of 200 sensors at one reading per second. Each takes up to 3.5 KB: 230 MB in the worst case.
 _DEFAULT_QUEUE_SIZE = 65_536
 _DEFAULT_BATCH_SIZE = 512
 
@@ -29,7 +29,7 @@ _SCHEDULE_DELAYS_MS: Mapping[str, int] = {"BSP": 5_000, "BLRP": 1_000}
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where the exports of a signal go."""
+    """The destination of a signal's exports."""
 
     signal: Signal
     protocol: Protocol
@@ -38,7 +38,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """How a batch processor collects: `OTEL_BSP_*` for spans, `OTEL_BLRP_*` for log records."""
+    """The configuration of a batch processor: `OTEL_BSP_*` for spans, `OTEL_BLRP_*` for log records."""
 
     queue_size: int
     batch_size: int
@@ -47,7 +47,7 @@ class Batching:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All of it; a signal without destination is not exported."""
+    """The configuration of all signals; one without a destination is not exported."""
 
     traces: Destination | None
     metrics: Destination | None
@@ -58,10 +58,10 @@ class Plan:
 
 
 def plan(environ: Environment) -> Plan:
-    """What the variables ask for.
+    """Read and check the variables.
 
     Raises:
-        ConfigurationError: The first variable that cannot be used.
+        ConfigurationError: The first invalid variable.
     """
     check(environ)
     return Plan(
@@ -75,10 +75,10 @@ def plan(environ: Environment) -> Plan:
 
 
 def destination(signal: Signal, environ: Environment) -> Destination | None:
-    """Where `signal` is exported to, None when `OTEL_<SIGNAL>_EXPORTER` is `none` or the SDK is disabled.
+    """The destination of `signal`; None if `OTEL_<SIGNAL>_EXPORTER` is `none` or the SDK is disabled.
 
     Raises:
-        ConfigurationError: An exporter, protocol, endpoint or time-out that cannot be used.
+        ConfigurationError: An invalid exporter, protocol, endpoint or time-out.
     """
     if text("OTEL_SDK_DISABLED", environ).lower() == "true":
         return None
@@ -100,7 +100,7 @@ def batching(prefix: Literal["BSP", "BLRP"], environ: Environment) -> Batching:
     """The sizes and the delay of a batch processor.
 
     Raises:
-        ConfigurationError: A number that is none, is not positive, or a batch larger than the queue.
+        ConfigurationError: A value that is not a positive number, or a batch larger than the queue.
     """
     queue_size = positive(f"OTEL_{prefix}_MAX_QUEUE_SIZE", environ, int) or _DEFAULT_QUEUE_SIZE
     variable = f"OTEL_{prefix}_MAX_EXPORT_BATCH_SIZE"
@@ -115,9 +115,9 @@ def batching(prefix: Literal["BSP", "BLRP"], environ: Environment) -> Batching:
 
 
 def normalize(environ: MutableMapping[str, str]) -> None:
-    """Take out the variables without a value, which count as unset, and the blanks around others.
+    """Remove empty variables, which count as unset, and strip the others.
 
-    The SDK does so for some of them only, and would see another value than the one that was checked.
+    The SDK does this only for some variables, so it would see a value other than the checked one.
     """
     for variable in [name for name in environ if name.startswith("OTEL_")]:
         if value := text(variable, environ):
@@ -127,7 +127,7 @@ def normalize(environ: MutableMapping[str, str]) -> None:
 
 
 def with_stable_http(opt_in: str) -> str:
-    """Add `http` to a value of `OTEL_SEMCONV_STABILITY_OPT_IN`, which keeps what it says already."""
+    """Add `http` to a value of `OTEL_SEMCONV_STABILITY_OPT_IN`, and keep its other entries."""
     chosen = [value.strip() for value in opt_in.split(",") if value.strip()]
     if not {"http", "http/dup"} & set(chosen):
         chosen.append("http")
@@ -160,7 +160,7 @@ def _checked_endpoint(variable: str, endpoint: str, protocol: Protocol) -> str:
     try:
         url = urlsplit(endpoint if "://" in endpoint or protocol != "grpc" else f"http://{endpoint}")
         usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
-    except ValueError:  # a port that is no number, or an IPv6 address that is none
+    except ValueError:  # an invalid port or IPv6 address
         usable = False
     if not usable:
         raise ConfigurationError(variable=variable, problem=f"must be an http(s):// address (got '{endpoint}')")

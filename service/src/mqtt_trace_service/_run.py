@@ -1,4 +1,4 @@
-"""One asyncio program from its start to its exit code."""
+"""Runs an asyncio program and sets its exit code."""
 
 import asyncio
 import gc
@@ -14,7 +14,7 @@ from mqtt_trace_service._load import exit_with
 _EXIT_BY_SIGNAL = 128
 
 _COLLECT_AFTER = 10_000
-"""New objects, instead of 700."""
+"""New objects; the default is 700."""
 
 
 def run(main: Callable[[asyncio.Event], Coroutine[None, None, None]], program: str) -> None:
@@ -29,17 +29,17 @@ def run(main: Callable[[asyncio.Event], Coroutine[None, None, None]], program: s
     wrong: list[ConfigurationError] = []
     try:
         asyncio.run(_until_stopped(main))
-    except* ConfigurationError as errors:  # a TaskGroup wraps what is raised inside it
+    except* ConfigurationError as errors:  # a TaskGroup wraps its exceptions
         wrong.extend(_leaves(errors))
     if wrong:
         exit_with(program, *wrong)
 
 
 def _collect_rarely() -> None:
-    """Set the garbage collector to a service: what was imported stays, and nearly nothing else is in a cycle.
+    """Tune the garbage collector for a service: modules stay, and few other objects are in cycles.
 
-    By default it walks through the modules, and through the telemetry that waits for its export, again and again: up to
-    a twentieth of the processor time of a message.
+    By default it repeatedly traverses the modules and the telemetry that waits for its export, which takes up to a
+    twentieth of a message's CPU time.
     """
     gc.collect()
     gc.freeze()
@@ -63,7 +63,7 @@ def _signals_set(stop: asyncio.Event, loop: asyncio.AbstractEventLoop) -> Iterat
         stopping = True
         loop.call_soon_threadsafe(stop.set)
 
-    # Not loop.add_signal_handler: the second signal must work while the loop is blocked.
+    # Not loop.add_signal_handler: the second signal must work even while the loop is blocked.
     previous = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield

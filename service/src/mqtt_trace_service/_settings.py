@@ -1,4 +1,4 @@
-"""Settings that every service has, those of health probes, and those of a service that talks to a broker."""
+"""Settings of every service, of health probes, and of a service that connects to a broker."""
 
 import ssl
 from functools import cached_property
@@ -21,7 +21,7 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
 def _text(text: str) -> str:
-    """What fits into a packet: UTF-8 with a length of two bytes (MQTT 5, section 1.5.4)."""
+    """Check that a text fits into a packet: UTF-8 with a length of two bytes (MQTT 5, section 1.5.4)."""
     try:
         length = len(text.encode())
     except UnicodeEncodeError:
@@ -41,22 +41,24 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
 
-    log_level: LogLevel = Field(default="INFO", description="Level of our own log lines; other packages: WARNING.")
+    log_level: LogLevel = Field(
+        default="INFO", description="Level of our own log lines; other packages log from WARNING."
+    )
 
 
 class HealthSettings(ServiceSettings):
     """Environment variables of a service that answers health probes."""
 
     health_host: str = Field(
-        default=EVERYWHERE, description="Address to answer health probes on; :: is every one, of IPv6 and IPv4."
+        default=EVERYWHERE, description="Address to answer health probes on; :: means all IPv6 and IPv4 addresses."
     )
     health_port: int = Field(
-        default=8080, ge=0, le=65535, description="TCP port to answer health probes on; 0 takes a free one."
+        default=8080, ge=0, le=65535, description="TCP port to answer health probes on; 0 picks a free one."
     )
 
 
 class BrokerSettings(HealthSettings):
-    """Environment variables of a service that talks to an MQTT broker and answers health probes."""
+    """Environment variables of a service that connects to an MQTT broker and answers health probes."""
 
     mqtt_broker_host: Annotated[str, AfterValidator(without_brackets)] = Field(
         default="mosquitto", description="Host name or address of the broker."
@@ -86,14 +88,14 @@ class BrokerSettings(HealthSettings):
             raise ConfigurationError(variable="MQTT_TLS_KEY_FILE", problem="is set, but MQTT_TLS_CERT_FILE is not")
         if not self.mqtt_tls:
             for variable in ("MQTT_TLS_CA_FILE", "MQTT_TLS_CERT_FILE"):
-                # Whoever names a certificate expects an encrypted connection.
+                # A certificate is only useful with an encrypted connection.
                 if getattr(self, variable.lower()) is not None:
                     raise ConfigurationError(variable=variable, problem="is set, but MQTT_TLS is not true")
         return self
 
     @property
     def broker_address(self) -> str:
-        """Where the broker is, as `HOST:PORT`."""
+        """The broker's address as `HOST:PORT`."""
         return host_and_port(self.mqtt_broker_host, self.mqtt_broker_port)
 
     @overload
@@ -113,7 +115,7 @@ class BrokerSettings(HealthSettings):
         """A paho client with callback API version 2, and with the broker's credentials and TLS.
 
         Raises:
-            mqtt_trace.ConfigurationError: A file that holds no usable certificate or key.
+            mqtt_trace.ConfigurationError: A file without a usable certificate or key.
         """
         client = kind(CallbackAPIVersion.VERSION2, client_id, protocol=protocol, manual_ack=manual_ack)
         if self.mqtt_username is not None:
@@ -128,7 +130,7 @@ class BrokerSettings(HealthSettings):
         """The context for the broker's connection, or None without TLS; certificate and host name are verified.
 
         Raises:
-            mqtt_trace.ConfigurationError: A file that holds no usable certificate or key.
+            mqtt_trace.ConfigurationError: A file without a usable certificate or key.
         """
         if not self.mqtt_tls:
             return None
@@ -140,7 +142,7 @@ class BrokerSettings(HealthSettings):
             ) from error
         if self.mqtt_tls_cert_file is not None:
             try:
-                # An empty password makes an encrypted key an error; without one OpenSSL asks for it on the terminal.
+                # With an empty password an encrypted key is an error; without one OpenSSL prompts on the terminal.
                 context.load_cert_chain(self.mqtt_tls_cert_file, self.mqtt_tls_key_file, password="")
             except OSError as error:
                 raise ConfigurationError(

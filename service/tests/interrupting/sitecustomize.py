@@ -1,4 +1,4 @@
-"""Interrupts the process that finds this on its PYTHONPATH at its n-th import of what is not of the standard library.
+"""Interrupts a process with this on its PYTHONPATH at its n-th import from outside the standard library.
 
 `INTERRUPT_AFTER` is the module from which on imports count, `INTERRUPT_AT` is n, and `INTERRUPT_WITH` the signal.
 """
@@ -9,7 +9,7 @@ from importlib.abc import MetaPathFinder
 
 
 class _Interrupter(MetaPathFinder):
-    """Asked for every module before anybody else, and knows none."""
+    """The first finder, which finds no module itself."""
 
     def __init__(self) -> None:
         self._counting = False

@@ -38,7 +38,7 @@ def test_each_device_has_its_own_resource_and_all_share_one_export(
 def test_devices_follow_the_sampler_of_the_process(
     backend: OtlpBackend, make_telemetry: MakeTelemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OTEL_TRACES_SAMPLER is read once."""
+    """Providers of devices use the sampler of the process."""
     telemetry = make_telemetry(backend.url, OTEL_TRACES_SAMPLER="always_off")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
     provider = telemetry.device_tracer_provider({"device.id": "d"})
@@ -46,14 +46,14 @@ def test_devices_follow_the_sampler_of_the_process(
 
 
 def test_no_detector_runs_for_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """2,000 devices must not start 2,000 thread pools: what was detected for the process is taken."""
+    """A device's resource reuses that of the process and runs no detector."""
     process = process_resource("tested", {})
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "late=1")
     assert device_resource(process, {"device.id": "d"}).attributes == {**process.attributes, "device.id": "d"}
 
 
 def test_the_name_of_the_user_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OTEL_SERVICE_NAME before OTEL_RESOURCE_ATTRIBUTES before the name in the code."""
+    """OTEL_SERVICE_NAME overrides OTEL_RESOURCE_ATTRIBUTES, which overrides the name in the code."""
     assert process_resource("in-code", {}).attributes["service.name"] == "in-code"
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=in-attributes,deployment.environment.name=test")
     resource = process_resource("in-code", {})
@@ -64,7 +64,7 @@ def test_the_name_of_the_user_wins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_resource_that_knows_its_hash_equals_the_sdks() -> None:
-    """Hash and equality are the SDK's in both directions, so that both are one key."""
+    """A HashedResource and an equal Resource of the SDK have the same hash and are equal in both directions."""
     attributes: dict[str, AttributeValue] = {"service.name": "s", "device.id": "d", "device.battery.level": 100}
     ours, sdks = HashedResource(attributes), Resource(attributes)
     assert hash(ours) == hash(sdks)
@@ -75,7 +75,7 @@ def test_a_resource_that_knows_its_hash_equals_the_sdks() -> None:
 
 
 def test_the_encoder_groups_spans_as_with_the_sdks_resources() -> None:
-    """Equal resources of either kind are one group, different ones are not."""
+    """The encoder puts equal resources of both classes into one group."""
     exporter = InMemorySpanExporter()
     same = {"service.name": "s", "device.id": "d"}
     for resource in (Resource(same), HashedResource(same), HashedResource(same), HashedResource({"device.id": "e"})):

@@ -1,4 +1,4 @@
-"""Spans and log records on their way to a backend that is away, busy, silent or refuses."""
+"""Exports of spans and log records to a backend that is away, busy, silent or refusing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from service.tests.telemetry.otlp_backend import GrpcTraceBackend, OtlpBackend
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """What is said about exports of spans."""
+    """The log lines about exports of spans."""
     said: list[str] = []
 
     class Handler(logging.Handler):
@@ -57,7 +57,7 @@ def _ended_span() -> ReadableSpan:
 
 
 def _returns(call: Callable[[], None]) -> None:
-    """Hold that a call returns before the SDK's own time-out of 60 s would end it."""
+    """Assert that a call returns before the SDK's own time-out of 60 s."""
     calling = threading.Thread(target=call, daemon=True)
     calling.start()
     wait_until(lambda: not calling.is_alive(), "the call returned")
@@ -89,7 +89,7 @@ def test_all_signals_arrive_with_the_process_resource(backend: OtlpBackend, make
 
 
 def test_a_backend_that_comes_back_gets_what_it_missed(make_telemetry: MakeTelemetry, lines: list[str]) -> None:
-    """One line when exports fail, one when they work again, and nothing is lost."""
+    """A backend that comes back receives all spans, with one log line for the failure and one for the recovery."""
     port = _free_port()
     telemetry = make_telemetry(f"http://127.0.0.1:{port}")
     _end_spans(telemetry, 20)
@@ -106,10 +106,10 @@ def test_a_backend_that_comes_back_gets_what_it_missed(make_telemetry: MakeTelem
     assert telemetry.dropped() == {"traces": 0, "logs": 0}
 
 
-def test_a_busy_backend_is_tried_again_and_said_once(
+def test_a_busy_backend_is_retried_and_logged_once(
     backend: OtlpBackend, make_telemetry: MakeTelemetry, lines: list[str]
 ) -> None:
-    """503 is no refusal, and the third try is no news."""
+    """An export that gets the status 503 is retried, and logged once."""
     backend.status = 503
     telemetry = make_telemetry(backend.url, OTEL_METRICS_EXPORTER="none")
     _end_spans(telemetry, 1)
@@ -127,7 +127,7 @@ def test_a_busy_backend_is_tried_again_and_said_once(
 def test_a_refused_batch_is_sent_once_and_counted(
     backend: OtlpBackend, make_telemetry: MakeTelemetry, lines: list[str]
 ) -> None:
-    """400 will not become 200: the spans are given up at once, one line says why, and the next batch has its chance."""
+    """A batch that gets the status 400 is given up at once with one log line, and the next batch is sent."""
     backend.status = 400
     telemetry = make_telemetry(backend.url)
     _end_spans(telemetry, 5)
@@ -144,8 +144,8 @@ def test_a_refused_batch_is_sent_once_and_counted(
     ]
 
 
-def test_trying_ends_when_the_time_is_up(backend: OtlpBackend) -> None:
-    """The bound is for each batch; what is given up is counted, and reported as a failure to the processor."""
+def test_retries_end_when_the_time_is_up(backend: OtlpBackend) -> None:
+    """Retries of a batch end after `retry_for`; its items are counted, and the processor gets a failure."""
     backend.status = 503
     status = ExportStatus("traces", backend.url)
     retrying = RetryingExporter(
@@ -181,7 +181,7 @@ def test_a_full_queue_drops_the_oldest_and_counts_them(make_telemetry: MakeTelem
 
 
 def test_shutdown_is_bounded_when_the_backend_is_away(make_telemetry: MakeTelemetry, lines: list[str]) -> None:
-    """What waits then is counted, and the total is said."""
+    """With the backend away, shutdown is bounded, and waiting items are counted and their total logged."""
     telemetry = make_telemetry(f"http://127.0.0.1:{_free_port()}", OTEL_EXPORTER_OTLP_TIMEOUT="60")
     _end_spans(telemetry, 700)
     _returns(lambda: telemetry.shutdown(timeout=2))
@@ -190,7 +190,7 @@ def test_shutdown_is_bounded_when_the_backend_is_away(make_telemetry: MakeTeleme
 
 
 def test_shutdown_is_bounded_when_the_backend_is_silent(make_telemetry: MakeTelemetry) -> None:
-    """A connection that is never answered cannot be interrupted, but it is neither waited for nor counted twice."""
+    """Shutdown does not wait for a connection that is never answered, and its items are counted once."""
     others = threading.enumerate()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         telemetry = make_telemetry(
@@ -205,7 +205,7 @@ def test_shutdown_is_bounded_when_the_backend_is_silent(make_telemetry: MakeTele
 
 
 def test_shutdown_interrupts_a_pause_and_delivers(make_telemetry: MakeTelemetry, lines: list[str]) -> None:
-    """A backend that is back gets everything at once, however long the pause between tries has become."""
+    """Shutdown ends the pause between retries, and a backend that is back receives all items."""
     port = _free_port()
     telemetry = make_telemetry(f"http://127.0.0.1:{port}")
     _end_spans(telemetry, 5)
@@ -216,7 +216,7 @@ def test_shutdown_interrupts_a_pause_and_delivers(make_telemetry: MakeTelemetry,
 
 
 def test_shutdown_happens_once(backend: OtlpBackend, make_telemetry: MakeTelemetry) -> None:
-    """Whoever calls it again returns at once."""
+    """A second shutdown returns at once."""
     telemetry = make_telemetry(backend.url)
     _end_spans(telemetry, 1)
     telemetry.shutdown()
@@ -225,7 +225,7 @@ def test_shutdown_happens_once(backend: OtlpBackend, make_telemetry: MakeTelemet
 
 
 def test_the_sdk_metrics_count_each_item_once(backend: OtlpBackend, make_telemetry: MakeTelemetry) -> None:
-    """A batch that needed several tries is one success; what the queue dropped is the processor's `queue_full`."""
+    """The SDK's metrics count a retried batch as one success, and dropped items as `queue_full`."""
     backend.status = 503
     telemetry = make_telemetry(
         backend.url, OTEL_BSP_MAX_QUEUE_SIZE="10", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="10", OTEL_LOGS_EXPORTER="none"
@@ -243,15 +243,15 @@ def test_the_sdk_metrics_count_each_item_once(backend: OtlpBackend, make_telemet
 
 
 def test_tracers_do_not_pay_for_the_sdk_metrics(make_telemetry: MakeTelemetry, backend: OtlpBackend) -> None:
-    """They are on for processors and exporters, which count batches; nothing of it remains in the environment."""
+    """The variable that enables the SDK's metrics is unset again after setup, so tracers do not read it."""
     make_telemetry(backend.url)
     assert "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED" not in os.environ
 
 
-def test_metrics_that_fail_are_said_once_and_come_with_the_next_export(
+def test_failed_metrics_are_logged_once_and_follow_with_the_next_export(
     backend: OtlpBackend, make_telemetry: MakeTelemetry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They are cumulative: the next export carries the total."""
+    """A failed export of metrics is logged once, and the next one carries the total."""
     backend.status = 503
     telemetry = make_telemetry(backend.url, OTEL_METRIC_EXPORT_INTERVAL="100")
     telemetry.meter_provider.get_meter("test").create_counter("readings").add(2)
@@ -264,8 +264,8 @@ def test_metrics_that_fail_are_said_once_and_come_with_the_next_export(
     assert backend.received.metrics["readings"].sum.data_points[0].as_int == 2
 
 
-def test_over_grpc_an_absent_backend_is_tried_again_and_a_refusal_is_not(make_telemetry: MakeTelemetry) -> None:
-    """The same rules over the other transport."""
+def test_over_grpc_an_absent_backend_is_retried_and_a_refusal_is_not(make_telemetry: MakeTelemetry) -> None:
+    """Over gRPC too, an absent backend is retried and a refusal is not."""
     backend = GrpcTraceBackend()
     backend.code = grpc.StatusCode.UNAVAILABLE
     with backend.serving() as url:

@@ -9,7 +9,7 @@ from mqtt_trace_service.telemetry import Device, Fleet, Site
 
 
 def test_every_value_gets_the_name_of_the_convention() -> None:
-    """All attributes of device, fleet and site, as the other IoT examples name them."""
+    """All attributes of device, fleet and site have the names of the IoT conventions."""
     device = Device(
         id="sensor-001",
         kind="sensor",
@@ -43,7 +43,7 @@ def test_every_value_gets_the_name_of_the_convention() -> None:
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    """No attribute is None or empty for want of a value."""
+    """An unknown value is omitted."""
     assert Device(id="gateway-1").attributes() == {"device.id": "gateway-1"}
     assert Fleet(id="f").attributes() == {"fleet.id": "f"}
     assert Site(id="s").attributes() == {"site.id": "s"}
@@ -59,7 +59,7 @@ def test_what_is_not_known_is_left_out() -> None:
     ],
 )
 def test_a_value_outside_its_enumeration_is_refused(wrong: Any, problem: str) -> None:
-    """The message names the attribute and what is allowed."""
+    """A value outside its enumeration is refused with the attribute and the allowed values."""
     with pytest.raises(ValueError, match=problem):
         wrong()
 

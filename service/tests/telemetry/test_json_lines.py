@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 @pytest.fixture
 def logged() -> Iterator[tuple[logging.Logger, io.StringIO]]:
-    """A logger, and what it writes."""
+    """A logger and its output."""
     output = io.StringIO()
     handler = logging.StreamHandler(output)
     handler.setFormatter(JsonFormatter())
@@ -30,7 +30,7 @@ def logged() -> Iterator[tuple[logging.Logger, io.StringIO]]:
 
 
 def test_a_line_carries_time_level_logger_message_and_extras(logged: tuple[logging.Logger, io.StringIO]) -> None:
-    """One JSON object per line; without a span it has no ids."""
+    """A line is one JSON object, without ids if there is no span."""
     logger, output = logged
     logger.info("received %d\nbytes", 7, extra={"topic": "a/b", "sizes": [1, 2], "level": "not this one"})
     assert output.getvalue().count("\n") == 1
@@ -47,7 +47,7 @@ def test_a_line_carries_time_level_logger_message_and_extras(logged: tuple[loggi
 
 
 def test_a_line_carries_the_ids_of_the_current_span(logged: tuple[logging.Logger, io.StringIO]) -> None:
-    """In W3C's form, as the backend shows them."""
+    """A line has the ids of the current span in W3C's format."""
     logger, output = logged
     span = TracerProvider(shutdown_on_exit=False).get_tracer("test").start_span("span")
     with trace.use_span(span):
@@ -71,7 +71,7 @@ def test_a_line_carries_the_traceback_of_an_exception(logged: tuple[logging.Logg
 
 
 def test_what_json_does_not_know_is_written_as_text(logged: tuple[logging.Logger, io.StringIO]) -> None:
-    """An extra never makes a line disappear."""
+    """A value that JSON does not support is written as text."""
     logger, output = logged
     logger.info("hello", extra={"path": object})
     assert json.loads(output.getvalue())["path"] == "<class 'object'>"
@@ -99,7 +99,7 @@ class _Mute:
 def test_what_json_cannot_hold_costs_neither_the_line_nor_its_form(
     logged: tuple[logging.Logger, io.StringIO], value: object, written: str
 ) -> None:
-    """That extra alone is written as text: a number that is none, keys that are no text, a list within itself."""
+    """NaN, keys that are not text and recursive lists are written as text, and other extras keep their type."""
     logger, output = logged
     logger.info("hello", extra={"value": value, "other": [1.5]})
     line = json.loads(output.getvalue(), parse_constant=pytest.fail)
@@ -107,7 +107,7 @@ def test_what_json_cannot_hold_costs_neither_the_line_nor_its_form(
 
 
 def test_what_has_no_text_is_named(logged: tuple[logging.Logger, io.StringIO]) -> None:
-    """An extra that raises when it is asked for its text does not make a line disappear either."""
+    """An extra whose `str` raises is written as its default `repr`, and the line is not lost."""
     logger, output = logged
     logger.info("hello", extra={"mute": _Mute()})
     assert "_Mute object" in json.loads(output.getvalue())["mute"]
@@ -123,7 +123,7 @@ def test_a_line_carries_the_stack_that_is_asked_for(logged: tuple[logging.Logger
 def test_a_line_that_cannot_be_formatted_does_not_reach_the_program(
     logged: tuple[logging.Logger, io.StringIO], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As with any other handler it is reported, and the call that logs returns."""
+    """A record that cannot be formatted is reported by the handler and does not raise in the program."""
     logger, _ = logged
     logger.handlers = [OtlpHandler(LoggerProvider(shutdown_on_exit=False))]
     logger.warning("%d readings", "x")

@@ -20,7 +20,7 @@ def test_over_grpc_the_endpoint_has_no_path() -> None:
 
 
 def test_the_variables_of_a_signal_win() -> None:
-    """A signal's own endpoint is taken as it is, and its own protocol before the common one."""
+    """A signal's own endpoint and protocol take precedence over the common ones."""
     environ = {
         "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317",
@@ -32,7 +32,7 @@ def test_the_variables_of_a_signal_win() -> None:
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
-    """As the OpenTelemetry specification says."""
+    """An empty variable counts as unset, as in the OpenTelemetry specification."""
     environ = {
         "OTEL_EXPORTER_OTLP_PROTOCOL": "",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "",
@@ -43,7 +43,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
 
 
 def test_a_signal_can_be_turned_off() -> None:
-    """`none` as the exporter, and OTEL_SDK_DISABLED for all of them."""
+    """The exporter `none` turns one signal off, and OTEL_SDK_DISABLED turns off all."""
     assert destination("logs", {"OTEL_LOGS_EXPORTER": "none"}) is None
     assert destination("traces", {"OTEL_LOGS_EXPORTER": "none"}) is not None
     assert destination("metrics", {"OTEL_SDK_DISABLED": "TRUE"}) is None
@@ -96,7 +96,7 @@ _PROPAGATORS = "b3, b3multi, baggage, jaeger, none, tracecontext, xray, xray-lam
         (
             "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
             "x",
-            "must name what is installed: nothing is (got 'x')",
+            "must be installed; available: nothing (got 'x')",
         ),
         ("OTEL_BSP_EXPORT_TIMEOUT", "1.5", "must be a positive number (got '1.5')"),
         ("OTEL_BLRP_EXPORT_TIMEOUT", "soon", "must be a positive number (got 'soon')"),
@@ -104,12 +104,12 @@ _PROPAGATORS = "b3, b3multi, baggage, jaeger, none, tracecontext, xray, xray-lam
         (
             "OTEL_PROPAGATORS",
             "b3,ottrace",
-            f"must name what is installed: {_PROPAGATORS} (got 'b3,ottrace')",
+            f"must be installed; available: {_PROPAGATORS} (got 'b3,ottrace')",
         ),
     ],
 )
-def test_a_value_that_cannot_be_used_is_named_with_its_variable(variable: str, value: str, problem: str) -> None:
-    """The SDK would fall back in silence or raise a traceback."""
+def test_an_invalid_value_is_named_with_its_variable(variable: str, value: str, problem: str) -> None:
+    """An invalid value is an error with its variable, where the SDK would ignore it or raise a traceback."""
     with pytest.raises(ConfigurationError) as raised:
         plan({variable: value})
     assert (raised.value.variable, raised.value.problem) == (variable, problem)
@@ -122,8 +122,8 @@ def test_propagators_that_opentelemetry_takes_are_taken(value: str) -> None:
 
 
 @pytest.mark.parametrize("ratio", ["most", "1.5", "-0.1", "nan"])
-def test_a_ratio_that_is_none_is_refused_by_the_samplers_that_take_one(ratio: str) -> None:
-    """Another sampler does not read it; the SDK would sample everything."""
+def test_an_invalid_ratio_is_refused_for_the_samplers_that_use_it(ratio: str) -> None:
+    """An invalid ratio is refused only for samplers that use one."""
     with pytest.raises(ConfigurationError, match="OTEL_TRACES_SAMPLER_ARG: must be a number from 0 to 1"):
         plan({"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": ratio})
     assert plan({"OTEL_TRACES_SAMPLER": "always_on", "OTEL_TRACES_SAMPLER_ARG": ratio}) == plan({})
@@ -131,26 +131,26 @@ def test_a_ratio_that_is_none_is_refused_by_the_samplers_that_take_one(ratio: st
 
 
 def test_pairs_may_end_in_a_comma() -> None:
-    """As the SDK takes them; a value may be empty, and hold further equals signs."""
+    """Pairs may end in a comma, and their values may be empty or contain equals signs."""
     assert plan({"OTEL_RESOURCE_ATTRIBUTES": "a=b,c=,", "OTEL_EXPORTER_OTLP_HEADERS": "k=v=="}) == plan({})
 
 
-def test_variables_without_a_value_are_taken_out_and_blanks_too() -> None:
-    """Only OpenTelemetry's own: an empty one counts as unset, and its SDK does not keep to that everywhere."""
+def test_empty_variables_are_removed_and_others_stripped() -> None:
+    """Empty `OTEL_*` variables are removed and others stripped; other variables stay unchanged."""
     environ = {"OTEL_METRICS_EXEMPLAR_FILTER": "", "OTEL_PROPAGATORS": " ", "OTEL_SERVICE_NAME": "s ", "MQTT_TLS": ""}
     normalize(environ)
     assert environ == {"OTEL_SERVICE_NAME": "s", "MQTT_TLS": ""}
 
 
 def test_a_batch_fits_into_the_queue() -> None:
-    """A small queue shrinks the default batch; a batch that was asked for and does not fit is refused."""
+    """The default batch fits into a small queue, and a configured one that does not fit is refused."""
     assert batching("BSP", {"OTEL_BSP_MAX_QUEUE_SIZE": "100"}).batch_size == 100
     with pytest.raises(ConfigurationError, match="OTEL_BSP_MAX_EXPORT_BATCH_SIZE: must not exceed"):
         batching("BSP", {"OTEL_BSP_MAX_QUEUE_SIZE": "100", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "101"})
 
 
 def test_the_queue_sizes_of_the_user_win() -> None:
-    """Spans and log records have variables of their own."""
+    """Spans and log records have separate variables for their queues."""
     environ = {"OTEL_BSP_MAX_QUEUE_SIZE": "1000", "OTEL_BLRP_MAX_QUEUE_SIZE": "2000"}
     assert (batching("BSP", environ).queue_size, batching("BLRP", environ).queue_size) == (1000, 2000)
 
@@ -166,5 +166,5 @@ def test_the_queue_sizes_of_the_user_win() -> None:
     ],
 )
 def test_the_stable_http_conventions_are_added_to_what_the_user_chose(before: str, after: str) -> None:
-    """`http/dup` stays, because it includes the stable ones."""
+    """`http` is added to the user's opt-ins, unless `http/dup` already includes it."""
     assert with_stable_http(before) == after

@@ -1,4 +1,4 @@
-"""Telemetry of a whole process: global providers, stdout, and what reaches the backend."""
+"""Telemetry of a whole process: global providers, stdout, and exports."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run(program: str, endpoint: str, **variables: str) -> tuple[list[dict[str, A
 
 
 def test_a_program_that_ends_has_sent_everything(backend: OtlpBackend) -> None:
-    """Without a call to shutdown: at exit all three signals are flushed."""
+    """All three signals are flushed at exit, even without a call to shutdown."""
     lines, others = run(_PROGRAM, backend.url, OTEL_SEMCONV_STABILITY_OPT_IN="messaging/dup")
     assert [(line["logger"], line["message"]) for line in lines] == [
         ("acme_app.part", "ours"),
@@ -68,7 +68,7 @@ def test_a_program_that_ends_has_sent_everything(backend: OtlpBackend) -> None:
 
 
 def test_a_disabled_sdk_leaves_the_log_lines(backend: OtlpBackend) -> None:
-    """OTEL_SDK_DISABLED stops exports, not stdout."""
+    """OTEL_SDK_DISABLED stops exports, but not the lines on stdout."""
     lines, _ = run(_PROGRAM, backend.url, OTEL_SDK_DISABLED="true")
     assert [line["message"] for line in lines] == ["ours", "the library's", "the services'", "loud"]
     assert backend.received.requests == []
@@ -98,13 +98,13 @@ print(len(read), propagate.extract({}, own) == own, len(written))
     ],
 )
 def test_a_carrier_always_becomes_a_context(backend: OtlpBackend, propagators: str, printed: str) -> None:
-    """With `OTEL_PROPAGATORS=none` too, where OpenTelemetry answers None, which would become the current one."""
+    """A carrier becomes a context with `OTEL_PROPAGATORS=none` too, where OpenTelemetry would return None."""
     _, others = run(_CARRIED, backend.url, OTEL_PROPAGATORS=propagators)
     assert others == [printed]
 
 
-def test_a_backend_that_is_away_is_said_once_per_signal_and_not_over_otlp() -> None:
-    """Lines about exports never become log records: each would be an export that fails and is logged."""
+def test_a_backend_that_is_away_is_logged_once_per_signal_and_not_over_otlp() -> None:
+    """Log lines about exports are not exported, because each would fail and cause another one."""
     program = """
 import logging, time
 from mqtt_trace_service.telemetry import setup

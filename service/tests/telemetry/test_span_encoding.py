@@ -1,4 +1,4 @@
-"""Our encoder of spans beside the SDK's."""
+"""Our encoder of spans, compared with the SDK's."""
 
 from __future__ import annotations
 
@@ -95,10 +95,10 @@ def _drawn(data: st.DataObject) -> Sequence[ReadableSpan]:
     )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no reason to fail
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine must not fail it
 @given(st.data())
 def test_the_bytes_are_those_of_the_sdk(data: st.DataObject) -> None:
-    """Spans of any content, resources and scopes in any order, are encoded as the SDK encodes them."""
+    """Spans of any content, resources and scopes, in any order, get the same bytes as from the SDK."""
     spans = [span for _ in range(data.draw(st.integers(0, 4))) for span in [*_drawn(data)] * 2]
     spans = data.draw(st.permutations(spans))
     assert encode_spans(spans) == sdk_encode_spans(spans).SerializeToString()
@@ -106,7 +106,7 @@ def test_the_bytes_are_those_of_the_sdk(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("equal", [(1, True), (True, 1), (0, False), (0.0, -0.0), (1.0, 1)])
 def test_equal_values_of_another_type_stay_what_they_are(equal: tuple[AttributeValue, AttributeValue]) -> None:
-    """An attribute that Python takes for the same as an earlier one is not encoded as that one."""
+    """An attribute that equals an earlier one of another type keeps its type."""
 
     def make(tracer: Tracer) -> None:
         for value in equal:
@@ -124,8 +124,8 @@ def test_numbers_of_any_size_and_sign_are_encoded(value: float) -> None:
 
 
 @pytest.mark.parametrize("value", ["\ud800", 2**63, -(2**63) - 1])
-def test_what_cannot_be_encoded_costs_the_attribute_only(value: AttributeValue) -> None:
-    """Half of a surrogate pair or a number beyond 64 bits is left out of its span, and the rest arrives."""
+def test_a_value_that_cannot_be_encoded_costs_only_its_attribute(value: AttributeValue) -> None:
+    """An unpaired surrogate or a number beyond 64 bits is omitted, and the other attributes arrive."""
     spans = _ended(lambda tracer: tracer.start_span("span", attributes={"bad": value, "good": 1}).end())
     encoded = encode_spans(spans)
     assert encoded == sdk_encode_spans(spans).SerializeToString()
@@ -134,7 +134,7 @@ def test_what_cannot_be_encoded_costs_the_attribute_only(value: AttributeValue) 
 
 
 def test_only_unusual_spans_are_left_to_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spans as those of a publish and its process never meet the slow encoder."""
+    """Typical publish and process spans do not need the SDK's encoder."""
     context = SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
     attributes: dict[str, AttributeValue] = {"text": "mqtt", "number": 1, "flag": False, "share": 0.5}
     monkeypatch.delattr(_encoding, "_encode_span")
@@ -148,7 +148,7 @@ def test_only_unusual_spans_are_left_to_the_sdk(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_long_values_are_not_kept() -> None:
-    """An encoded text that is too long to come again is not held in memory."""
+    """Long texts, which rarely recur, are not cached."""
     before = _encoding._short_text_attribute.cache_info().currsize  # noqa: SLF001 - nothing else shows it
     encode_spans(_ended(lambda tracer: tracer.start_span("n" * 9_999, attributes={"key": "t" * 9_999}).end()))
     assert _encoding._short_text_attribute.cache_info().currsize == before  # noqa: SLF001 - as above

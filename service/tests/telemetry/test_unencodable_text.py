@@ -1,4 +1,4 @@
-"""Text that UTF-8 cannot hold, which JSON can smuggle into any program as half of a surrogate pair."""
+"""Text that UTF-8 cannot encode, such as an unpaired surrogate, which JSON can carry into any program."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_our_spans_suit_any_exporter(backend: OtlpBackend) -> None:
 
 
 def test_a_hostile_payload_costs_no_telemetry(backend: OtlpBackend, make_telemetry: MakeTelemetry) -> None:
-    """The spans beside it arrive, and its own with what it said."""
+    """A hostile payload costs no other span, and its own span keeps the error message."""
     telemetry = make_telemetry(backend.url)
     for _ in range(50):
         telemetry.tracer_provider.get_tracer("test").start_span("good").end()
@@ -97,7 +97,7 @@ def _hold_that_one_was_sanitized(spans: list[Any]) -> None:
 
 
 def test_a_span_that_cannot_be_encoded_costs_no_other(backend: OtlpBackend, make_telemetry: MakeTelemetry) -> None:
-    """What can be made text arrives so; what cannot be helped is left out and counted."""
+    """A span with invalid text arrives escaped, and one that still cannot be encoded is left out and counted."""
     telemetry = make_telemetry(backend.url)
     _end_bad_spans(telemetry)
     telemetry.shutdown()
@@ -105,8 +105,8 @@ def test_a_span_that_cannot_be_encoded_costs_no_other(backend: OtlpBackend, make
     assert telemetry.dropped()["traces"] == 1
 
 
-def test_a_sanitized_span_knows_what_it_has_dropped() -> None:
-    """It is no whole span only because its name is sanitized."""
+def test_a_sanitized_span_keeps_its_dropped_counts() -> None:
+    """A sanitized span keeps its counts of dropped attributes, events and links."""
     limits = SpanLimits(max_span_attributes=1, max_events=1, max_links=1)
     provider = TracerProvider(span_limits=limits, shutdown_on_exit=False)
     link = Link(SpanContext(1, 1, is_remote=True))
@@ -123,7 +123,7 @@ def test_a_sanitized_span_knows_what_it_has_dropped() -> None:
 
 
 def test_nor_does_it_over_grpc(make_telemetry: MakeTelemetry) -> None:
-    """The same over the other transport, whose encoder is the SDK's."""
+    """Over gRPC too, a span that cannot be encoded costs no other."""
     backend = GrpcTraceBackend()
     with backend.serving() as url:
         telemetry = make_telemetry(
@@ -136,7 +136,7 @@ def test_nor_does_it_over_grpc(make_telemetry: MakeTelemetry) -> None:
 
 
 def test_a_batch_without_any_good_span_is_counted_once(backend: OtlpBackend, make_telemetry: MakeTelemetry) -> None:
-    """Nothing is sent when nothing is left over."""
+    """A batch without any valid span is not sent, and its spans are counted once."""
     telemetry = make_telemetry(backend.url, OTEL_METRICS_EXPORTER="none", OTEL_LOGS_EXPORTER="none")
     for _ in range(3):
         telemetry.tracer_provider.get_tracer("test").start_span("hopeless", start_time=1.5).end()  # type: ignore[arg-type]  # what a program gets wrong
@@ -146,7 +146,7 @@ def test_a_batch_without_any_good_span_is_counted_once(backend: OtlpBackend, mak
 
 
 def test_a_log_line_that_cannot_be_encoded_costs_no_other(backend: OtlpBackend, make_telemetry: MakeTelemetry) -> None:
-    """It arrives with an escape in the place of what is no text."""
+    """A log line with invalid text arrives escaped, with all others."""
     telemetry = make_telemetry(backend.url)
     telemetry.collect_logs()
     logger = logging.getLogger("tested")

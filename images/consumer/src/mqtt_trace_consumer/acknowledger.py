@@ -1,7 +1,7 @@
-"""When a PUBACK may be sent.
+"""Sends PUBACKs at the right time.
 
-PUBACKs leave in the order in which their messages arrived (MQTT 5, section 4.6), on the connection on which they did:
-packet ids are used again on the next one, where a late PUBACK would acknowledge another message.
+PUBACKs leave in the order in which their messages arrived (MQTT 5, section 4.6), and on the same connection: the next
+one reuses packet ids, so a late PUBACK would acknowledge another message.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from mqtt_trace_consumer.window import Window
 
 @dataclass(eq=False, slots=True)
 class Delivery:
-    """A message, and the connection that brought it.
+    """A message, and the connection that delivered it.
 
     Attributes:
         message: The message.
         connection: Number of the connection, from 0.
-        settled: Whether it was processed, or dead-lettered, and waits at most for its turn to be acknowledged.
+        settled: Whether it was processed or dead-lettered, so that it can be acknowledged in its turn.
     """
 
     message: MQTTMessage
@@ -32,11 +32,11 @@ class Delivery:
 
 
 class Acknowledger:
-    """The deliveries of the current connection that are not acknowledged, in receive order.
+    """The unacknowledged deliveries of the current connection, in receive order.
 
     Args:
         acknowledge: Sends the PUBACK of a message.
-        window: Bounds how many there are.
+        window: Limits their number.
 
     Attributes:
         connection: Number of the current connection, from 0.
@@ -50,13 +50,13 @@ class Acknowledger:
 
     @property
     def in_flight(self) -> int:
-        """How many messages the broker waits for an acknowledgement of."""
+        """Number of unacknowledged messages."""
         return len(self._waiting)
 
     def receive(self, message: MQTTMessage) -> Delivery | None:
-        """Note that a message has arrived; None if there is no room: the broker delivers it again, later.
+        """Add a message, or return None if the window has no room; the broker will then deliver the message again.
 
-        With QoS 0 there is nothing to acknowledge.
+        A message of QoS 0 needs no acknowledgement.
         """
         delivery = Delivery(message, self.connection)
         if message.qos:
@@ -66,22 +66,22 @@ class Acknowledger:
         return delivery
 
     def awaiting_puback(self) -> AbstractContextManager[None]:
-        """For a block in which a delivery waits for the broker's PUBACK of something else."""
+        """A context manager for a block in which a delivery waits for the PUBACK of another publish."""
         return self._window.awaiting_puback()
 
     def is_current(self, delivery: Delivery) -> bool:
-        """Whether it is ours to process; if not, the broker will deliver it again. It never does so with QoS 0."""
+        """Whether to process it; if not, the broker will deliver it again, which it never does with QoS 0."""
         return delivery.message.qos == 0 or delivery.connection == self.connection
 
     def settle(self, delivery: Delivery) -> None:
-        """Acknowledge a delivery, as soon as all that arrived before it are settled too."""
+        """Acknowledge a delivery as soon as all earlier ones are settled."""
         delivery.settled = True
         while self._waiting and self._waiting[0].settled:
             self._acknowledge(self._waiting.popleft().message)
             self._window.acknowledged(self.in_flight)
 
     def connection_lost(self) -> None:
-        """Forget every delivery so far: the broker will deliver again what was not acknowledged."""
+        """Forget all deliveries: the broker will deliver the unacknowledged ones again."""
         self.connection += 1
         self._waiting.clear()
         self._window.connection_lost()

@@ -1,4 +1,4 @@
-"""aiohttp's exceptions as those of httpx."""
+"""Maps aiohttp's exceptions to those of httpx."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _HTTPX: tuple[tuple[type[aiohttp.ClientError], type[httpx.TransportError]], ...]
     (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
     (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol),
 )
-"""The first that fits counts: what is more special comes before what it is derived from."""
+"""The first match counts: subclasses come before their base classes."""
 
 
 def as_httpx(error: aiohttp.ClientError) -> httpx.TransportError:
-    """The exception of httpx for the same thing."""
+    """The equivalent exception of httpx."""
     return _type(error)(cause_in_words(error))
 
 
 def is_nonsense(error: httpx.TransportError) -> bool:
-    """Whether there was an answer, which is not HTTP."""
+    """Whether there was an answer that is not HTTP."""
     return isinstance(error.__cause__, aiohttp.ClientResponseError)
 
 

@@ -1,4 +1,4 @@
-"""What the command `mqtt-trace-consumer` does: start, run until SIGTERM, flush telemetry."""
+"""The command `mqtt-trace-consumer`: start, run until SIGTERM, flush telemetry."""
 
 from __future__ import annotations
 

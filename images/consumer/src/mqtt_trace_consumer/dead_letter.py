@@ -1,4 +1,4 @@
-"""Dead letters: what cannot be processed goes to a topic of its own, or, if nobody takes it there, into the log."""
+"""Dead letters: a message that cannot be processed goes to its own topic, or without a subscriber there to the log."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _OURS = frozenset({ERROR_TYPE, ERROR_MESSAGE, ORIGINAL_TOPIC})
 _KEPT = ("PayloadFormatIndicator", "ContentType", "ResponseTopic", "CorrelationData")
 _LONGEST_MESSAGE = 1_000
 _OVERHEAD = 1_000
-"""Bytes of a packet beside topic, properties and payload: its header, and the trace context."""
+"""Bytes of a packet in addition to topic, properties and payload: its header and the trace context."""
 
 _log = logging.getLogger(__name__)
-"""Whoever alarms on lost readings watches its ERROR lines."""
+"""Alert on its ERROR lines to notice lost readings."""
 
 
 class DeadLetters:
     """Publishes dead letters with QoS 1 under `<prefix>/`.
 
     Args:
-        publisher: Its client is the one that received the message.
+        publisher: Publishes with the client that received the message.
         prefix: First levels of the topic; the original topic follows.
         topic_filter: The filter of the readings, for `messaging.destination.template`.
-        maximum_packet_size: Bytes that the broker takes at the moment, None without limit. It ends the connection over
-            a longer packet, and paho would send it again on the next, for ever.
-        metrics: Where they are counted.
+        maximum_packet_size: Returns the broker's limit in bytes, None without one. A broker closes the connection on a
+            longer packet, and paho would resend the packet on every new one.
+        metrics: Counts the dead letters.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class DeadLetters:
         self._loop = asyncio.get_running_loop()
 
     async def publish(self, message: MQTTMessage, error: Exception, message_id: str | None) -> None:
-        """Return when a dead letter has been acknowledged, or else the message stands whole in the log."""
+        """Return when the dead letter is acknowledged, or else the whole message is logged."""
         outcome = await self._publish(message, error, message_id)
         problem = _problem(outcome)
         if problem is not None:
@@ -69,7 +69,7 @@ class DeadLetters:
         _log.warning("dead-lettered message on %s: %s", message.topic, error)
 
     def log(self, message: MQTTMessage, error: Exception, problem: str) -> None:
-        """Put the whole message into the log in place of a dead letter."""
+        """Log the whole message instead of publishing a dead letter."""
         self._metrics.dead_lettered(type(error).__name__, published=False)
         _log.error("a dead letter %s, so here it is: %s", problem, in_words(message, error))
 
@@ -87,7 +87,7 @@ class DeadLetters:
                 ended.set_result(outcome)
 
         def end_soon(outcome: PublishOutcome) -> None:
-            self._loop.call_soon_threadsafe(end, outcome)  # a time-out is found by another thread
+            self._loop.call_soon_threadsafe(end, outcome)  # another thread reports time-outs
 
         try:
             self._publisher.publish(
@@ -99,15 +99,15 @@ class DeadLetters:
                 template=self._template,
                 on_outcome=end_soon,
             )
-        except ValueError as refused:  # such as a topic that the prefix has made too long
+        except ValueError as refused:  # for example, the prefix makes the topic too long
             return PublishOutcome(0, 0, type(refused).__name__, str(refused))
         return await ended
 
 
 def dead_letter_properties(message: MQTTMessage, error: Exception) -> Properties:
-    """Those of the message and what went wrong.
+    """The properties of the message, and the error.
 
-    Its expiry is left out: who looks for lost readings looks later.
+    The expiry is left out, because operators look for lost readings later.
     """
     properties = Properties(PacketTypes.PUBLISH)
     original = vars(message.properties) if message.properties is not None else {}
@@ -117,13 +117,13 @@ def dead_letter_properties(message: MQTTMessage, error: Exception) -> Properties
         (ERROR_MESSAGE, str(error)[:_LONGEST_MESSAGE]),
         (ORIGINAL_TOPIC, message.topic),
     ]
-    # Past paho's checks: what one broker let through must not keep a dead letter from being made.
+    # Without paho's checks: a property that the broker accepted must not prevent the dead letter.
     vars(properties).update({name: original[name] for name in _KEPT if name in original}, UserProperty=user_properties)
     return properties
 
 
 def in_words(message: MQTTMessage, error: Exception) -> str:
-    """The whole message as JSON; what is not UTF-8 in base64."""
+    """The whole message as JSON, with a payload that is not UTF-8 in base64."""
     document: dict[str, object] = {
         "topic": message.topic,
         "error": {"type": type(error).__name__, "message": str(error)},

@@ -1,4 +1,4 @@
-"""Why there is no connection, in words that say what to change."""
+"""Explains why there is no connection, and what to change."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ _SUSPICIOUS = 2
 
 
 class Disconnects:
-    """Explains lost connections, among them those to another client with our client id.
+    """Explains lost connections, including those that another client with our client id takes over.
 
-    The broker ends the connection of the older one with reason code 0x8E (MQTT 5, section 3.1.4-3). Mosquitto before
-    2.0.12 says nothing, so connections that come up and are lost soon, without a reason code and several in a row, are
-    told as a suspicion.
+    The broker ends the older connection with reason code 0x8E (MQTT 5, section 3.1.4-3). Mosquitto before 2.0.12 sends
+    no reason code. Several short connections in a row without a reason code are therefore reported as a suspicion.
 
     Args:
         client_id: Our own.
@@ -28,11 +27,11 @@ class Disconnects:
         self._short = 0
 
     def up(self) -> None:
-        """The connection is there."""
+        """Note that the connection is up."""
         self._up_since = self._clock()
 
     def explain(self, cause: str, reason_code: int) -> str:
-        """The connection was lost, or could not be made: say why."""
+        """Explain a lost connection or a failed attempt to connect."""
         if self._up_since is not None:
             short = self._clock() - self._up_since < _SHORT_S and not reason_code
             self._short = self._short + 1 if short else 0

@@ -1,4 +1,4 @@
-"""The HTTP call to echo, one CLIENT span each, and what its failures mean."""
+"""The HTTP call to echo, with one CLIENT span each, and the classification of its failures."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from mqtt_trace_consumer.causes import is_nonsense
 from mqtt_trace_consumer.transport import Payload, PostTransport
 
 _KEEP_ALIVE_S = 4.0
-"""Shorter than the 5 s of uvicorn: a request on a connection that its server is just closing fails."""
-_AWAY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+"""Shorter than uvicorn's 5 s: a request fails on a connection that the server is closing."""
+_UNAVAILABLE = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _HEADERS: Mapping[str, str] = MappingProxyType({"content-type": "application/json"})
 
 
 class EchoUnavailableError(Exception):
-    """Echo cannot be reached, is late, or asks to be left alone (429, 503): no fault of the reading.
+    """Echo is unreachable, late or overloaded (429, 503): the reading is not the cause.
 
     Attributes:
         retry_after: Seconds that echo asked to wait (RFC 9110, section 10.2.3), 0 if it did not say.
@@ -37,21 +37,21 @@ class EchoUnavailableError(Exception):
 
 
 class EchoRefusedError(Exception):
-    """Echo answered with an error, or with something that is not HTTP."""
+    """Echo answered with an error, or with an answer that is not HTTP."""
 
 
 class Echo:
     """Posts payloads to echo; use as an async context manager.
 
-    httpx's own pool costs more CPU the more requests are under way; over aiohttp's the same traced calls measured 2 to
-    5 times as many per second (16 at once: 920/s against 230/s, and 330/s with a client per worker). The client above
-    the transport adds cookies, redirects and authentication, which no call here needs, for 15 % more CPU.
+    The CPU time of httpx's own pool grows with the number of concurrent requests; aiohttp's pool makes 2 to 5 times as
+    many traced calls per second (16 at once: 920/s against 230/s, and 330/s with a client per worker). httpx's client
+    would add cookies, redirects and authentication, which no call here needs, for 15 % more CPU time.
 
     Args:
         url: Where to post.
         timeout: Seconds for connecting, for each part of the answer, and a second longer for all of it.
-        connections: How many calls may be under way.
-        tracer_provider: Of the CLIENT spans; the global one by default.
+        connections: Maximum number of concurrent calls.
+        tracer_provider: Provider of the CLIENT spans; the global one by default.
 
     Raises:
         mqtt_trace.ConfigurationError: The certificates of `https` cannot be read.
@@ -67,7 +67,7 @@ class Echo:
             keep_alive=_KEEP_ALIVE_S,
             tls_context=_tls_context() if self._url.scheme == "https" else None,
         )
-        # HTTPXClientInstrumentor().instrument() knows only httpx's own transports: with it there would be no spans.
+        # HTTPXClientInstrumentor().instrument() supports only httpx's own transports, so it would create no spans.
         self._transport = AsyncOpenTelemetryTransport(transport, tracer_provider=tracer_provider)
 
     async def post(self, payload: bytes | bytearray) -> None:
@@ -85,7 +85,7 @@ class Echo:
             raise kind(f"{type(error).__name__}: {error}") from error
         except Exception as error:
             raise EchoRefusedError(f"{type(error).__name__}: {error}") from error
-        if response.status_code in _AWAY:
+        if response.status_code in _UNAVAILABLE:
             raise EchoUnavailableError(
                 f"echo answered {response.status_code}", retry_after(response.headers.get("retry-after", ""))
             )
@@ -103,7 +103,7 @@ class Echo:
 
 
 def _tls_context() -> ssl.SSLContext:
-    """httpx's, which reads `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
+    """The context of httpx, which reads `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
     try:
         return httpx.create_ssl_context()
     except OSError as error:
@@ -111,7 +111,7 @@ def _tls_context() -> ssl.SSLContext:
 
 
 def retry_after(value: str) -> float:
-    """Seconds to wait by a `Retry-After` header: a number or a date; 0 if it is neither or has passed."""
+    """Seconds to wait by a `Retry-After` header, a number or a date; 0 if it is neither, or has passed."""
     if value.isascii() and value.isdigit():
         return float(value)
     try:

@@ -1,4 +1,4 @@
-"""What the consumer counts, for its metrics and for `GET /ready`."""
+"""The consumer's counters, for its metrics and for `GET /ready`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Metrics:
     """Counters of readings.
 
     Attributes:
-        processed_total: How many echo has accepted.
-        dead_lettered_total: How many were given up.
+        processed_total: Readings that echo accepted.
+        dead_lettered_total: Readings given up.
     """
 
     def __init__(self, meter_provider: MeterProvider | None = None) -> None:
@@ -31,16 +31,16 @@ class Metrics:
         )
 
     def processed(self) -> None:
-        """Echo has accepted a reading."""
-        self.processed_total += 1  # the metric asks for it once per export, which costs a reading nothing
+        """Count a reading that echo accepted."""
+        self.processed_total += 1  # the metric reads it once per export, at no cost per reading
 
     def dead_lettered(self, error_type: str, *, published: bool) -> None:
-        """A reading was given up; if it was not published as a dead letter, it stands in the log."""
+        """Count a reading that was given up, as a published dead letter or in the log."""
         self.dead_lettered_total += 1
         self._dead_lettered.add(1, {"error.type": error_type, "iot.dead_letter.published": published})
 
     def dropped(self) -> None:
-        """A reading of QoS 0 had to go."""
+        """Count a dropped reading of QoS 0."""
         self._dropped.add(1)
 
     def _observe_processed(self, _options: CallbackOptions) -> Iterable[Observation]:

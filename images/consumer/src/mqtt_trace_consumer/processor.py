@@ -1,4 +1,4 @@
-"""What happens to one delivery."""
+"""Processes one delivery."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mqtt_trace_consumer.reading import PoisonPayloadError, read_message_id
 
 _BETWEEN_TRIES = Backoff(0.2, 2.0)
 _SUSPICIOUS = 3
-"""Tries after which it may be the reading rather than echo; who looks at the log can tell."""
+"""Tries after which the reading rather than echo may be the cause, so the log names it."""
 
 _log = logging.getLogger(__name__)
 
 
 class StaleDeliveryError(Exception):
-    """The connection that brought it is gone: the broker delivers it again."""
+    """The connection that delivered the message is gone: the broker delivers the message again."""
 
 
 class Processor:
@@ -34,9 +34,9 @@ class Processor:
         consumer: Opens the process spans.
         echo: Where the payloads go.
         circuit_breaker: Shared by all deliveries.
-        dead_letters: Where a reading goes that echo refused `max_tries` times.
-        acknowledger: Knows which deliveries are ours to process.
-        metrics: Where they are counted.
+        dead_letters: Publishes a reading that echo refused `max_tries` times.
+        acknowledger: Decides which deliveries are still current.
+        metrics: Counts the deliveries.
         max_tries: Tries before a reading is given up; those while echo is unavailable do not count.
     """
 
@@ -60,7 +60,7 @@ class Processor:
         self._max_tries = max_tries
 
     async def process(self, delivery: Delivery) -> None:
-        """Process one delivery; whatever happens is recorded in its span, and nothing is raised."""
+        """Process one delivery; errors are recorded in its span and not raised."""
         await self._circuit_breaker.wait_for_permission()
         if not self._acknowledger.is_current(delivery):
             return
@@ -70,7 +70,7 @@ class Processor:
             return
         except (PoisonPayloadError, EchoRefusedError):
             pass  # dead-lettered
-        except Exception:  # noqa: BLE001 - whatever it is, the worker must go on
+        except Exception:  # noqa: BLE001 - no error may stop the worker
             _log.exception("processing a message on %s failed", delivery.message.topic)
         self._acknowledger.settle(delivery)
 
@@ -92,30 +92,30 @@ class Processor:
         try:
             with self._acknowledger.awaiting_puback():
                 await self._dead_letters.publish(message, error, message_id)
-        except Exception:  # noqa: BLE001 - whatever it is, the message must not be lost by it
-            self._dead_letters.log(message, error, "could not be made")
+        except Exception:  # noqa: BLE001 - no error may lose the message
+            self._dead_letters.log(message, error, "could not be created")
             _log.exception("a dead letter for a message on %s failed", message.topic)
 
     async def _post(self, delivery: Delivery, message_id: str | None, poison: PoisonPayloadError | None) -> None:
         if poison is not None:
             raise poison
 
-        unanswered = 0
+        unavailable = 0
 
         async def attempt() -> None:
-            nonlocal unanswered
+            nonlocal unavailable
             if not self._acknowledger.is_current(delivery):
                 raise StaleDeliveryError("the connection was lost; the broker delivers the message again")
             try:
                 await self._echo.post(delivery.message.payload)
             except EchoUnavailableError as error:
-                unanswered += 1
-                if unanswered == _SUSPICIOUS:
+                unavailable += 1
+                if unavailable == _SUSPICIOUS:
                     _log.warning(
-                        "echo did not take message %s on %s in %d tries (%s); readings after it wait for it",
+                        "echo did not accept message %s on %s in %d tries (%s); later readings wait for it",
                         message_id,
                         delivery.message.topic,
-                        unanswered,
+                        unavailable,
                         error,
                     )
                 raise

@@ -1,4 +1,4 @@
-"""What a payload must be to be processed."""
+"""Validates payloads."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import json
 from typing import NoReturn
 
 _LARGEST = 2**20
-"""Bytes, and as much as echo takes. Parsed JSON can take thirty times its size, and a process that is killed for that
-gets the same reading again."""
+"""Bytes, the limit of echo. Parsed JSON can take thirty times its size, and a process that is killed for its memory
+receives the same reading again."""
 
 
 class PoisonPayloadError(Exception):
-    """A payload that cannot be processed however often it is tried; the text says why."""
+    """A payload that no retry can process; the text says why."""
 
 
 def read_message_id(payload: bytes | bytearray) -> str | None:
-    """Check that a payload is one JSON object in UTF-8, and return its `message_id` if that is usable text.
+    """Check that a payload is a JSON object in UTF-8, and return its `message_id` if that is valid text.
 
-    What the object means is echo's business. Anything else gets no better by trying again, so it is poison at once.
+    Echo validates the content of the object. Retries do not help with any other payload, so it is poison.
 
     Raises:
-        PoisonPayloadError: It is anything else.
+        PoisonPayloadError: The payload is anything else.
     """
     if len(payload) > _LARGEST:
         raise PoisonPayloadError(f"the payload is larger than {_LARGEST} bytes: {len(payload)}")
@@ -39,12 +39,12 @@ def read_message_id(payload: bytes | bytearray) -> str | None:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether it has no half of a surrogate pair, which JSON can escape: no span with one could be exported."""
+    """Whether it has no unpaired surrogate, which JSON can escape and which no span can carry."""
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    """`NaN` and `Infinity` are JavaScript, which Python reads and JSON (RFC 8259, section 6) does not know."""
+    """Refuse `NaN` and `Infinity`, which Python reads but JSON (RFC 8259, section 6) does not allow."""
     raise ValueError(f"{name} is not JSON")
 
 
@@ -60,5 +60,5 @@ def _kind(value: object) -> str:
     return "an array" if isinstance(value, list) else "an object"
 
 
-# json.loads would make a decoder for every reading.
+# json.loads would create a decoder for every reading.
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

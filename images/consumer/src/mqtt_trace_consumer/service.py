@@ -1,4 +1,4 @@
-"""The consumer as a whole: one MQTT connection, its workers, and what happens at the end."""
+"""The whole consumer: one MQTT connection, its workers, and the shutdown."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 class Service:
     """Receives readings, hands them to the workers and acknowledges them.
 
-    To be made on the event loop, once telemetry is set up.
+    Create it on the event loop, after the telemetry set-up.
     """
 
     def __init__(self, settings: Settings, options: Options, echo: Echo, tracer_provider: TracerProvider) -> None:
@@ -57,7 +57,7 @@ class Service:
         self._had_session = False
         self._taking = True
         self._dropping = False
-        self._said = ""
+        self._last_warning = ""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop` is set; then finish what is in progress, and disconnect."""
@@ -72,7 +72,7 @@ class Service:
         await connection
 
     def status(self) -> tuple[bool, Mapping[str, object]]:
-        """Whether readings can arrive, and figures, for `GET /ready`."""
+        """Whether readings can arrive, and the details for `GET /ready`."""
         return self._connection.is_up and self._subscription.delivers, {
             "subscribed": self._subscription.subscribed,
             "paused": not self._circuit_breaker.is_closed,
@@ -101,11 +101,11 @@ class Service:
         )
 
     def _connected(self, session_present: bool) -> None:
-        self._said = ""
+        self._last_warning = ""
         self._disconnects.up()
         _log.info("connected to %s as %s", self._broker, self._settings.mqtt_client_id)
         if self._had_session and not session_present:
-            _log.warning("the broker has forgotten our session: it keeps no readings of the time without connection")
+            _log.warning("the broker has lost our session: readings sent while we were disconnected are lost")
         self._had_session = True
         self._subscription.connected(session_present)
 
@@ -114,14 +114,14 @@ class Service:
         self._workers.discard_unacknowledged()
         self._subscription.disconnected()
         explanation = self._disconnects.explain(cause, self._connection.reason_code)
-        if explanation != self._said:
-            self._said = explanation
+        if explanation != self._last_warning:
+            self._last_warning = explanation
             _log.warning("not connected to %s: %s; trying again", self._broker, explanation)
 
     def _received(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
         del client, userdata
         if not self._taking:
-            return  # the broker delivers it again; nothing is held, so nothing bounds how fast it is read
+            return  # the broker delivers it again; a discarded reading takes no room in the window
         topic = topic_of(message)
         nonce = probe_nonce(message)
         if nonce is None:
@@ -144,7 +144,7 @@ class Service:
             self._metrics.dropped()
             if not self._dropping:
                 _log.warning(
-                    "dropping readings of QoS 0: they come faster than they are processed; QoS 1 waits instead"
+                    "dropping readings of QoS 0: they arrive faster than they are processed; readings of QoS 1 wait"
                 )
             self._dropping = True
         elif self._dropping and self._workers.is_relieved:
@@ -152,7 +152,7 @@ class Service:
             _log.info("no longer dropping readings of QoS 0")
 
     async def _finish(self) -> bool:
-        """Finish readings, for a bounded time, and return whether the session may end: nothing is left in it."""
+        """Finish readings within the drain time-out, and return whether the session is empty and may end."""
         leaves = self._settings.leaves_for_good
         try:
             async with asyncio.timeout(self._settings.drain_timeout_s):
@@ -168,17 +168,17 @@ class Service:
                 str(error) or f"not done within {self._settings.drain_timeout_s:g} s",
                 self._settings.mqtt_client_id,
                 self._settings.mqtt_session_expiry_s,
-                ", and as it is still subscribed, the broker gives it further ones"
+                ", and because it is still subscribed, the broker adds new ones"
                 if leaves and not self._subscription.left
                 else "",
             )
         return False
 
     async def _leave(self) -> None:
-        """Unsubscribe and finish what the session holds, which no other replica gets.
+        """Unsubscribe and finish the readings of the session, which no other replica receives.
 
-        All on one connection: after a lost one the broker sends again what was not acknowledged on it, and a session
-        that is still subscribed goes on getting its share.
+        All on one connection: after a lost connection the broker resends unacknowledged readings, and a session that is
+        still subscribed keeps receiving its share.
         """
         while True:
             await self._connection.wait_up()
@@ -190,7 +190,7 @@ class Service:
                     return
 
     async def _finish_begun(self) -> None:
-        """Finish what is in progress; with the circuit breaker open, nothing is. The session keeps the rest."""
+        """Finish the readings in progress, unless the circuit breaker is open; the session keeps the others."""
         self._taking = False
         self._workers.discard_unacknowledged()
         waits = {asyncio.create_task(self._workers.wait_idle()), asyncio.create_task(self._circuit_breaker.wait_open())}

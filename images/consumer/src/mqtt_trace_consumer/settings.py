@@ -14,7 +14,7 @@ from mqtt_trace.topics import is_topic_filter
 
 _MAX_U32 = 2**32 - 1
 _LONGEST_TOPIC = 32_767
-"""Half of what MQTT allows (section 1.5.4), so that a dead letter's topic fits too."""
+"""Half of MQTT's limit (section 1.5.4), so that a dead letter's topic fits too."""
 _LONGEST_LEVEL = 1_024
 _ORDINAL = re.compile(r"-(\d{1,9})$")
 
@@ -67,23 +67,23 @@ class Settings(BrokerSettings):
     )
     mqtt_client_id: Annotated[str, AfterValidator(_level)] = Field(
         default_factory=lambda: f"mqtt-trace-consumer-{socket.gethostname()}",
-        description="Client id and name of the session; each replica needs its own, always the same.",
+        description="Client id and name of the session; each replica needs its own, the same after each restart.",
     )
     mqtt_session_expiry_s: int = Field(
         default=86_400, ge=1, le=_MAX_U32, description="Seconds for which readings wait while this replica is away."
     )
     receive_maximum: int = Field(
-        default=64, ge=1, le=65_535, description="Readings that the broker may send ahead of their acknowledgement."
+        default=64, ge=1, le=65_535, description="Maximum number of unacknowledged readings that the broker may send."
     )
     echo_url: Annotated[HttpUrl, AfterValidator(_reachable)] = Field(
-        default=HttpUrl("http://echo:8000/echo"), description="Where each reading is posted."
+        default=HttpUrl("http://echo:8000/echo"), description="URL to which each reading is posted."
     )
     echo_timeout_s: float = Field(
         default=10.0, gt=0, le=3_600, allow_inf_nan=False, description="Seconds until a call to echo counts as failed."
     )
-    echo_concurrency: int = Field(default=16, ge=1, le=1_000, description="Calls to echo at the same time.")
+    echo_concurrency: int = Field(default=16, ge=1, le=1_000, description="Maximum number of concurrent calls to echo.")
     echo_max_tries: int = Field(
-        default=3, ge=1, le=1_000, description="Tries of a reading that echo refuses, before it is dead-lettered."
+        default=3, ge=1, le=1_000, description="Tries of a reading that echo refuses before it is dead-lettered."
     )
     dead_letter_topic_prefix: Annotated[str, AfterValidator(_topic)] = Field(
         default="dead-letter", description="A dead letter's topic is this, a slash and the original topic."
@@ -94,10 +94,11 @@ class Settings(BrokerSettings):
 
     @property
     def leaves_for_good(self) -> bool:
-        """Whether this replica gives its session up when it stops.
+        """Whether this replica ends its session when it stops.
 
-        A StatefulSet removes its highest ordinals first and never comes back for them by itself; ordinal 0 stays, and
-        its session keeps readings while no replica runs. Without a shared subscription no other replica would get them.
+        A StatefulSet removes its highest ordinals first and may never start them again. Ordinal 0 stays, and its
+        session keeps readings while no replica runs. Without a shared subscription, no other replica would receive the
+        readings.
         """
         ordinal = _ORDINAL.search(self.mqtt_client_id)
         return self.mqtt_share_group is not None and ordinal is not None and int(ordinal.group(1)) >= 1
@@ -117,7 +118,7 @@ class Settings(BrokerSettings):
 def overlap(one: list[str], other: list[str]) -> bool:
     """Whether some topic matches both filters, given as lists of levels (MQTT 5, section 4.7.1)."""
     if one[:1] == ["#"] or other[:1] == ["#"]:
-        return True  # it matches the level above, too
+        return True  # it also matches the parent level
     if not one or not other:
         return one == other
     if one[0] == other[0] or "+" in (one[0], other[0]):

@@ -1,4 +1,4 @@
-"""The subscription: asked for on every connection, checked by SUBACK, proven by a probe."""
+"""The subscription: requested on every connection, checked by SUBACK, proven by a probe."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Names:
 
     Attributes:
         topic_filter: The filter of the readings.
-        group: Of a shared subscription (MQTT 5, section 4.8.2), or None.
-        client_id: Our own.
+        group: Group of a shared subscription (MQTT 5, section 4.8.2), or None.
+        client_id: Our client id.
     """
 
     topic_filter: str
@@ -48,20 +48,20 @@ class Names:
 
     @property
     def subscription(self) -> str:
-        """The filter as it stands in SUBSCRIBE."""
+        """The filter in SUBSCRIBE."""
         return self.topic_filter if self.group is None else f"$share/{self.group}/{self.topic_filter}"
 
     @property
     def probe_topic(self) -> str:
-        """Where our probes go."""
+        """The topic of our probes."""
         return probe_topic(self.topic_filter, self.client_id)
 
     @property
     def all_filters(self) -> list[str]:
-        """Another replica may be given what matches a shared subscription, so ours for the probes is not shared.
+        """The shared subscription, and one for our probes that is not shared, or another replica could receive them.
 
-        On the only topic of a filter without wildcards it would bring each reading twice. There a probe may well reach
-        another replica, until one comes back.
+        With a filter without wildcards, that second subscription would deliver each reading twice, so there is none. A
+        probe may then reach another replica; we send probes until one comes back.
         """
         if self.group is None or self.probe_topic == self.topic_filter:
             return [self.subscription]
@@ -69,18 +69,18 @@ class Names:
 
 
 class Subscription:
-    """Keeps the subscription on one client; `connected` and `disconnected` tell it where the connection stands.
+    """Keeps the subscription on one client; `connected` and `disconnected` report the connection's state.
 
-    It takes the client's `on_subscribe`, `on_unsubscribe` and `on_publish`.
+    It sets the client's `on_subscribe`, `on_unsubscribe` and `on_publish`.
 
     Args:
         client: The client.
         names: What to subscribe to.
-        holds_readings: Whether readings that came on this connection wait for their acknowledgement.
+        holds_readings: Returns whether readings of this connection are unacknowledged.
 
     Attributes:
         subscribed: Whether the broker has granted it, on this connection.
-        left: Whether the broker has taken it back: until then it goes on giving our session its share.
+        left: Whether the broker has confirmed the UNSUBSCRIBE; until then our session receives its share.
     """
 
     def __init__(self, client: Client, names: Names, holds_readings: Callable[[], bool]) -> None:
@@ -95,10 +95,10 @@ class Subscription:
         self._probe_sent: int | None = None
         self._probe_puback: ReasonCode | None = None
         self._task: asyncio.Task[None] | None = None
-        self._said = ""
+        self._last_warning = ""
         self._leaving = False
         self.left = False
-        self._told_of_earlier = False
+        self._warned_of_earlier = False
         self._proven = self._unanswered = False
         self._last_reading = float("-inf")
         self.subscribed = False
@@ -110,14 +110,14 @@ class Subscription:
     def delivers(self) -> bool:
         """Whether messages arrive on this connection: a probe did, or readings do.
 
-        Behind a backlog, or while echo is away, a probe expires before its turn comes. SUBACK waits there, too, where
-        the broker sends more than Receive Maximum; the session still has its subscription.
+        Behind a backlog, or while echo is away, a probe expires before it is delivered. With a broker that ignores
+        Receive Maximum, the SUBACK waits there too; the session still has its subscription.
         """
         return (self.subscribed or self._unanswered) and (self._proven or self._readings_come)
 
     @property
     def _readings_come(self) -> bool:
-        """Whether a reading is held, or came in the last seconds: what the broker answers may wait behind others."""
+        """Whether a reading is held or arrived recently, so that the broker's answers may wait behind readings."""
         return self._holds_readings() or self._loop.time() - self._last_reading < _RECENT_S
 
     def connected(self, session_present: bool) -> None:
@@ -125,13 +125,13 @@ class Subscription:
         if self._leaving:
             return
         if session_present and self._names.group is not None:
-            # What an earlier start without a group has left there would bring every reading a second time.
+            # A subscription of an earlier start without a group would deliver every reading a second time.
             self._client.unsubscribe(self._names.topic_filter)
         self._unanswered = True
         self._task = self._loop.create_task(self._establish())
 
     def disconnected(self) -> None:
-        """Nothing is known any more."""
+        """Reset the state."""
         self.subscribed = self._proven = self._unanswered = False
         self._last_reading = float("-inf")
         if self._task is not None:
@@ -143,38 +143,38 @@ class Subscription:
                 answer.set_exception(ConnectionError("the connection was lost"))
 
     def probe_arrived(self, nonce: str) -> None:
-        """A probe has arrived; that of another replica, or of an earlier connection, proves nothing."""
+        """Note a probe; one of another replica, or of an earlier connection, is no proof."""
         probe = self._probes.get(nonce)
         if probe is not None and not probe.done():
             probe.set_result(None)
 
     def reading_arrived(self, topic: str) -> None:
-        """A reading has arrived; a session keeps its subscriptions when the filter changes, so it may be any topic."""
+        """Note a reading, on any topic: a session keeps its subscriptions when the filter changes."""
         self._last_reading = self._loop.time()
-        if not (self._told_of_earlier or self._readings.match(topic)):
-            self._told_of_earlier = True
+        if not (self._warned_of_earlier or self._readings.match(topic)):
+            self._warned_of_earlier = True
             _log.warning(
                 "a reading on %s does not match %s: our session still holds an earlier subscription, and its readings "
-                "are processed too; to be rid of it, choose another MQTT_CLIENT_ID",
+                "are processed too; to drop it, choose another MQTT_CLIENT_ID",
                 topic,
                 self._names.topic_filter,
             )
 
     async def leave(self) -> None:
-        """Unsubscribe, and return when everything that the broker had queued for us until then has arrived.
+        """Unsubscribe, and return when all messages that the broker had queued for us have arrived.
 
-        A probe tells: the broker keeps one queue for a session.
+        A probe marks the end: the broker keeps one queue per session.
 
         Raises:
             TimeoutError: The broker does not answer.
-            ConnectionError: There is no connection, or it was lost; to be tried again on the next.
+            ConnectionError: There is no connection, or it was lost; try again on the next one.
         """
         self._leaving = True
         if self._task is not None:
             self._task.cancel()
         await self._answer(self._client.unsubscribe(self._names.subscription))
         self.left = True
-        # We are not, where the shared subscription was enough for the probes, or where this is our first connection.
+        # The probe topic may have no subscription yet: on our first connection, or for a filter without wildcards.
         await self._answer(self._client.subscribe(self._names.probe_topic, options=_NO_RETAINED))
         with self._expected_probe() as (nonce, probe):
             self._publish_probe(nonce, expiry_s=60)
@@ -184,19 +184,19 @@ class Subscription:
         failures = 0
         while (problem := await self._subscribe()) is not None:
             failures += 1
-            self._say(problem)
+            self._warn_once(problem)
             await asyncio.sleep(self._backoff.delay(failures))
         self.subscribed = True
         _log.info("subscribed to %s", self._names.subscription)
         while (problem := await self._probe()) is not None:
             if not self.delivers:
-                self._say(problem)
+                self._warn_once(problem)
         self._proven = True
-        self._said = ""
+        self._last_warning = ""
         _log.info("ready: a probe on %s came back", self._names.probe_topic)
 
     async def _subscribe(self) -> str | None:
-        """Ask for every filter, and return what is wrong with the answer."""
+        """Subscribe to every filter, and return the problem with the answer, if any."""
         filters = self._names.all_filters
         options = SubscribeOptions(qos=1, retainHandling=_RETAINED_IF_NEW)
         try:
@@ -216,11 +216,11 @@ class Subscription:
         return None
 
     async def _probe(self) -> str | None:
-        """Send a probe, wait for it, and return what is wrong when it does not come."""
+        """Send a probe, wait for it, and return the problem if it does not come back."""
         topic = self._names.probe_topic
         with self._expected_probe() as (nonce, probe):
             self._publish_probe(nonce, expiry_s=max(1, round(_PROBE_INTERVAL_S)))
-            # Without its PUBACK, which waits behind readings, another probe would wait there, too.
+            # While its PUBACK waits behind readings, another probe would wait there too.
             if await self._is_in_time(probe, _PROBE_INTERVAL_S, lambda: self._probe_puback is None):
                 return None
             refusal = self._probe_puback
@@ -228,13 +228,13 @@ class Subscription:
                 return f"not ready: the broker refused a probe on {topic} ({refusal}): allow us to publish there"
             return (
                 f"not ready: subscribed to {self._names.subscription}, but a probe on {topic} did not come back; "
-                f"check that the broker's ACL lets us read what matches {self._names.topic_filter}"
+                f"check that the broker's ACL lets us read topics that match {self._names.topic_filter}"
             )
 
     async def _is_in_time(
         self, expected: asyncio.Future[Any], timeout_s: float, may_wait: Callable[[], bool] = lambda: True
     ) -> bool:
-        """Whether it is done within a time; behind readings that keep coming, the broker's answers are not late."""
+        """Whether it is done in time; while readings keep arriving, the broker's answers are not late."""
         while True:
             try:
                 async with asyncio.timeout(timeout_s):
@@ -247,7 +247,7 @@ class Subscription:
 
     @contextmanager
     def _expected_probe(self) -> Iterator[tuple[str, asyncio.Future[None]]]:
-        """A probe's nonce, and what is done when it arrives, or fails with the connection."""
+        """A probe's nonce, and a future that ends when the probe arrives or the connection is lost."""
         nonce = secrets.token_hex(8)
         self._probes[nonce] = self._loop.create_future()
         try:
@@ -288,8 +288,8 @@ class Subscription:
         if packet_id == self._probe_sent:
             self._probe_puback = code
 
-    def _say(self, problem: str) -> None:
-        """One line per change: the next try finds the same."""
-        if problem != self._said:
-            self._said = problem
+    def _warn_once(self, problem: str) -> None:
+        """Log a problem once, until it changes."""
+        if problem != self._last_warning:
+            self._last_warning = problem
             _log.warning("%s", problem)

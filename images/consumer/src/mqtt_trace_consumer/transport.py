@@ -1,4 +1,4 @@
-"""httpx over aiohttp for what the consumer does: small POSTs, of whose answers only the head is looked at."""
+"""httpx over aiohttp for the consumer's calls: small POSTs of which only the status and headers are used."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import httpx
 from mqtt_trace_consumer.causes import as_httpx
 
 _UNREAD = httpx.ByteStream(b"")
-_USELESS_HERE = ("Accept", "Accept-Encoding")
+_UNUSED_HEADERS = ("Accept", "Accept-Encoding")
 _GRACE_S = 1.0
 _LONGEST_ANSWER = 2**21
-"""Bytes that are read for a connection to be used again: twice the largest reading, which echo sends back."""
+"""Bytes of an answer to read so that its connection can be reused: twice the largest reading, which echo returns."""
 
 
 class Payload(httpx.AsyncByteStream):
-    """The whole body of a request. httpx itself would read it anew and add the headers that aiohttp adds as well."""
+    """The whole body of a request. With its own body type, httpx would copy it and duplicate headers of aiohttp."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
 
 
 class PostTransport(httpx.AsyncBaseTransport):
-    """Posts a `Payload`, and reads away the body of the answer so that the connection can be used again.
+    """Posts a `Payload`, and discards the body of the answer so that the connection can be reused.
 
-    httpx-aiohttp's transport makes time-outs, cookies and two streams for each request: a tenth of a traced call. And
-    it has a refused connection, or a server that closes one, as `ConnectTimeout`.
+    httpx-aiohttp's transport creates time-outs, cookies and two streams for each request: a tenth of a traced call. It
+    also reports a refused or closed connection as `ConnectTimeout`.
 
     Args:
         timeout: Seconds for connecting, for each part of the answer, and a second longer for all of it.
-        connections: How many requests may be under way.
-        keep_alive: Seconds that an idle connection is kept.
-        tls_context: For `https`; without one, certificates are verified by those of the system.
+        connections: Maximum number of concurrent requests.
+        keep_alive: Seconds to keep an idle connection.
+        tls_context: For `https`; without one, the system's CAs verify certificates.
     """
 
     def __init__(
@@ -44,22 +44,22 @@ class PostTransport(httpx.AsyncBaseTransport):
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=keep_alive, ssl=tls_context or True),
             cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=_USELESS_HERE,
+            skip_auto_headers=_UNUSED_HEADERS,
             auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(connect=timeout, sock_read=timeout),  # looking a name up is connecting
+            timeout=aiohttp.ClientTimeout(connect=timeout, sock_read=timeout),  # connecting includes the DNS lookup
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Status and headers of the answer; its body is empty.
 
         Raises:
-            httpx.TransportError: As httpx's own transports do.
-            TypeError: The request has another body than a `Payload`.
+            httpx.TransportError: As in httpx's own transports.
+            TypeError: The body is not a `Payload`.
         """
         if not isinstance(request.stream, Payload):
             raise TypeError(f"the body must be a Payload, not {type(request.stream).__qualname__}")
         try:
-            # aiohttp's time-outs begin anew with every byte that comes.
+            # aiohttp restarts its time-outs with every byte.
             async with asyncio.timeout(self._timeout + _GRACE_S):
                 return await self._post(request, request.stream.data)
         except aiohttp.ClientError as error:  # before TimeoutError, which some of them are as well
@@ -71,7 +71,7 @@ class PostTransport(httpx.AsyncBaseTransport):
         async with self._session.post(
             str(request.url), data=data, headers=request.headers.multi_items(), allow_redirects=False
         ) as answer:
-            await _read_away(answer)
+            await _discard_body(answer)
         return httpx.Response(answer.status, headers=answer.raw_headers, stream=_UNREAD, request=request)
 
     async def aclose(self) -> None:
@@ -79,7 +79,7 @@ class PostTransport(httpx.AsyncBaseTransport):
         await self._session.close()
 
 
-async def _read_away(answer: aiohttp.ClientResponse) -> None:
+async def _discard_body(answer: aiohttp.ClientResponse) -> None:
     read = 0
     async for chunk in answer.content.iter_any():
         read += len(chunk)

@@ -1,4 +1,4 @@
-"""Our own bound on what is held of a broker that ignores Receive Maximum."""
+"""Limits the messages held from a broker that ignores Receive Maximum."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _log = logging.getLogger(__name__)
 
 
 class Pausable(Protocol):
-    """A `mqtt_trace.aio.Connection`, as far as a window needs it."""
+    """The part of `mqtt_trace.aio.Connection` that a window needs."""
 
     def pause_reading(self) -> None:
-        """Leave in the socket what the broker sends."""
+        """Stop reading from the socket."""
 
     def resume_reading(self) -> None:
-        """Read it again."""
+        """Read from the socket again."""
 
     def renew(self, reason_code: int, cause: str) -> None:
         """Disconnect and connect again."""
@@ -28,27 +28,28 @@ class Pausable(Protocol):
 class Window:
     """Pauses reading while more messages than Receive Maximum wait for their acknowledgement.
 
-    A broker that keeps to Receive Maximum is always read. From one that does not, the PUBACK of a dead letter may lie
-    behind messages for which there is no room, and no room comes before that PUBACK. Then reading goes on, and what is
-    too much is not held. Neither is anything after it, as PUBACKs must keep the order of arrival (MQTT 5, section 4.6):
-    the rest comes again on a new connection, when what is held has been acknowledged.
+    Reading never pauses with a broker that respects Receive Maximum. With another broker, the PUBACK of a dead letter
+    may arrive behind messages for which the window has no room, and the window gets room only after that PUBACK. Then
+    reading continues and the excess messages are discarded, together with all later ones, because PUBACKs must keep
+    the order of arrival (MQTT 5, section 4.6). The connection is renewed once all held messages are acknowledged, and
+    the broker resends the discarded ones.
 
     Args:
-        size: Receive Maximum, as CONNECT has it (MQTT 5, section 3.1.2.11.3).
-        connection: Where the messages come from.
+        size: Receive Maximum of CONNECT (MQTT 5, section 3.1.2.11.3).
+        connection: The connection that delivers the messages.
     """
 
     def __init__(self, size: int, connection: Pausable) -> None:
         self._size = size
         self._connection = connection
         self._awaited = 0
-        self._paused = self._overflows = self._told = False
+        self._paused = self._overflows = self._warned = False
 
     def admits(self, in_flight: int) -> bool:
-        """Whether to hold a message that has arrived, when so many wait for their acknowledgement already."""
+        """Whether to hold a new message, given the number of unacknowledged ones."""
         if in_flight < self._size or self._overflows:
             return not self._overflows
-        self._tell()
+        self._warn()
         if self._awaited:
             self._overflows = True
             return False
@@ -57,7 +58,7 @@ class Window:
         return True
 
     def acknowledged(self, in_flight: int) -> None:
-        """A message was acknowledged, and so many still wait for it."""
+        """Note that a message was acknowledged; `in_flight` messages are not yet."""
         if self._overflows:
             if not in_flight:
                 self._connection.renew(_RECEIVE_MAXIMUM_EXCEEDED, "the broker has sent more than Receive Maximum")
@@ -65,12 +66,12 @@ class Window:
             self._resume()
 
     def connection_lost(self) -> None:
-        """The next connection begins with nothing in flight."""
-        self._paused = self._overflows = self._told = False
+        """Start over: the next connection begins with no message in flight."""
+        self._paused = self._overflows = self._warned = False
 
     @contextmanager
     def awaiting_puback(self) -> Iterator[None]:
-        """While the block waits for a PUBACK, reading does not pause."""
+        """Keep reading while the block waits for a PUBACK."""
         self._awaited += 1
         if self._paused:
             self._overflows = True
@@ -84,11 +85,11 @@ class Window:
         self._paused = False
         self._connection.resume_reading()
 
-    def _tell(self) -> None:
-        if not self._told:
-            self._told = True
+    def _warn(self) -> None:
+        if not self._warned:
+            self._warned = True
             _log.warning(
-                "the broker sends more than Receive Maximum %d (MQTT 5, section 3.3.4): what is too much waits unread; "
+                "the broker sends more than Receive Maximum %d (MQTT 5, section 3.3.4): the excess waits unread; "
                 "Mosquitto before 2.0.13 has this fault",
                 self._size,
             )

@@ -1,4 +1,4 @@
-"""Long-lived tasks that take deliveries from one queue: cheaper than a task for each."""
+"""Long-lived tasks that take deliveries from one queue, which is cheaper than a task per delivery."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Self
 from mqtt_trace_consumer.acknowledger import Delivery
 
 _MAX_QOS_0 = 1_000
-"""`Window` bounds what is held with QoS 1; with QoS 0 nothing else does."""
+"""Limit of queued deliveries of QoS 0; `Window` limits those of QoS 1."""
 
 
 class Workers:
     """`count` workers and their queue; use as an async context manager, which ends them.
 
     Args:
-        count: How many deliveries are processed at once.
-        process: Processes one; does not raise.
+        count: Number of deliveries to process at once.
+        process: Processes one delivery; does not raise.
     """
 
     def __init__(self, count: int, process: Callable[[Delivery], Awaitable[None]]) -> None:
@@ -31,7 +31,7 @@ class Workers:
         self._tasks: list[asyncio.Task[None]] = []
 
     def put(self, delivery: Delivery) -> bool:
-        """Queue a delivery, or return False if too many of QoS 0 wait already."""
+        """Queue a delivery, or return False if the limit of QoS 0 is reached."""
         if delivery.message.qos == 0:
             if self._qos_0 >= _MAX_QOS_0:
                 return False
@@ -41,7 +41,7 @@ class Workers:
         return True
 
     def discard_unacknowledged(self) -> None:
-        """Take back what no worker has begun and the broker will deliver again: everything but QoS 0."""
+        """Discard queued deliveries that the broker will deliver again: all but those of QoS 0."""
         queued = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
         for delivery in queued:
             if delivery.message.qos == 0:

@@ -1,1 +1,1 @@
-"""The HTTP service at the end of the trace: answers with what it was sent."""
+"""The HTTP service at the end of the trace: it returns the body that it received."""

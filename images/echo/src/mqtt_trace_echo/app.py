@@ -12,16 +12,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mqtt_trace_echo.body import Refused, echoed, read
 
 _MAPPED = "::ffff:"
-"""What an IPv4 address begins with on a socket of both families (RFC 4291, section 2.5.5.2)."""
+"""Prefix of an IPv4 address on a dual-stack socket (RFC 4291, section 2.5.5.2)."""
 
 _logger = logging.getLogger(__name__)
 
 
 def create_app(max_body_bytes: int) -> FastAPI:
-    """The application; call it after `mqtt_trace_service.telemetry.setup`, whose providers it uses.
+    """Create the application, after `mqtt_trace_service.telemetry.setup`, whose providers it uses.
 
     Args:
-        max_body_bytes: Longer bodies are answered with 413.
+        max_body_bytes: A longer body gets the status 413.
     """
 
     async def echo(request: Request) -> Response:
@@ -39,7 +39,7 @@ def create_app(max_body_bytes: int) -> FastAPI:
 
     app = FastAPI(
         title="mqtt-trace-echo",
-        # Plain routes: the body is read as bytes, so FastAPI's parameters would cost time for nothing.
+        # Plain routes: the body is read as bytes, so FastAPI's parameters would only cost time.
         routes=[Route("/echo", echo, methods=["POST"]), Route("/health", health)],
         openapi_url=None,
     )
@@ -48,7 +48,7 @@ def create_app(max_body_bytes: int) -> FastAPI:
 
 
 def with_plain_addresses(app: ASGIApp) -> ASGIApp:
-    """The application, which sees addresses of IPv4 as such: `client.address` of the spans is one of them."""
+    """Wrap an application so that spans have plain IPv4 addresses as their `client.address`."""
 
     async def plain(scope: Scope, receive: Receive, send: Send) -> None:
         for end in ("client", "server"):

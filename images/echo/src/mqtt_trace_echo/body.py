@@ -1,4 +1,4 @@
-"""What is accepted as a body, and what it is answered with."""
+"""Reads and validates request bodies, and builds the answers."""
 
 import json
 from http import HTTPStatus
@@ -7,12 +7,12 @@ from typing import NoReturn
 from starlette.requests import ClientDisconnect, Request
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer, no error of ours
+class Refused(Exception):  # noqa: N818 - it becomes an answer, it is not our error
     """A body that is not echoed.
 
     Attributes:
         status: The 4xx status to answer with.
-        reason: Why, for whoever sent it.
+        reason: Why, for the client.
     """
 
     def __init__(self, status: HTTPStatus, reason: str) -> None:
@@ -22,11 +22,11 @@ class Refused(Exception):  # noqa: N818 - it is an answer, no error of ours
 
 
 async def read(request: Request, max_bytes: int) -> bytes:
-    """The whole body of a request that claims to be JSON; never more than `max_bytes` are held.
+    """The whole body of a JSON request; at most `max_bytes` are kept in memory.
 
     Raises:
-        Refused: 415 for another content type, 413 for a longer body, announced or not, 400 for a length that cannot be
-            read, and for half a body: nobody is there any more to be answered, but log and span say what it was.
+        Refused: 415 for another content type, 413 for a longer body, with or without Content-Length, 400 for an invalid
+            length, and for an incomplete body: its client is gone, but log and span have the reason.
     """
     content_type = request.headers.get("content-type", "application/json")
     if not _is_json(content_type):
@@ -40,15 +40,15 @@ async def read(request: Request, max_bytes: int) -> bytes:
             if len(body) > max_bytes:
                 raise _too_long(max_bytes)
     except ClientDisconnect as error:
-        raise Refused(HTTPStatus.BAD_REQUEST, "the connection closed before its end") from error
+        raise Refused(HTTPStatus.BAD_REQUEST, "the connection closed before the end of the body") from error
     return body
 
 
 def echoed(body: bytes) -> bytes:
-    """`{"echoed": <body>}` for a JSON text; the body is not written anew, so every digit of it stays.
+    """`{"echoed": <body>}` for a JSON text; the body is copied unchanged, so no digit is lost.
 
     Raises:
-        Refused: 400 for what is no JSON text in UTF-8 (RFC 8259).
+        Refused: 400 for a body that is not JSON text in UTF-8 (RFC 8259).
     """
     try:
         _DECODER.decode(body.decode())
@@ -71,7 +71,7 @@ def _is_json(content_type: str) -> bool:
 def _length(announced: str) -> int:
     try:
         return int(announced)
-    except ValueError as error:  # the server checks that it is a number, but not how many zeros it begins with
+    except ValueError as error:  # the server checks that it is a number, but not its leading zeros
         raise Refused(HTTPStatus.BAD_REQUEST, "Content-Length has too many digits") from error
 
 
@@ -84,7 +84,7 @@ def _too_long(max_bytes: int) -> Refused:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

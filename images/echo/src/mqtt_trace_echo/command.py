@@ -1,4 +1,4 @@
-"""What the command `mqtt-trace-echo` does."""
+"""The command `mqtt-trace-echo`."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from mqtt_trace_echo.settings import EchoSettings
 
 PROGRAM = "mqtt-trace-echo"
 
-# Less than the 30 s that Kubernetes waits before SIGKILL, with the time to flush telemetry.
+# Including the flush of telemetry, less than the 30 s that Kubernetes waits before SIGKILL.
 _FINISH_REQUESTS_WITHIN_S = 15
 
 _logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 async def serve(settings: EchoSettings, stop: asyncio.Event) -> None:
-    """Answer requests until `stop`, finish those that are running, and flush telemetry."""
+    """Answer requests until `stop`, finish the running ones, and flush telemetry."""
     listening = listen(settings.echo_host, settings.echo_port, prefix="ECHO")
     signals = telemetry.setup(PROGRAM, log_level=settings.log_level)
     logging.getLogger("uvicorn.error").addFilter(_is_not_of_a_cancelled_request)
@@ -52,7 +52,7 @@ async def serve(settings: EchoSettings, stop: asyncio.Event) -> None:
 
 
 def _is_not_of_a_cancelled_request(record: logging.LogRecord) -> bool:
-    # uvicorn says that it cancels requests, and then reports each of them as an error of the application.
+    # uvicorn logs that it cancels requests, and then reports each one as an error of the application.
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 

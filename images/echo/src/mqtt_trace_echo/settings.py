@@ -7,6 +7,8 @@ from pydantic import Field
 class EchoSettings(ServiceSettings):
     """Environment variables of mqtt-trace-echo."""
 
-    echo_host: str = Field(default=EVERYWHERE, description="Address to answer on; :: is every one, of IPv6 and IPv4.")
-    echo_port: int = Field(default=8000, ge=0, le=65535, description="TCP port to answer on; 0 takes a free one.")
-    echo_max_body_bytes: int = Field(default=1_048_576, ge=1, description="Longest body that is echoed, in bytes.")
+    echo_host: str = Field(
+        default=EVERYWHERE, description="Address to listen on; :: means all IPv6 and IPv4 addresses."
+    )
+    echo_port: int = Field(default=8000, ge=0, le=65535, description="TCP port to listen on; 0 picks a free one.")
+    echo_max_body_bytes: int = Field(default=1_048_576, ge=1, description="Maximum size of a body in bytes.")

@@ -14,14 +14,14 @@ _FULL_CHARGE = 100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Device:
-    """The thing that sends: `device.*`.
+    """The device that sends: `device.*`.
 
     Attributes:
         id: `device.id`, unique within the fleet.
         battery_level: `device.battery.level` in percent, 0 to 100.
 
     Raises:
-        ValueError: A value outside its enumeration or range; the text names the attribute.
+        ValueError: A value outside its enumeration or range; the message names the attribute.
     """
 
     id: str
@@ -42,7 +42,7 @@ class Device:
             raise ValueError(f"device.battery.level: must be between 0 and {_FULL_CHARGE} (got {self.battery_level!r})")
 
     def attributes(self) -> dict[str, AttributeValue]:
-        """The resource attributes; what is None is left out."""
+        """The resource attributes, without those that are None."""
         return _present(
             {
                 "device.id": self.id,
@@ -61,7 +61,7 @@ class Device:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fleet:
-    """The group a device is run with: `fleet.*`.
+    """The group that a device belongs to: `fleet.*`.
 
     Raises:
         ValueError: A priority outside its enumeration.
@@ -75,19 +75,19 @@ class Fleet:
         _require_one_of("fleet.priority", self.priority, get_args(FleetPriority))
 
     def attributes(self) -> dict[str, AttributeValue]:
-        """The resource attributes; what is None is left out."""
+        """The resource attributes, without those that are None."""
         return _present({"fleet.id": self.id, "fleet.tenant": self.tenant, "fleet.priority": self.priority})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Site:
-    """Where a device stands: `site.*`."""
+    """The place of a device: `site.*`."""
 
     id: str
     name: str | None = None
 
     def attributes(self) -> dict[str, AttributeValue]:
-        """The resource attributes; what is None is left out."""
+        """The resource attributes, without those that are None."""
         return _present({"site.id": self.id, "site.name": self.name})
 
 

@@ -1,8 +1,8 @@
-"""Spans as the bytes of an OTLP request (opentelemetry-proto, `trace.proto`).
+"""Encodes spans as the bytes of an OTLP request (opentelemetry-proto, `trace.proto`).
 
-Byte for byte what the SDK's encoder makes, which builds an object for every field of every attribute: that takes longer
-than anything else of a traced publish. A span as nearly all are, with text and numbers for attributes and neither
-events nor an error, is written directly here; every other one is left to the SDK's encoder.
+The result is byte for byte that of the SDK's encoder, which creates an object for every field of every attribute and is
+the slowest part of a traced publish. This encoder writes a plain span directly: text and number attributes, no events,
+no error. It leaves other spans to the SDK's encoder.
 """
 
 from collections import defaultdict
@@ -20,7 +20,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, StatusCode
 from opentelemetry.util.types import AnyValue
 
-# What comes again and again: attributes of a destination, a broker, a client. The two bounds keep it below 4 MB.
+# Caches of recurring attributes, of a destination, a broker or a client. The two limits keep them below 4 MB.
 _CACHED = 4_096
 _LONGEST_CACHED = 256
 
@@ -28,7 +28,7 @@ _VARINT_BYTES = tuple(bytes([value]) for value in range(0x80))
 _CONTINUED = 0x80
 _INT64_END = 2**63
 
-# SpanFlags: it is known whether the parent, or the span that is linked to, is remote; and it is.
+# SpanFlags: "is remote" of the parent or the linked span is known; and its value is true.
 _LOCAL = 0x100
 _REMOTE = 0x300
 
@@ -40,7 +40,7 @@ _DOUBLE = Struct("<Bd")
 
 
 def encode_spans(spans: Sequence[ReadableSpan]) -> bytes:
-    """An ExportTraceServiceRequest: the spans by resource and scope, each group where its first span stands."""
+    """An ExportTraceServiceRequest: the spans by resource and scope, in the order of each group's first span."""
     groups: defaultdict[Resource, defaultdict[InstrumentationScope | None, list[bytes]]]
     groups = defaultdict(lambda: defaultdict(list))
     for span in spans:
@@ -71,7 +71,7 @@ def _span(span: ReadableSpan) -> bytes:
         try:
             return _delimited(b"\x12", _plain_span(span, context, attributes))
         except (KeyError, OverflowError, UnicodeEncodeError):
-            pass  # an attribute of another type, or one that the SDK's encoder leaves out
+            pass  # an attribute of another type, or one that the SDK's encoder omits
     return _delimited(b"\x12", _encode_span(span).SerializePartialToString())
 
 
@@ -86,12 +86,12 @@ def _is_plain(span: ReadableSpan) -> bool:
 
 
 def _plain_span(span: ReadableSpan, context: SpanContext, attributes: MappingProxyType[str, AnyValue]) -> bytes:
-    """A Span whose status is unset.
+    """A span whose status is unset.
 
     Raises:
         KeyError: An attribute of another type.
         OverflowError: A number that does not fit.
-        UnicodeEncodeError: Text with half of a surrogate pair.
+        UnicodeEncodeError: Text with an unpaired surrogate.
     """
     parent = span.parent
     parts = [
@@ -102,7 +102,7 @@ def _plain_span(span: ReadableSpan, context: SpanContext, attributes: MappingPro
         _KINDS[span.kind],
         _TIMES.pack(0x39, span.start_time, 0x41, span.end_time),
     ]
-    # A mapping proxy copies what it stands for, in one step; to walk through it takes several per attribute.
+    # Copying the proxied dict takes one step; iterating over the proxy takes several per attribute.
     for key, value in attributes.copy().items():
         parts.append(_ATTRIBUTES[type(value)](key, value))
     parts += (
@@ -176,7 +176,7 @@ def _attribute(key: str, any_value: bytes) -> bytes:
 
 
 def _text(tag: bytes, text: str | None) -> bytes:
-    """A string field, which is left out when it is empty (proto3, default values)."""
+    """A string field, omitted when empty (proto3, default values)."""
     return _delimited(tag, text.encode()) if text else b""
 
 

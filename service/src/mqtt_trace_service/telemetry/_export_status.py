@@ -1,4 +1,4 @@
-"""What became of a signal's exports: counts of what was given up, and one log line per change of state."""
+"""The state of a signal's exports: a count of dropped items, and one log line per change."""
 
 import logging
 import threading
@@ -16,7 +16,7 @@ class _State(Enum):
 
 
 class ExportStatus:
-    """The state of one signal's exports. Thread-safe: a full queue is noticed where a span ends.
+    """The state of one signal's exports. Thread-safe, because any thread that ends a span may find the queue full.
 
     Attributes:
         dropped: Items given up so far.
@@ -30,14 +30,14 @@ class ExportStatus:
         self._lock = threading.Lock()
 
     def exported(self) -> None:
-        """Note that an export arrived."""
+        """Note a successful export."""
         with self._lock:
             recovered, self._state = self._state is not _State.WORKING, _State.WORKING
         if recovered:
             _logger.info("export of %s to %s works again; given up so far: %d", *self._named(), self.dropped)
 
     def retrying(self, cause: str) -> None:
-        """Note that an export failed and is tried again."""
+        """Note a failed export that will be retried."""
         with self._lock:
             changed = self._state is _State.WORKING
             if changed:

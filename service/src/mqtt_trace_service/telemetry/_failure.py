@@ -1,4 +1,4 @@
-"""Why an export failed, and whether another try can help."""
+"""Why an export failed, and whether a retry can help."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ RPC_RESPONSE_STATUS_CODE = "rpc.response.status_code"
 
 STOPPED = "stopped before they could be exported"
 
-# OTLP specification, "Failures" of OTLP/HTTP and of OTLP/gRPC: everything else must not be sent again.
+# OTLP specification, "Failures" of OTLP/HTTP and of OTLP/gRPC: no other code may be retried.
 _RETRYABLE_STATUS = {429, 502, 503, 504}
 _RETRYABLE_CODES = {
     "CANCELLED",
@@ -28,7 +28,7 @@ _RETRYABLE_CODES = {
 
 
 class ExportError(MqttTraceError):
-    """An export that the backend answered, but did not accept: the `error.type` of the SDK's own metrics."""
+    """An export that the backend refused: the `error.type` of the SDK's own metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,12 @@ class Failure:
 
     @property
     def unsent(self) -> bool:
-        """Whether it failed before anything was on the network, as what cannot be encoded does."""
+        """Whether it failed before the request was sent, such as an item that cannot be encoded."""
         return not (self.retryable or self.attributes)
 
 
 def describe_failure(error: Exception | None, attributes: Mapping[str, AttributeValue]) -> Failure:
-    """Judge by what an OTLP exporter reports to its own metrics: an exception, a status code, or both."""
+    """Classify what an OTLP exporter reports to its own metrics: an exception, a status code, or both."""
     status = attributes.get(HTTP_RESPONSE_STATUS_CODE)
     if isinstance(status, int):
         cause = f"HTTP {status} {responses.get(status, '')}".rstrip()
@@ -57,9 +57,9 @@ def describe_failure(error: Exception | None, attributes: Mapping[str, Attribute
         details = error.details() if error is not None and hasattr(error, "details") else ""
         cause = f"{code}: {details}" if details else code
         return Failure(cause, error or ExportError(cause), attributes, retryable=code in _RETRYABLE_CODES)
-    if error is None:  # the exporter was shut down while it waited for its own next try
+    if error is None:  # the exporter was shut down while it waited for its own next retry
         return Failure(STOPPED, ExportError(STOPPED), attributes, retryable=True)
-    # Whatever fails on the network is an OSError, in requests too; an unusable address is a ValueError as well.
+    # Network errors are OSErrors, also in requests; an invalid address is a ValueError as well.
     on_the_network = isinstance(error, OSError) and not isinstance(error, ValueError)
     return Failure(_root_cause(error), error, attributes, retryable=on_the_network)
 

@@ -46,7 +46,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def _encodable(value: object) -> object:
-    """The value, or its text if JSON cannot hold it: NaN, keys that are no text, a list within itself."""
+    """The value, or its text if JSON cannot hold it: NaN, keys that are not text, a recursive list."""
     try:
         _encode(value)
     except Exception:  # noqa: BLE001 - as above

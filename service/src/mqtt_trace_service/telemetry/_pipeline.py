@@ -1,4 +1,4 @@
-"""From the end of a span, or from a log record, to its export: the SDK's batch processors around our exporters."""
+"""From the end of a span, or from a log record, to its export: the SDK's batch processors with our exporters."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _SDK_SHUTS_DOWN = "items that a full queue drops, or that wait at shutdown, are 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline(Generic[Processor]):
-    """The way of one signal out of the process, with the SDK's own shutdown."""
+    """The export path of one signal, with the SDK's own shutdown."""
 
     processor: Processor
     status: ExportStatus
 
     def shutdown(self, timeout: float) -> None:
-        """Export what waits and return within `timeout` seconds."""
+        """Export waiting items and return within `timeout` seconds."""
         # The public shutdown takes no time-out.
         ending = threading.Thread(target=self.processor.shutdown, daemon=True)
         ending.start()
@@ -54,7 +54,7 @@ class CountingPipeline(Pipeline[Processor]):
     _exporter: RetryingExporter[Any, Any]
 
     def shutdown(self, timeout: float) -> None:
-        """Export what waits and stop within `timeout` seconds; what is left then is counted as given up."""
+        """Export waiting items and stop within `timeout` seconds; the remaining ones count as given up."""
         # At the end an exporter needs a moment to notice that it must stop.
         grace = min(timeout / 4, _LONGEST_GRACE_S)
         patience = max(timeout - grace, 0.0)
@@ -125,7 +125,7 @@ def _pipeline(
 
 
 class _CountedDrops:
-    """Reports what a full queue drops to the status, and to the SDK's own `otel.sdk.processor.*.processed`."""
+    """Reports the items that a full queue drops to the status and to the SDK's `otel.sdk.processor.*.processed`."""
 
     def __init__(self, metrics: ProcessorMetricsT, status: ExportStatus, queue_size: int) -> None:
         self._metrics = metrics

@@ -1,4 +1,4 @@
-"""What `OTEL_PROPAGATORS=none` means."""
+"""Makes `OTEL_PROPAGATORS=none` safe."""
 
 from typing import cast
 
@@ -10,20 +10,20 @@ from mqtt_trace._propagation import propagator
 
 
 def install_propagator() -> None:
-    """Make sure that a carrier becomes a context, whatever `OTEL_PROPAGATORS` says.
+    """Make sure that the propagator extracts a context, even with `OTEL_PROPAGATORS=none`.
 
-    A composite of no propagators answers None (API 1.45), which the instrumentations of servers make the current
-    context: everything that asks for the current span then raises.
+    A composite without propagators returns None (API 1.45). Server instrumentations make that the current context, and
+    every access to the current span then raises.
     """
     if cast("Context | None", propagator().extract({})) is None:
-        # `propagator` says why not earlier.
+        # `propagator` documents why this import is not at the top.
         from opentelemetry.propagate import set_global_textmap  # noqa: PLC0415 - as said above
 
         set_global_textmap(_Composite([]))
 
 
 class _Composite(CompositePropagator):
-    """Begins with an empty context where it is given none."""
+    """Starts with an empty context by default."""
 
     def extract(
         self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter

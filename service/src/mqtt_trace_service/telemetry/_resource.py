@@ -9,8 +9,8 @@ from opentelemetry.util.types import AttributeValue
 class HashedResource(Resource):
     """A Resource that computes its hash once.
 
-    The OTLP encoder groups spans by resource, so it hashes one for every span. The SDK hashes a JSON document that it
-    writes anew each time, a sixth of the cost of encoding a span. The value is the SDK's, so the groups are the same.
+    The OTLP encoder groups spans by resource, so it computes a hash per span. The SDK serializes the resource to JSON
+    each time, a sixth of the cost of encoding a span. The value is the SDK's, so the groups are the same.
     """
 
     def __init__(self, attributes: Mapping[str, AttributeValue], schema_url: str | None = None) -> None:

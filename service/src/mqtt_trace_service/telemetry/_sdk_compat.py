@@ -27,7 +27,7 @@ PROCESSOR = (
     "_batch_processor._queue",
     "_batch_processor.shutdown",
 )
-"""Of a batch processor: what bounds its shutdown and counts what its full queue drops."""
+"""Of a batch processor: what bounds its shutdown and counts dropped items."""
 
 _logger = logging.getLogger(__name__)
 

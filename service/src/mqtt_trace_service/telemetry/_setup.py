@@ -35,8 +35,8 @@ from mqtt_trace_service.telemetry._sdk_compat import METRIC_EXPORTER, has
 _STABILITY_OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
 _NO_ATTRIBUTES: Mapping[str, AttributeValue] = MappingProxyType({})
 
-# The longest queue gets most of the time that is left, then the next; in between all of them go on by themselves.
-_SHARE_OF_WHAT_IS_LEFT = 0.6
+# Each pipeline in turn gets this share of the remaining time; the others keep exporting meanwhile.
+_SHARE_OF_REMAINING_TIME = 0.6
 
 
 def setup(
@@ -53,10 +53,10 @@ def setup(
     Args:
         service_name: `service.name`, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` says otherwise.
         attributes: Attributes of the process's resource, for all three signals.
-        log_level: Level of our own loggers; those of other packages log from WARNING on.
+        log_level: Level of our own loggers; other packages log from WARNING.
 
     Raises:
-        mqtt_trace.ConfigurationError: An `OTEL_*` variable that cannot be used.
+        mqtt_trace.ConfigurationError: An invalid `OTEL_*` variable.
     """
     environment.normalize(os.environ)
     os.environ[_STABILITY_OPT_IN] = environment.with_stable_http(os.environ.get(_STABILITY_OPT_IN, ""))
@@ -75,17 +75,17 @@ def setup(
 class Telemetry:
     """The providers of this process.
 
-    `force_flush` of those of spans and logs returns when all that waits is exported or given up, whatever its time-out:
-    the SDK has none there. While the backend is away that takes minutes; `shutdown` keeps to its time.
+    `force_flush` of the span and log providers returns when all waiting items are exported or given up; the SDK ignores
+    its time-out. While the backend is away, that takes minutes. `shutdown` respects its time-out.
 
     Attributes:
-        tracer_provider: Of spans that belong to no device.
-        meter_provider: The only one: metrics carry no `device.id`, or every device would be a set of time series.
-        logger_provider: Of log records.
+        tracer_provider: Provider of the spans that belong to no device.
+        meter_provider: The only one: metrics have no `device.id`, which would multiply their time series.
+        logger_provider: Provider of log records.
     """
 
     def __init__(self, resource: Resource, plan: environment.Plan) -> None:
-        """Build the providers; use `setup`, which also makes them those of the process."""
+        """Build the providers; use `setup`, which also sets them globally."""
         self.meter_provider = _meter_provider(resource, plan)
         with _sdk_metrics_enabled():
             self._spans = _span_pipeline(plan, self.meter_provider)
@@ -122,9 +122,9 @@ class Telemetry:
         )
 
     def dropped(self) -> Mapping[Literal["traces", "logs"], int]:
-        """How many spans and log records were given up so far: queue full, refused, or not delivered in time.
+        """The number of spans and log records given up so far: queue full, refused, or not delivered in time.
 
-        Metrics are cumulative: the next export carries what a failed one did not.
+        Metrics are cumulative: the next export includes the data of a failed one.
         """
         return {
             "traces": self._spans.status.dropped if self._spans else 0,
@@ -132,11 +132,11 @@ class Telemetry:
         }
 
     def collect_logs(self) -> None:
-        """Send what is logged to the backend, until `shutdown`."""
+        """Send log records to the backend, until `shutdown`."""
         logging.getLogger().addHandler(self._log_handler)
 
     def shutdown(self, timeout: float = 10.0) -> None:
-        """Export what is waiting and stop, within `timeout` seconds even if the backend is away. Idempotent."""
+        """Export waiting items and stop, within `timeout` seconds even if the backend is away. Idempotent."""
         if not self._stopping.acquire(blocking=False):
             return
         atexit.unregister(self.shutdown)
@@ -144,8 +144,8 @@ class Telemetry:
         deadline = time.monotonic() + timeout
         for pipeline in (self._spans, self._logs):
             if pipeline:
-                pipeline.shutdown(_SHARE_OF_WHAT_IS_LEFT * (deadline - time.monotonic()))
-        with suppress(Exception):  # a bare Exception is how the SDK says that the time was too short
+                pipeline.shutdown(_SHARE_OF_REMAINING_TIME * (deadline - time.monotonic()))
+        with suppress(Exception):  # the SDK raises a bare Exception on a time-out
             self.meter_provider.shutdown(timeout_millis=max(deadline - time.monotonic(), 0) * 1000)
 
 
@@ -175,9 +175,9 @@ def _log_pipeline(plan: environment.Plan, meter_provider: MeterProvider) -> Pipe
 
 @contextmanager
 def _sdk_metrics_enabled() -> Iterator[None]:
-    """Let processors and exporters count what they drop, unless the user chose otherwise.
+    """Let processors and exporters count dropped items, unless the user disabled that.
 
-    Only while they are built: tracers read the same variable later, and would count every span twice at its cost.
+    Only during their construction: tracers read the same variable later, and would spend time on every span.
     """
     if OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED in os.environ:
         yield
