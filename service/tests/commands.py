@@ -26,7 +26,7 @@ _POD_TEMPLATE = {
 _OF_SERVICES = ("ECHO_", "HEALTH_", "MQTT_", "OTEL_", "SCOUT_")
 
 
-def path_of(command: str) -> str:
+def find_command(command: str) -> str:
     """The path of the installed command."""
     return str(Path(sysconfig.get_path("scripts")) / f"mqtt-trace-{command}")
 

@@ -12,7 +12,7 @@ import pytest
 from local.ports import free_port
 from local.processes import Process, answers_http
 from service.tests import without_ipv6
-from service.tests.commands import COMMANDS, environment, path_of
+from service.tests.commands import COMMANDS, environment, find_command
 from service.tests.ipv6 import needs_ipv6
 
 
@@ -22,7 +22,7 @@ def _answering(command: str, folder: Path, *, through: Sequence[str] = ()) -> It
     port = free_port()
     ports = dict.fromkeys(("ECHO_PORT", "HEALTH_PORT", "SCOUT_SIM_PORT"), str(port))
     env = {**environment(folder), **ports}
-    process = Process(command, [*through, path_of(command)], log=folder / "log", env=env)
+    process = Process(command, [*through, find_command(command)], log=folder / "log", env=env)
     process.start()
     try:
         process.wait_until(answers_http(f"http://127.0.0.1:{port}/health"), timeout_s=60)

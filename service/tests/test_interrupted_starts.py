@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from service.tests.commands import environment, path_of
+from service.tests.commands import environment, find_command
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,7 +67,7 @@ def test_a_service_is_interrupted_quietly_at_any_import(command: str, tmp_path: 
     def end(moment: tuple[int, signal.Signals]) -> tuple[int, str, str]:
         at, number = moment
         after = f"{_SERVICES[command]}.__main__"
-        return _interrupted([path_of(command)], tmp_path, after=after, at=at, number=number)
+        return _interrupted([find_command(command)], tmp_path, after=after, at=at, number=number)
 
     with ThreadPoolExecutor(2) as pool:
         ends = list(pool.map(end, moments))

@@ -12,7 +12,7 @@ from local.mosquitto import Mosquitto
 from local.ports import free_port
 from local.processes import Process, answers_http
 from local.scout import Scout
-from service.tests.commands import environment, path_of
+from service.tests.commands import environment, find_command
 from service.tests.ipv6 import needs_ipv6
 
 
@@ -50,7 +50,7 @@ def test_a_reading_is_one_trace(make_broker: Callable[..., Mosquitto], tmp_path:
         for name in ("scout-sim", "echo", "consumer", "producer"):
             log = tmp_path / f"{name}.log"
             of_this = {"HEALTH_PORT": ports[name], "MQTT_BROKER_HOST": brokers.get(name, "")}
-            part = Process(name, [path_of(name)], log=log, env={**env, **of_this})
+            part = Process(name, [find_command(name)], log=log, env={**env, **of_this})
             part.start()
             running.callback(part.stop)
             readiness = "ready" if name in {"consumer", "producer"} else "health"

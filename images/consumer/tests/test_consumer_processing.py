@@ -271,7 +271,7 @@ def test_a_reading_that_echo_keeps_postponing_is_named(
     broker = make_broker()
     consumer = make_consumer(broker).start_ready()
     publish(broker, TOPIC, *(reading(f"m-{number}") for number in range(10)))
-    consumer.wait_said("echo did not take message m-3 on sensors/sensor-001/reading in 3 tries (echo answered 503)")
+    consumer.wait_said("echo did not accept message m-3 on sensors/sensor-001/reading in 3 tries (echo answered 503)")
     sick = False
     consumer.wait_status(processed=10, dead_lettered=0, in_flight=0)
-    assert len(consumer.said("echo did not take message")) == 1
+    assert len(consumer.said("echo did not accept message")) == 1

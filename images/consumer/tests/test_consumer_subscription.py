@@ -59,7 +59,9 @@ def test_a_filter_that_the_acl_forbids_is_never_ready(make_broker: MakeBroker, m
     consumer.start()
     consumer.wait_said("a probe on sensors/_probe-consumer-0/reading did not come back")
     assert consumer.status.items() >= {"ready": False, "subscribed": True}.items()
-    assert "check that the broker's ACL lets us read what matches sensors/+/reading" in consumer.said("not ready")[0]
+    assert (
+        "check that the broker's ACL lets us read topics that match sensors/+/reading" in consumer.said("not ready")[0]
+    )
 
 
 def test_probes_that_the_acl_forbids_are_named(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
