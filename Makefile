@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 help:
 	@echo "make demo    the whole stack on this machine: the first connected trace as a tree, then live figures"
 	@echo "make test    everything that needs no cluster, against a real Mosquitto (and Collector when installed)"
-	@echo "make check   format, lint, types, import rules, locks"
+	@echo "make check   format, lint, types, import rules, locks, spelling"
 	@echo "make images  the container image of each service, with Docker"
 	@echo "make up      the chart in a kind cluster, with the trace page: needs Docker, kind, kubectl and Helm"
 	@echo "make e2e     the chart's tests in that cluster, or with E2E_EXISTING=1 in the one of KUBECONFIG; takes minutes"
@@ -35,6 +35,8 @@ check: setup
 	.venv/bin/lint-imports
 	local/lock --check
 	local/no-addresses
+	git ls-files | xargs .venv/bin/codespell
+	local/plain-english
 
 images:
 	@local/images

@@ -46,7 +46,7 @@ def run(
     Args:
         command: Program and arguments.
         stdin: What it reads.
-        env: Variables beside those of this process.
+        env: Variables in addition to those of this process.
         cwd: Where it runs, this process's folder by default.
         timeout_s: Seconds that it may take.
 

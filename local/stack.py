@@ -195,7 +195,7 @@ class Stack:
     ) -> None:
         with held_back():
             self.close()
-            is_error = isinstance(exc, Exception)  # Ctrl-C is none
+            is_error = isinstance(exc, Exception)  # Ctrl-C is no error
             if self._temporary and self.folder.is_dir() and not (is_error and any(self.folder.rglob("*.log"))):
                 shutil.rmtree(self.folder)
 

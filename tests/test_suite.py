@@ -133,7 +133,7 @@ def examples(folder: Path) -> list[str]:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A folder with this project's CI, tests that fail the first time, and no lab beside it."""
+    """A folder with this project's CI, tests that fail the first time, and no lab next to it."""
     folder = tmp_path / "project" / "clone"
     shutil.copytree(ROOT / ".ci", folder / ".ci")
     (folder / "Makefile").write_text(MAKEFILE)
@@ -177,7 +177,7 @@ def test_ci_names_no_test_that_passed_at_once(clone: Path) -> None:
 
 
 def test_ci_fails_for_what_fails_twice(clone: Path) -> None:
-    """A fault is red, also beside a test that passes the second time."""
+    """CI fails for a fault even if another test passes the second time."""
     (clone / "test_sample.py").write_text(FLAKY + "\ndef test_fault(): assert False\n")
     code, printed = run_ci(clone)
     assert code != 0

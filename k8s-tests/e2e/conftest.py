@@ -1,6 +1,6 @@
 """One cluster, one installed chart, and the way to its backend, for the whole session.
 
-`E2E_EXISTING=1` takes the cluster of KUBECONFIG in place of kind. It has to have the images, or to find them in the
+`E2E_EXISTING=1` takes the cluster of KUBECONFIG instead of kind. It has to have the images, or to find them in the
 registry that `E2E_IMAGE_REGISTRY` names.
 """
 

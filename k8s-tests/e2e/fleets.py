@@ -59,7 +59,7 @@ class SensorFleet:
         return fleet
 
     def wait_ready(self, sensors: int) -> Json:
-        """Wait until its newest spec is applied and so many sensors, all of them, are connected; return its status."""
+        """Wait until its newest spec is applied and exactly this number of sensors is connected; return its status."""
 
         def ready() -> Json | None:
             fleet = self.object()

@@ -140,7 +140,7 @@ class Release:
         return [Published(**match.groupdict()) for entry in recent if (match := _PUBLISHED.search(entry["message"]))]
 
     def published_next(self, count: int, since: datetime) -> list[Published]:
-        """Wait until so many readings were published from a moment on, and return those."""
+        """Wait until this number of readings was published after a moment, and return them."""
         return until(
             lambda: readings if len(readings := self.published(since)) >= count else [],
             f"the producer publishes {count} readings",

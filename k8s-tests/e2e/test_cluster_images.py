@@ -1,4 +1,4 @@
-"""The images that `make images` builds are small, labelled, and stop when they are told to."""
+"""The images that `make images` builds are small and labelled, and stop on SIGTERM."""
 
 import json
 import os

@@ -31,7 +31,7 @@ def test_missing_programs_are_named_together() -> None:
 
 
 def test_a_failed_command_is_one_line_with_its_last_words() -> None:
-    """The message has the command and the end of what it said, the rest is kept beside it."""
+    """The message has the command and the end of its output; the whole output is an attribute."""
     with pytest.raises(CommandError) as error:
         run("sh", "-c", "echo first >&2; echo last >&2; exit 3")
     assert str(error.value) == "sh -c echo first >&2; echo last >&2; exit 3: last"

@@ -129,7 +129,7 @@ def test_a_wrong_configuration_is_reported_with_its_cause(tmp_path: Path) -> Non
 
 
 def test_without_mosquitto_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A machine that was not set up is told to run make setup."""
+    """Without Mosquitto the error says to run make setup."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(mosquitto, "_MORE_PATH", [])
     with pytest.raises(ProcessError, match="mosquitto is not installed: run make setup"):

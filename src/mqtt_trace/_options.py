@@ -26,7 +26,7 @@ class Conventions(StrEnum):
     """Which names of the messaging semantic conventions are emitted.
 
     ``GUIDE`` says `publish` where conventions 1.28 and later say `send`; ``STABLE`` follows those, and names a span by
-    the template of its destination where one is known; ``DUPLICATE`` adds the older attribute names beside the new
+    the template of its destination where one is known; ``DUPLICATE`` adds the older attribute names to the new
     ones. Of what a span has only once, such as its name, it has the new one.
     """
 

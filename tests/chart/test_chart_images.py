@@ -13,7 +13,7 @@ import yaml
 from charts.generate import CHART
 
 ROOT = Path(__file__).parents[2]
-# The operator stands beside the services, for it is none.
+# The operator is no service and has a folder of its own.
 DOCKERFILES = sorted([*ROOT.glob("images/*/Dockerfile"), *ROOT.glob("operator/Dockerfile")])
 PROJECTS = sorted([*ROOT.glob("images/*/pyproject.toml"), *ROOT.glob("operator/pyproject.toml")])
 FOLDERS = {path.parent.name: path.parent for path in DOCKERFILES}
@@ -38,7 +38,7 @@ def value_path(service: str) -> str:
 
 
 def test_every_service_has_a_dockerfile() -> None:
-    """There is none without, and none for something else."""
+    """The Dockerfiles are those of the services, and no others."""
     assert [path.parent.name for path in PROJECTS] == SERVICES
 
 

@@ -26,7 +26,7 @@ def get(manifests: list[Manifest], kind: str, name: str = _NAME) -> Manifest:
 
 
 def pod_template(manifests: list[Manifest]) -> Manifest:
-    """The pods of fleets, as the operator is told."""
+    """The pod template of fleets in the operator's ConfigMap."""
     template: Manifest = json.loads(get(manifests, "ConfigMap")["data"]["pod-template.json"])
     return template
 

@@ -1,4 +1,4 @@
-"""What is checked in beside the chart is what the chart makes."""
+"""The checked-in renders and the README's table match the chart."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ RunProgram = Callable[..., dict[str, Any]]
 
 
 class Requester:
-    """Whoever asks the page's program."""
+    """The requester of the page's responder."""
 
     def __init__(self, client: Client, spans: InMemorySpanExporter) -> None:
         self._spans = spans

@@ -1,4 +1,7 @@
-"""The programs of docs/instrumentation.md do what their page says; that for aiomqtt has a test beside others of it."""
+"""The programs of docs/instrumentation.md do what the page says.
+
+The test of the aiomqtt program is with the other tests of aiomqtt.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Any

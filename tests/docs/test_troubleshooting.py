@@ -51,7 +51,7 @@ def test_commands_for_the_cluster_are_shell(code: str) -> None:
 
 
 def run(code: str, stack: Stack) -> subprocess.CompletedProcess[str]:
-    """Run a block with the ports of the stack in place of the usual ones."""
+    """Run a block with the ports of the stack instead of the usual ones."""
     code = code.replace("http://localhost:4320", stack.scout_url).replace("http://localhost:4318", stack.otlp_url)
     code = code.replace("-p 1883", f"-p {stack.mosquitto.port}")
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])

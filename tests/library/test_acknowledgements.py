@@ -29,7 +29,7 @@ def publisher_of(client: Client, recorded: Recorded, **options: Any) -> TracedPu
 def test_a_refusal_is_heard_with_callback_api_version_1(
     make_broker: MakeBroker, connect: Connect, recorded: Recorded, qos: int
 ) -> None:
-    """Callbacks of that version are told no reason code, the span is."""
+    """Callbacks of that version receive no reason code, and the span has it."""
     outcomes: list[PublishOutcome] = []
     client = connect(make_broker(acl=["topic read #"]), api=CallbackAPIVersion.VERSION1)
     publisher_of(client, recorded).publish("forbidden/x", "x", qos, on_outcome=outcomes.append)
@@ -40,11 +40,11 @@ def test_a_refusal_is_heard_with_callback_api_version_1(
 
 
 def test_a_qos_0_publish_acknowledges_no_other(broker: Mosquitto, recorded: Recorded) -> None:
-    """Packet ids begin anew after 65,535 publishes whatever is under way, and to paho QoS 0 has them as well."""
+    """Packet ids start over after 65,535 publishes whatever is under way, and paho gives one to QoS 0 as well."""
     client = connect_without_a_thread(broker)
     publisher = publisher_of(client, recorded)
     pending = publisher.publish("slow/x", "x", 1)
-    client._last_mid = 0  # noqa: SLF001 - in place of 65,535 publishes
+    client._last_mid = 0  # noqa: SLF001 - instead of 65,535 publishes
     assert client.publish("quick/x", "x", 0).mid == pending.mid
     assert (publisher.pending, recorded.spans) == (1, ())
     loop_until(client, lambda: not publisher.pending, "every span ended")

@@ -171,7 +171,7 @@ def test_who_is_in_a_hurry_does_not_wait_for_the_next_attempt(make_broker: MakeB
 
 
 def test_a_refused_connection_names_the_reason(make_broker: MakeBroker) -> None:
-    """A wrong password is told from a broker that is away."""
+    """The error distinguishes a wrong password from an unreachable broker."""
     broker = make_broker(users={"user": "right"})
 
     async def main() -> None:
@@ -206,7 +206,7 @@ def test_a_server_that_never_answers_is_given_up(
     server_of: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
     transport: Literal["tcp", "websockets"],
 ) -> None:
-    """A port that accepts connections and stays silent does not hold the client for ever."""
+    """A port that accepts connections and stays silent does not hold the client forever."""
     monkeypatch.setattr("mqtt_trace._paho.connection._CONNACK_TIMEOUT_S", 0.1)
 
     async def main() -> None:
@@ -272,7 +272,7 @@ def test_closing_does_not_wait_for_a_server_that_never_answers(monkeypatch: pyte
 
 
 def test_the_brokers_receive_maximum_is_known(make_broker: MakeBroker) -> None:
-    """Whoever publishes can keep within what the broker takes at once."""
+    """A publisher can keep within the broker's Receive Maximum."""
     broker = make_broker(config=["max_inflight_messages 7"])
 
     async def main() -> None:

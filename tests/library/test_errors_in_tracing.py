@@ -41,7 +41,7 @@ TRACEPARENT = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
 
 
 def fail(*_: object, **__: object) -> NoReturn:
-    """What everything here does in place of its work."""
+    """What everything here does instead of its work."""
     raise RuntimeError("telemetry")
 
 

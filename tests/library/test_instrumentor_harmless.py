@@ -154,7 +154,7 @@ class Unprintable:
 def test_a_wrong_publish_is_as_wrong_as_before(
     instrument: Instrument, protocol: MQTTProtocolVersion, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
-    """The same error with the same words, or the same answer, and nothing waits for an acknowledgement for ever."""
+    """The same error with the same words, or the same answer, and nothing waits for an acknowledgement forever."""
     untraced, traced = new_client(protocol), new_client(protocol)
     expected = outcome(lambda: untraced.publish(*args, **kwargs))
     instrument()

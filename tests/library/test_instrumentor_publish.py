@@ -191,7 +191,7 @@ def test_the_explicit_publisher_keeps_its_one_span(
     recorded: Recorded,
     protocol: MQTTProtocolVersion,
 ) -> None:
-    """On an instrumented client, and what the client publishes beside it has one, too."""
+    """The publish has one span on an instrumented client, and so has each of the client's own publishes."""
     instrument()
     client = connect(broker, protocol=protocol)
     publisher = TracedPublisher(client, tracer_provider=recorded.tracer_provider)

@@ -129,7 +129,7 @@ def test_every_way_to_receive_is_traced_once(
     protocol: MQTTProtocolVersion,
     api: CallbackAPIVersion,
 ) -> None:
-    """However the callback is set and whoever runs the loop: the span is the current one in the callback, and ends."""
+    """However the callback is set and the loop is run, the span is current in the callback, and ends."""
     instrument()
     current: list[int] = []
     client = Subclass(api, protocol=protocol) if listen is by_subclass else Client(api, protocol=protocol)

@@ -62,7 +62,7 @@ def break_off(client: Client) -> None:
 def test_a_will_is_one_trace_with_the_connect_that_left_it(
     broker: Mosquitto, connect: Connect, recorded: Recorded, willing: Callable[..., Client]
 ) -> None:
-    """Each connect creates it anew; the program's own properties of it arrive, and are not changed."""
+    """Each connect creates a new context; the program's own properties of the will arrive unchanged."""
     heir = connect(broker)
     received: list[MQTTMessage] = []
     heir.on_message = lambda _client, _userdata, message: received.append(message)

@@ -1,6 +1,6 @@
 """What ends a program, or a task of it, is no error of the message that was at hand: OpenTelemetry's own rule.
 
-`use_span` records what is an `Exception` and nothing else, so `sys.exit(1)` is none either.
+`use_span` records what is an `Exception` and nothing else, so `sys.exit(1)` is no error either.
 """
 
 from __future__ import annotations

@@ -521,7 +521,7 @@ def test_a_client_whose_will_is_too_large_with_a_context_connects(
 def test_a_program_that_injects_itself_is_served_by_an_instrumented_client(
     make_broker: MakeBroker, connect: Connect, inbox: type[Inbox], link: Link, instrument: Instrument
 ) -> None:
-    """Its properties are known to hold a context, and what there is beside it."""
+    """A message whose context came from `inject` is sent without it, and with its other properties."""
     instrument()
     broker = make_broker(config=[f"max_packet_size {LIMIT}"])
     received = inbox(connect(broker), "injected/#")

@@ -32,7 +32,7 @@ def test_user_properties_are_packed_as_paho_packs_them(user_properties: list[tup
 
 @given(PAIRS)
 def test_other_properties_are_packed_as_paho_packs_them(user_properties: list[tuple[str, str]]) -> None:
-    """What the caller set beside user properties is in the packet as well."""
+    """The caller's properties other than user properties are in the packet as well."""
     base = Properties(PacketTypes.PUBLISH)
     base.MessageExpiryInterval = 7
     wanted = paho_properties(user_properties)

@@ -27,7 +27,7 @@ ADDED = f'"{KEY}":{{"traceparent":"{CONTEXT[0][1]}"}}'
     ],
 )
 def test_the_rest_of_an_object_stays_as_it_was_written(payload: str, rest: str) -> None:
-    """No number loses a digit, and nothing that was JSON for the receiver is none afterwards."""
+    """No number loses a digit, and a payload that was JSON for the receiver stays JSON."""
     assert add_context(payload.encode(), CONTEXT) == f"{rest}{ADDED}}}".encode()
 
 

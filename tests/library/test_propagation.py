@@ -133,7 +133,7 @@ def test_no_traceparent_is_absent(user_properties: list[tuple[str, str]] | None)
     ],
 )
 def test_a_traceparent_that_w3c_rejects_is_malformed(value: str) -> None:
-    """It is told apart from a message without one, and yields no span."""
+    """The reason differs from that of a message without one, and the context has no span."""
     extracted = extract([("traceparent", value)])
     assert extracted.missing is MissingReason.MALFORMED
     assert not span_context_of(extracted.context).is_valid
@@ -175,7 +175,7 @@ def test_the_guides_functions_agree_with_extract() -> None:
 
 
 def test_the_callers_properties_are_kept_and_not_changed() -> None:
-    """Content type, correlation data and user properties of the program's own go out beside the context."""
+    """Content type, correlation data and user properties of the program's own go out with the context."""
     own = Properties(PacketTypes.PUBLISH)
     own.ContentType = "application/json"
     own.CorrelationData = b"\x01\x02"

@@ -116,7 +116,7 @@ def test_trace_state_and_baggage_are_read_in_any_case(use: Use) -> None:
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_a_field_twice_is_a_duplicate_whatever_its_case(use: Use, name: str) -> None:
-    """`traceparent` beside `Traceparent` are two of them, of which nobody can say which is right."""
+    """`traceparent` and `Traceparent` together are a duplicate, as nothing says which one is right."""
     use(name)
     assert extract([*WRITTEN[name], *AS_IN_HTTP[name]]).missing is MissingReason.DUPLICATE
 
@@ -160,7 +160,7 @@ def test_what_is_not_configured_is_absent(use: Use, name: str) -> None:
     ],
 )
 def test_what_the_propagator_refuses_is_malformed(use: Use, name: str, garbage: Pairs) -> None:
-    """It is told apart from a message without context."""
+    """The reason differs from that of a message without context."""
     use(name)
     assert extract(garbage).missing is MissingReason.MALFORMED
 

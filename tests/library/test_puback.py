@@ -94,7 +94,7 @@ def test_a_program_that_logs_packets_sees_each_acknowledgement(
 
 
 def test_a_traced_publisher_reads_them_quickly(broker: Mosquitto, connect: Connect, recorded: Recorded) -> None:
-    """Whoever publishes through us has what this is for."""
+    """A client with a `TracedPublisher` has the quick reader."""
     client = connect(broker)
     TracedPublisher(client, tracer_provider=recorded.tracer_provider, meter_provider=recorded.meter_provider)
     assert "_handle_pubackcomp" in vars(client)

@@ -80,7 +80,7 @@ def test_a_full_queue_is_an_error(recorded: Recorded) -> None:
 
 
 def test_a_closed_publisher_leaves_no_span_waiting(recorded: Recorded) -> None:
-    """Whoever publishes once it is closed, or in the midst of it, has a span that ends as the others do."""
+    """A publish during or after the close has a span that ends as the others do."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     publisher = publisher_of(client, recorded)
     publisher.close()

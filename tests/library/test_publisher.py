@@ -152,7 +152,7 @@ def test_every_publish_ends_its_span_once(
 def test_the_message_carries_the_publish_spans_context(
     broker: Mosquitto, connect: Connect, recorded: Recorded, inbox: type[Inbox]
 ) -> None:
-    """Beside the program's own properties, once, however often they are used."""
+    """The context is added once to the program's own properties, however often they are used."""
     received = inbox(connect(broker), "carried/#")
     publisher = publisher_of(connect(broker), recorded)
     own = Properties(PacketTypes.PUBLISH)
@@ -198,7 +198,7 @@ def test_a_publish_span_is_a_child_of_the_current_span(broker: Mosquitto, connec
 
 
 def test_the_programs_own_on_publish_is_still_called(broker: Mosquitto, connect: Connect, recorded: Recorded) -> None:
-    """Tracing listens beside the program, also for messages that were published around it."""
+    """Tracing leaves the program's callback in place, also for messages that were published around it."""
     client = connect(broker)
     acknowledged: list[int] = []
     two = threading.Event()

@@ -67,7 +67,7 @@ def test_a_subscription_that_is_removed_leaves_others_of_its_filter(removed: str
 
 
 def test_of_subscriptions_to_one_filter_the_latest_is_named() -> None:
-    """A program that subscribes anew means what it says last, also when it has said so before."""
+    """The last of several subscriptions counts, also when it repeats an earlier one."""
     subscriptions = Subscriptions(["$share/g/sensors/#", "sensors/#"])
     assert subscriptions.match("sensors/x") == Subscription("sensors/#")
     subscriptions.add("$share/g/sensors/#")

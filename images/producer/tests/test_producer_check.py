@@ -143,7 +143,7 @@ class _Mail(socketserver.BaseRequestHandler):
 
 @contextmanager
 def mail_server() -> Iterator[str]:
-    """The address of a server that is none of HTTP."""
+    """The address of a server that does not speak HTTP."""
     with socketserver.ThreadingTCPServer((HOST, 0), _Mail) as server:
         serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         serving.start()
@@ -155,7 +155,7 @@ def mail_server() -> Iterator[str]:
 
 
 def test_why_there_is_no_token_is_told() -> None:
-    """A refused connection, a name that nobody knows and a server of another protocol are told apart."""
+    """The error distinguishes a refused connection, an unknown name and a server of another protocol."""
     secret = {"SCOUT_SECRET_NAME": "demo-scout", "SCOUT_CLIENT_ID": "a", "SCOUT_CLIENT_SECRET": "b"}
     port = free_port()
     with mail_server() as mail:

@@ -1,1 +1,1 @@
-"""Publish and process spans: when they start and end, what they say, and the metrics beside them."""
+"""Publish and process spans: when they start and end, their attributes, and their metrics."""

@@ -107,7 +107,7 @@ class PendingSpans:
         return [partial(report, *one) for one in ended]
 
     def still_wait(self) -> bool:
-        """Whether any span waits; if none does, the next that will is to be watched anew."""
+        """Whether any span waits; if none does, the next one needs a new watch."""
         with self._lock:
             self._watched = bool(self._pending)
             return self._watched
@@ -126,7 +126,7 @@ class PendingSpans:
         self._finish(ended)
 
     def forget(self) -> None:
-        """Begin anew in a forked child: what waits there waits in the parent, whose threads may have held the lock."""
+        """Start empty in a forked child: the pending spans are the parent's, whose threads may have held the lock."""
         self._lock = threading.Lock()
         self._pending, self._early = {}, {}
         self._calls = 0

@@ -1,4 +1,4 @@
-"""The process spans of one client, whoever hands over its messages."""
+"""The process spans of one client, for explicit code and the instrumentation."""
 
 from __future__ import annotations
 

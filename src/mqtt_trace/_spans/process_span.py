@@ -33,7 +33,7 @@ class ProcessSpan(AbstractContextManager[Span, None]):
 
     Args:
         span: The span.
-        context: What is current beside the span, such as baggage.
+        context: What is current together with the span, such as baggage.
         metrics: Where the duration goes.
         metric_attributes: What the duration is split by.
     """

@@ -1,4 +1,4 @@
-"""The publish spans of one client, whoever sends its messages and whoever hears of the acknowledgements."""
+"""The publish spans of one client, for explicit code and the instrumentation."""
 
 from __future__ import annotations
 

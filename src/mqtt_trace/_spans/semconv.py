@@ -194,7 +194,7 @@ def received_attributes(message: ReceivedMessage, topic: str) -> Attributes:
 
 
 def with_older_names(attributes: Attributes, conventions: Conventions) -> Attributes:
-    """Add the names before conventions 1.24 beside the new ones when both were asked for."""
+    """Add the names before conventions 1.24 to the new ones when the options ask for both."""
     if conventions is not Conventions.DUPLICATE:
         return attributes
     return attributes | {old: attributes[new] for new, old in _OLDER_NAMES.items() if new in attributes}
