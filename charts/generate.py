@@ -1,11 +1,11 @@
-"""Write what is made from the chart: the table of values in its README, and the renders of its examples.
+"""Write the table of values in the chart's README, and the renders of the chart's examples.
 
-Run it after a change to the chart, as `.venv/bin/python -m charts.generate`; tests hold the results against the chart.
+Run `.venv/bin/python -m charts.generate` after a change to the chart; tests compare the results with the chart.
 """
 
 import sys
 
-if __name__ == "__main__":  # before the imports, which Ctrl-C would end with a traceback
+if __name__ == "__main__":  # before the imports: Ctrl-C during them would print a traceback
     from local.interrupts import run
 
     sys.exit(run("charts.generate"))
@@ -27,7 +27,7 @@ END = "<!-- end of values -->"
 
 
 def main() -> None:
-    """Write all of it."""
+    """Write the table and the renders."""
     README.write_text(with_table(README.read_text(), table((CHART / "values.yaml").read_text())))
     for example in EXAMPLES:
         shutil.rmtree(example / "rendered", ignore_errors=True)
@@ -51,7 +51,7 @@ def render(example: Path, *, helm: str = "helm") -> dict[str, str]:
 
 
 def rendered(example: Path) -> dict[str, str]:
-    """The manifests of an example by template, as they are checked in."""
+    """The checked-in manifests of an example by template."""
     return _files(example / "rendered")
 
 
@@ -65,14 +65,14 @@ def with_table(readme: str, rows: str) -> str:
 def table(values: str) -> str:
     """A Markdown table of every value that has a comment, in the order of the file."""
     rows = "".join(f"| `{name}` | {default} | {comment} |\n" for name, default, comment in described(values))
-    return f"| value | default | what it is |\n| --- | --- | --- |\n{rows}"
+    return f"| value | default | description |\n| --- | --- | --- |\n{rows}"
 
 
 def described(values: str) -> list[tuple[str, str, str]]:
     """Name, default and comment of every value that has a comment.
 
     Raises:
-        ValueError: A value that is no group of others has none.
+        ValueError: A value that is not a group of others has no comment.
     """
     root = yaml.compose(values)
     assert isinstance(root, yaml.MappingNode), "values.yaml is a map"  # noqa: S101 - for mypy: it is our own file

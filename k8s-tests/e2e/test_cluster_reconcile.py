@@ -252,7 +252,10 @@ def test_an_impossible_change_is_refused_with_its_reason(fleets: Fleets) -> None
     fleets.apply()
     with pytest.raises(CommandError) as refused:
         fleets.apply(sensorsPerPod=3)
-    assert "sensorsPerPod cannot be changed, sensors would move between pods; make a new fleet" in refused.value.output
+    assert (
+        "sensorsPerPod is immutable, because sensors would move between pods; create a new fleet instead"
+        in refused.value.output
+    )
     with pytest.raises(CommandError) as refused:
         fleets.kubectl("scale", "fleet/demo", "--replicas=401")
     assert "is more than 200 pods, the most that a fleet may have" in refused.value.output

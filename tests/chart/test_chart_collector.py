@@ -62,4 +62,4 @@ def test_an_environment_that_is_accepted_is_read_as_text(render: Render, environ
 def test_a_word_that_yaml_has_a_value_for_is_no_environment(refuse: Refuse, environment: str) -> None:
     """It would be none, or no text, to the Collector."""
     message = refuse(options=("--set-string", f"scout.environment={environment}"))
-    assert f"scout.environment is {environment}, which is no text to the Collector." in message
+    assert f"scout.environment is {environment}, which the Collector does not read as text." in message

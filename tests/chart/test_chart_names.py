@@ -50,7 +50,9 @@ def test_a_name_is_text_whatever_it_looks_like(render: Render, name: str, values
 def test_a_release_whose_services_could_not_be_called_after_it_is_refused(refuse: Refuse, release: str) -> None:
     """Before half of it is installed, and with the way out."""
     name = f"{release}-mqtt-trace"
-    complaint = f"{name} is no name for a Service: set fullnameOverride to one without dots that begins with a letter."
+    complaint = (
+        f"{name} is not a valid Service name: set fullnameOverride to a name that begins with a letter and has no dots."
+    )
     assert refuse(release=release).splitlines()[0].endswith(complaint)
 
 

@@ -49,7 +49,7 @@ def test_the_notes_name_the_labels_that_lead_to_what_is_there(
     """Those of the chart's own broker and Collector, and that they let in pods of the release's namespace alone."""
     said = notes(*values)
     assert {label for label in (BROKER, COLLECTOR) if label in said} == labels
-    assert ("get in with a label, in this namespace only" in said) is bool(labels)
+    assert ("get access with a label, in this namespace only" in said) is bool(labels)
 
 
 def test_the_notes_say_where_the_certificate_is(notes: Notes) -> None:

@@ -41,7 +41,7 @@ def test_an_unknown_or_mistyped_value_is_refused_with_its_path(refuse: Refuse, v
     [
         (
             ["scout.existingSecret=a", "scout.credentials.clientId=b"],
-            "scout.existingSecret and scout.credentials are both set: give Scout's credentials in one of them.",
+            "scout.existingSecret and scout.credentials are both set: use only one of them for Scout's credentials.",
         ),
         (
             ["scout.credentials.clientId=b"],
@@ -49,19 +49,19 @@ def test_an_unknown_or_mistyped_value_is_refused_with_its_path(refuse: Refuse, v
         ),
         (
             [*CREDENTIALS, "scout.credentials.clientSecret=pa$$word"],
-            "scout.credentials.clientSecret has $$ or ${ in it: the Collector would read something else.",
+            "scout.credentials.clientSecret contains $$ or ${, which the Collector would expand.",
         ),
         (
             [*CREDENTIALS, "scout.credentials.tokenUrl=https://${a}"],
-            "scout.credentials.tokenUrl has $$ or ${ in it: the Collector would read something else.",
+            "scout.credentials.tokenUrl contains $$ or ${, which the Collector would expand.",
         ),
         (
             ["scoutSim.clientSecret=pa$$word"],
-            "scoutSim.clientSecret has $$ or ${ in it: the Collector would read something else.",
+            "scoutSim.clientSecret contains $$ or ${, which the Collector would expand.",
         ),
         (
             ["broker.external.tls=true"],
-            "broker.external.host is empty although broker.external is used: name the host of the broker.",
+            "broker.external.host is empty, but other values of broker.external are set: set the host of the broker.",
         ),
         (
             ["broker.external.host=a", "broker.external.caSecret=b"],
@@ -69,12 +69,12 @@ def test_an_unknown_or_mistyped_value_is_refused_with_its_path(refuse: Refuse, v
         ),
         (
             ["broker.external.host=a", "broker.tls.enabled=true"],
-            "broker.tls is for the chart's own Mosquitto: with broker.external.host set broker.external.tls instead.",
+            "broker.tls is for the chart's own Mosquitto: with broker.external.host, set broker.external.tls instead.",
         ),
         *(
             (
                 ["broker.external.host=a", auth],
-                "auth is for the chart's own Mosquitto: with broker.external.host set broker.external.existingSecret.",
+                "auth is for the chart's own Mosquitto: with broker.external.host, set broker.external.existingSecret instead.",
             )
             for auth in ("auth.existingSecret=b", "auth.passwords.producer=b", "auth.passwords.consumer=b")
         ),
@@ -84,27 +84,27 @@ def test_an_unknown_or_mistyped_value_is_refused_with_its_path(refuse: Refuse, v
         ),
         (
             ["auth.existingSecret=a", "auth.passwords.producer=b"],
-            "auth.existingSecret and auth.passwords are both set: give the broker's passwords in one of them.",
+            "auth.existingSecret and auth.passwords are both set: use only one of them for the broker's passwords.",
         ),
         (
             ["consumer.autoscaling.enabled=true", "consumer.resources=null"],
-            "consumer.autoscaling needs consumer.resources.requests.cpu: it aims at a percentage of it.",
+            "consumer.autoscaling needs consumer.resources.requests.cpu: its target is a percentage of that.",
         ),
         (
             ["consumer.autoscaling.enabled=true", "consumer.autoscaling.minReplicas=9"],
-            "consumer.autoscaling.minReplicas is more than consumer.autoscaling.maxReplicas.",
+            "consumer.autoscaling.minReplicas is greater than consumer.autoscaling.maxReplicas.",
         ),
         (
             ["consumer.autoscaling.enabled=true", "consumer.replicas=2"],
-            "consumer.replicas is set although consumer.autoscaling is to choose the number: give one of them.",
+            "consumer.replicas and consumer.autoscaling are both set: use only one of them.",
         ),
         (
             ["echo.enabled=false"],
-            "consumer.echoUrl is empty although echo.enabled is false: the consumer has nowhere to post readings.",
+            "consumer.echoUrl is empty and echo.enabled is false: the consumer needs one of them to post readings.",
         ),
         (
             ["collector.external.endpoint=http://a", "scout.existingSecret=b"],
-            "collector.external.endpoint leaves no Collector that could use Scout's credentials: give one of them.",
+            "collector.external.endpoint replaces the Collector that uses Scout's credentials: set only one of them.",
         ),
     ],
 )
@@ -128,7 +128,7 @@ def test_values_that_contradict_each_other_are_refused_in_a_sentence(
 )
 def test_a_pod_answers_where_its_probes_ask(refuse: Refuse, variable: str) -> None:
     """A variable that would move it is refused, whatever its value."""
-    complaint = f"{variable} is the chart's own: it is where the pod's probes ask."
+    complaint = f"{variable} is reserved for the chart: the pod's probes use it."
     assert refuse(f"{variable}=").splitlines()[0].endswith(complaint)
 
 
