@@ -6,7 +6,7 @@ from pathlib import Path
 
 _NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 
-# What Python 3.13 asks of a chain by default (RFC 5280, strictly).
+# Python 3.13 requires these extensions by default (strict RFC 5280).
 _SERVER_EXTENSIONS = """\
 subjectAltName=IP:127.0.0.1,DNS:localhost
 basicConstraints=critical,CA:FALSE

@@ -12,19 +12,19 @@ NAME = "mqtt-trace"
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "charts" / "mqtt-trace"
 
-# Not the user's own: a test run must not change which cluster his kubectl speaks to.
+# Not the user's own: a test run must not change the cluster of the user's kubectl.
 KUBECONFIG = ROOT / ".tools" / "kubeconfig"
 
 Say = Callable[[str], object]
 
 _NODE = f"{NAME}-control-plane"
 
-# On the node: images and their ids, as they were loaded. `kind load` by itself would copy all of them each time.
+# A file on the node with the loaded images and their ids: `kind load` alone would copy all images each time.
 _LOADED = "/kind/mqtt-trace-images"
 
 
 def prepare(say: Say) -> list[str]:
-    """Create the cluster unless it is there, build the images, and load those that the cluster does not have.
+    """Create the cluster unless it exists, build the images, and load those that the cluster does not have.
 
     Returns:
         The images that were loaded.
@@ -39,7 +39,7 @@ def prepare(say: Say) -> list[str]:
 
 
 def build_images() -> None:
-    """Run `make images`, which tells of its progress itself.
+    """Run `make images`, which prints its own progress.
 
     Raises:
         CommandError: an image was not built.
@@ -49,7 +49,7 @@ def build_images() -> None:
 
 
 def chart_images() -> list[str]:
-    """Return the images that the chart's pods have without further values.
+    """Return the images of the chart's pods with default values.
 
     Raises:
         CommandError: the chart does not render.
@@ -59,22 +59,22 @@ def chart_images() -> list[str]:
 
 
 def _create(say: Say) -> None:
-    """Create the cluster, or take the one that is there."""
+    """Create the cluster, or use the existing one."""
     KUBECONFIG.parent.mkdir(exist_ok=True)
     if NAME in run("kind", "get", "clusters").split():
-        say(f"kind cluster {NAME} is there already")
+        say(f"kind cluster {NAME} already exists")
         run("kind", "export", "kubeconfig", "--name", NAME, "--kubeconfig", str(KUBECONFIG))
     else:
         say(f"creating kind cluster {NAME}")
         node_image = os.environ.get("KIND_NODE_IMAGE")
         chosen = ["--image", node_image] if node_image else []
         run("kind", "create", "cluster", "--name", NAME, "--kubeconfig", str(KUBECONFIG), "--wait", "180s", *chosen)
-    # A node is ready before names resolve; connections would fail and back off meanwhile.
+    # A node is ready before its DNS; until then, connections would fail and back off.
     Kubectl(KUBECONFIG, "kube-system")("rollout", "status", "deployment/coredns", "--timeout=180s")
 
 
 def _load(say: Say) -> list[str]:
-    """Load images from Docker; what neither Docker nor the node has, the node pulls."""
+    """Load images from Docker; the node pulls those that Docker does not have."""
     known = run("docker", "exec", _NODE, "sh", "-c", f"touch {_LOADED}; cat {_LOADED}").splitlines()
     wanted = {image: f"{image} {image_id}" for image in chart_images() if (image_id := _docker_id(image))}
     missing = [image for image, line in wanted.items() if line not in known]

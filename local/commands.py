@@ -1,4 +1,4 @@
-"""kubectl, helm and the like, run to their end."""
+"""Runs commands such as kubectl and helm, and waits for their end."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class CommandError(RuntimeError):
-    """A command is missing or has failed; the message is one line with the command and its last words.
+    """A command is missing or failed; the message is one line with the command and the last line of its output.
 
     Attributes:
         output: Everything that it printed.
@@ -89,7 +89,7 @@ class Kubectl:
 
     @property
     def command(self) -> list[str]:
-        """The words that every command begins with."""
+        """The first words of every command."""
         chosen = ["--kubeconfig", str(self.kubeconfig)] if self.kubeconfig else []
         return ["kubectl", *chosen, "--namespace", self.namespace]
 

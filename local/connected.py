@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from local.scout import Span
 
-# A reading's way: what a connected trace has, each step below the one before it.
+# The spans of a reading's connected trace; each is the parent of the next.
 STEPS = (
     ("publish", "PRODUCER", "mqtt-trace-producer"),
     ("process", "CONSUMER", "mqtt-trace-consumer"),
@@ -23,14 +23,14 @@ class Node:
 
 
 def tree(spans: Sequence[Span]) -> list[Node]:
-    """Nest spans; those whose parent is absent come out as roots."""
+    """Nest spans; a span without its parent becomes a root."""
     ids = {span.span_id for span in spans}
     roots = [span for span in spans if span.parent_span_id not in ids]
     return _nodes(roots, spans)
 
 
 def missing_step(spans: Sequence[Span]) -> str | None:
-    """Return what keeps a trace from being one reading's connected trace, None when nothing does.
+    """Return why a trace is not the connected trace of a reading; None if it is.
 
     More spans than the four are fine: a retry adds a pair, a dead letter a publish span, and a reading without a
     subscriber is published again below its first publish.

@@ -79,7 +79,7 @@ def readings_from(env: Mapping[str, str]) -> int:
 
 
 class Demo:
-    """One run of a stack, and what was seen of it so far.
+    """One run of a stack, and the traces that it has produced so far.
 
     Args:
         stack: What to start.
@@ -101,7 +101,7 @@ class Demo:
         self._lacking: dict[str, str | None] = {}
 
     def run(self) -> None:
-        """Start everything, show what there is to see, stop everything.
+        """Start the stack, show traces and counts, and stop it.
 
         Raises:
             ProcessError: a part did not start, or ended by itself.
@@ -137,7 +137,7 @@ class Demo:
             with live:
                 while True:
                     self._stack.check()
-                    with suppress(httpx.HTTPError):  # when scout-sim has ended, the next check says so
+                    with suppress(httpx.HTTPError):  # if scout-sim has ended, the next check raises
                         live.update(figures_table(self._figures()))
                     time.sleep(1)
         except KeyboardInterrupt:
@@ -196,11 +196,11 @@ class Demo:
         return figures if complete else None
 
     def _wait(self, condition: Callable[[], _T | None], otherwise: str) -> _T:
-        """Return what the condition gives as soon as that is neither None nor False."""
+        """Return the condition's result as soon as it is true."""
         deadline = time.monotonic() + self._patience_s + self._readings * self._stack.interval_s
         with self._console.status("waiting for traces"):
             while True:
-                with suppress(httpx.HTTPError):  # when scout-sim has ended, the check says so
+                with suppress(httpx.HTTPError):  # if scout-sim has ended, the check raises
                     if result := condition():
                         return result
                 self._stack.check()

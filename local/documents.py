@@ -1,4 +1,4 @@
-"""The code blocks of the documentation, as a reader copies them."""
+"""The documentation's code blocks, as a reader copies them."""
 
 import re
 from dataclasses import dataclass

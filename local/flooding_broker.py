@@ -1,4 +1,4 @@
-"""A broker that ignores Receive Maximum on purpose: tests meet that fault whichever Mosquitto is installed."""
+"""A broker that ignores Receive Maximum, so that tests meet this fault with any installed Mosquitto."""
 
 import asyncio
 import ssl
@@ -13,7 +13,7 @@ _FIRST_OF_OTHERS = 60_000
 
 
 class FloodingBroker:
-    """Keeps one session, and sends all that it has not seen acknowledged at once after CONNACK.
+    """Keeps one session, and sends all unacknowledged messages right after CONNACK.
 
     Every other answer comes behind that, on the same connection. What a client publishes to a `_probe` topic is
     delivered to it, behind everything, too. A client that is silent for 1.5 times its Keep Alive is cut off.
@@ -54,7 +54,7 @@ class FloodingBroker:
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
 
     def break_connections(self) -> None:
-        """Close every connection without a word, whatever is still to be sent."""
+        """Close every connection without a DISCONNECT, even with packets left to send."""
         self._loop.call_soon_threadsafe(self._abort)
 
     def __enter__(self) -> Self:
@@ -158,7 +158,7 @@ def _packet(kind: int, body: bytes) -> bytes:
 
 
 def _decode(encoded: bytes) -> tuple[int, int]:
-    """A Variable Byte Integer (MQTT 5, section 1.5.5) and how many bytes it takes."""
+    """A Variable Byte Integer (MQTT 5, section 1.5.5) and its length in bytes."""
     value = 0
     for position, byte in enumerate(encoded):
         value |= (byte & 127) << 7 * position
@@ -172,7 +172,7 @@ def _text(text: str) -> bytes:
 
 
 def _filters(body: bytes, *, options: int) -> int:
-    """How many filters a SUBSCRIBE or UNSUBSCRIBE names."""
+    """The number of filters in a SUBSCRIBE or UNSUBSCRIBE."""
     length, size = _decode(body[2:])
     rest = body[2 + size + length :]
     count = 0

@@ -1,4 +1,4 @@
-"""A port of a cluster's Service on this machine, for as long as it takes."""
+"""Forwards a local port to a Service of a cluster."""
 
 import time
 from pathlib import Path
@@ -15,7 +15,7 @@ _PATIENCE_S = 120
 
 
 class PortForward(httpx.BaseTransport):
-    """`kubectl port-forward`, and an HTTP transport over it that connects again when the pod behind it has gone.
+    """`kubectl port-forward`, and an HTTP transport over it that reconnects when its pod is replaced.
 
     Args:
         kubectl: The cluster and namespace.
@@ -34,7 +34,7 @@ class PortForward(httpx.BaseTransport):
         self._http = httpx.HTTPTransport(trust_env=False)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request, again and again while there is no answer for two minutes at most."""
+        """Send a request, and repeat it for up to two minutes until there is an answer."""
         deadline = time.monotonic() + _PATIENCE_S
         while True:
             try:
@@ -50,7 +50,7 @@ class PortForward(httpx.BaseTransport):
                 return response
 
     def ensure(self) -> None:
-        """Start it when it does not run.
+        """Start it unless it runs.
 
         Raises:
             ProcessError: there is no pod to forward to.

@@ -1,4 +1,4 @@
-"""What one reading leaves behind in a stack that works: the same on one machine and in a cluster."""
+"""The expected spans and metrics of one reading, the same on one machine and in a cluster."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 Json = dict[str, Any]
 
 ANY = "<any>"
-"""Stands for values that differ from run to run, such as ids, ports and durations."""
+"""A placeholder for values that differ between runs, such as ids, ports and durations."""
 
 
 def expected_spans(**attributes: Mapping[str, Any]) -> list[Json]:
@@ -19,7 +19,7 @@ def expected_spans(**attributes: Mapping[str, Any]) -> list[Json]:
 
 
 def as_expected(spans: Iterable[Mapping[str, Any]], expected: Iterable[Json]) -> list[Json]:
-    """Return spans of the query API in the form of what is expected, with ANY where that has it.
+    """Return spans of the query API in the form of the expected spans, with ANY in the same places.
 
     Spans that are not expected come last, with all of their attributes.
     """
@@ -38,7 +38,7 @@ def as_expected(spans: Iterable[Mapping[str, Any]], expected: Iterable[Json]) ->
     ]
 
 
-# What the Collector adds to every resource.
+# The Collector adds these to every resource.
 ENVIRONMENT = {"deployment.environment.name": "iot-demo", "environment": "iot-demo"}
 
 # Of the publish span; `telemetry.*`, `service.instance.id` and the Collector's `ENVIRONMENT` come on top.
@@ -55,7 +55,7 @@ RESOURCE_OF_A_SENSOR = {
     "site.id": "site-hq",
 }
 
-# The least that each service reports.
+# Each service reports at least these metrics.
 METRICS = {
     "mqtt-trace-producer": {
         "iot.readings.published",

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal: they end a command in the same way, and never in the middle of a step."""
+"""Ctrl-C, SIGTERM and a closed terminal end a command in the same way, and never in the middle of a step."""
 
 import importlib
 import os
@@ -16,7 +16,7 @@ _INTERRUPTED = 130
 
 
 def run(module: str, *arguments: object) -> int:
-    """Import a module and call its `main`, which a signal ends without a traceback, from the imports on.
+    """Import a module and call its `main`; a signal ends both without a traceback.
 
     Returns:
         Its exit code.
@@ -29,20 +29,20 @@ def run(module: str, *arguments: object) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     finally:
-        handle(signal.SIG_IGN)  # what is left to do at exit is bounded
+        handle(signal.SIG_IGN)  # the remaining work at exit is bounded
 
 
 def handle(handler: Handler) -> None:
-    """Set the handler of all of them but those that are ignored, which is how nohup and shells start a process."""
+    """Set the handler of all signals except ignored ones: nohup and shells start processes with those."""
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
 
 
 def interrupt(number: int, _frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, whichever of them it was."""
+    """Raise KeyboardInterrupt for any of the signals."""
     if number == signal.SIGHUP:
-        # The terminal is gone: what is still printed would be an error in the midst of stopping.
+        # The terminal is gone: further output would raise while the command stops.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
@@ -51,8 +51,8 @@ def interrupt(number: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Let what is interrupted by an exception be interrupted when the block has ended, and not before."""
-    if threading.current_thread() is not threading.main_thread():  # only the main one is ever interrupted
+    """Delay an interrupt until the block has ended."""
+    if threading.current_thread() is not threading.main_thread():  # signals interrupt only the main thread
         yield
         return
     held: list[int] = []
@@ -69,5 +69,5 @@ def held_back() -> Iterator[None]:
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
-    """End at once: an exception may get lost in an import, and there is nothing to stop yet."""
+    """End at once: an import may swallow an exception, and nothing needs to be stopped yet."""
     os._exit(_INTERRUPTED)

@@ -15,10 +15,10 @@ from local.certificates import Certificates, make_certificates
 from local.ports import HOST, free_port
 from local.processes import Process, ProcessError
 
-# Debian and Homebrew put it where an ordinary user's PATH does not look.
+# Debian and Homebrew install it in folders that are not on an ordinary user's PATH.
 _MORE_PATH = ["/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"]
 
-# MQTT 3.1.1 CONNECT, clean session, empty client id: a listener that is up answers with a CONNACK, if only to refuse.
+# MQTT 3.1.1 CONNECT, clean session, empty client id: a running listener answers with a CONNACK, even if it refuses.
 _CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00"
 _CONNACK = 0x20
 
@@ -44,7 +44,7 @@ class Mosquitto:
 
     @staticmethod
     def version() -> tuple[int, ...]:
-        """Of the program that is installed, such as `(2, 0, 22)`."""
+        """The installed version, such as `(2, 0, 22)`."""
         usage = subprocess.run([_program("mosquitto"), "-h"], capture_output=True, text=True, check=False)
         first, *_ = usage.stdout.splitlines()
         return tuple(int(number) for number in first.split()[-1].split("."))
@@ -78,7 +78,7 @@ class Mosquitto:
 
     @property
     def log(self) -> str:
-        """What the broker has logged so far, over all its starts."""
+        """The broker's log, over all its starts."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
     @property
@@ -88,7 +88,7 @@ class Mosquitto:
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process runs."""
         return self._process.running
 
     @property
@@ -97,12 +97,12 @@ class Mosquitto:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it and return when it answers a CONNECT."""
+        """Start it, and return when it answers a CONNECT."""
         self._process.start()
         self._process.wait_until(self._answers_connect())
 
     def check(self) -> None:
-        """Raise `ProcessError` when it was started and has ended by itself."""
+        """Raise `ProcessError` if it was started and has ended by itself."""
         self._process.check()
 
     def stop(self) -> None:
@@ -184,7 +184,7 @@ def _configuration(port: int, folder: Path, certificates: Certificates | None) -
         f"listener {port} {HOST}",
         "persistence true",
         f"persistence_location {folder}/",
-        # The default of 1,000 drops silently what a paused consumer has waiting.
+        # Beyond the default of 1,000, Mosquitto silently drops messages for a paused consumer.
         "max_queued_messages 100000",
         "max_inflight_messages 1000",
         "log_dest stderr",
@@ -193,7 +193,7 @@ def _configuration(port: int, folder: Path, certificates: Certificates | None) -
     if certificates:
         lines += [f"certfile {certificates.certificate}", f"keyfile {certificates.key}"]
     if os.geteuid() == 0:
-        lines.append("user root")  # it would change to user `mosquitto`, who may not read our folder
+        lines.append("user root")  # Mosquitto would switch to user `mosquitto`, which cannot read our folder
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What some tests need and a machine may lack, and in which words a run says so in its last lines."""
+"""Programs that some tests need and a machine may lack, with the reasons that pytest prints."""
 
 import shutil
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ _REASONS = {
 
 
 def needs(program: str) -> pytest.MarkDecorator:
-    """Return a mark: the test is skipped where the program is not on PATH."""
+    """Return a mark that skips a test if the program is not on PATH."""
     return pytest.mark.skipif(found(program) is None, reason=_REASONS[program])
 
 
 def skip_without(program: str) -> None:
-    """Skip the test that runs where the program is not on PATH; for fixtures."""
+    """Skip the current test if the program is not on PATH; for fixtures."""
     if found(program) is None:
         pytest.skip(_REASONS[program])
 
 
 def found(program: str) -> str | None:
-    """Return the path of the program, under whichever of its names it is on PATH; None without it."""
+    """Return the path of the program, under any of its names; None if it is not on PATH."""
     names: Sequence[str] = CHROMIUM if program == CHROMIUM[0] else (program,)
     return next(filter(None, map(shutil.which, names)), None)

@@ -5,8 +5,8 @@ import socket
 
 HOST = "127.0.0.1"
 
-# Below the ports that Linux and macOS give to outgoing connections: a client that retries against a stopped server
-# could otherwise be given the server's own port as its source, connect to itself and keep the server from coming back.
+# Below the ports that Linux and macOS assign to outgoing connections: a client that retries against a stopped server
+# could otherwise get the server's port as its source, connect to itself, and prevent the server's restart.
 _CANDIDATES = range(20_000, 30_000)
 
 _handed_out: set[int] = set()
@@ -27,9 +27,9 @@ def free_port() -> int:
 
 
 def free_port_like(wanted: int) -> int:
-    """Return the port that is wanted when nothing listens on it, else any free one."""
+    """Return the wanted port if nothing listens on it, else any free port."""
     try:
-        with socket.create_server((HOST, wanted)):  # unlike a mere bind, not kept off by connections that have ended
+        with socket.create_server((HOST, wanted)):  # unlike a plain bind, it ignores ended connections
             return wanted
     except OSError:
         return free_port()

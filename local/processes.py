@@ -1,4 +1,4 @@
-"""Commands as processes: started, waited for by a condition, stopped within a bound, never left behind."""
+"""Runs commands as processes: waits until they are ready, stops them in bounded time, and leaves none behind."""
 
 import atexit
 import os
@@ -22,12 +22,12 @@ POLL_S = 0.05
 
 _LINES_SHOWN = 10
 
-# Reading the system's certificates takes longer than a whole poll, and nothing here is asked by HTTPS.
+# Reading the system's certificates takes longer than a whole poll, and no poll here uses HTTPS.
 _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class ProcessError(RuntimeError):
-    """A process is not what was asked for: one line with its name, the cause and its log, its last lines as a note."""
+    """A process failed: one line with its name, the cause and its log, and the log's last lines as a note."""
 
 
 class Process:
@@ -44,18 +44,18 @@ class Process:
         self.name = name
         self.command = list(command)
         self.log = log
-        # Python holds back standard output, so that what was said first would come after the error or be lost with it.
+        # Python buffers standard output, so earlier lines would follow the error or be lost with it.
         self.env = {"PYTHONUNBUFFERED": "1", **(os.environ if env is None else env)}
         self._popen: subprocess.Popen[bytes] | None = None
 
     @property
     def running(self) -> bool:
-        """Whether it was started and has not ended."""
+        """Whether it runs."""
         return self._popen is not None and self._popen.poll() is None
 
     @property
     def pid(self) -> int:
-        """Its process id, which is also the id of its group.
+        """The process id, which is also the id of its group.
 
         Raises:
             ProcessError: it was never started.
@@ -65,14 +65,14 @@ class Process:
         return self._popen.pid
 
     def start(self) -> None:
-        """Start it; what it needs until it is ready is waited for with `wait_until`.
+        """Start it; `wait_until` waits until it is ready.
 
         Raises:
             ProcessError: it is running already, or there is no such command.
         """
         if self.running:
             raise ProcessError(f"{self.name} is running already")
-        with self.log.open("ab") as output, held_back():  # until there is a record of it that it can be stopped by
+        with self.log.open("ab") as output, held_back():  # until `stop` can find it
             try:
                 self._popen = subprocess.Popen(
                     self.command,
@@ -113,7 +113,7 @@ class Process:
             raise self._error(f"ended with {self._returncode()}")
 
     def stop(self, *, timeout_s: float = 30) -> int:
-        """SIGTERM, and SIGKILL of its group when it is still there after `timeout_s`.
+        """Send SIGTERM, and SIGKILL to its group if it still runs after `timeout_s`.
 
         Returns:
             Its exit code, negative for a signal as in `subprocess`; that of an earlier end when it had ended.
@@ -121,11 +121,11 @@ class Process:
         return self._end(signal.SIGTERM, timeout_s)
 
     def kill(self) -> int:
-        """SIGKILL: it gets no chance to save or to say anything."""
+        """Send SIGKILL: it cannot save or log anything."""
         return self._end(signal.SIGKILL, 5)
 
     def output(self) -> str:
-        """What it has written so far, over all its starts."""
+        """Its output so far, over all its starts."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def _end(self, number: signal.Signals, timeout_s: float) -> int:
@@ -138,7 +138,7 @@ class Process:
             except subprocess.TimeoutExpired:
                 _kill_group(self._popen.pid)
                 self._popen.wait()
-        _kill_group(self._popen.pid)  # children that it may have left
+        _kill_group(self._popen.pid)  # children that it left behind
         _reaper.remove(self._popen)
         return self._popen.returncode
 
@@ -214,12 +214,12 @@ class _Reaper:
             self._popen.stdin.flush()
 
     def _let_it_end(self, popen: subprocess.Popen[str]) -> None:
-        """Close its input, upon which whatever is left ends."""
+        """Close its input, so that it ends the remaining groups."""
         if popen.stdin:
             popen.stdin.close()
         while popen.poll() is None:
             for child in self._children.values():
-                child.poll()  # an ended child counts as there until it is collected
+                child.poll()  # an ended child exists until it is reaped
             time.sleep(POLL_S)
 
 

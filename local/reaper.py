@@ -13,7 +13,7 @@ GRACE_S = 5.0
 
 
 def main() -> None:
-    """Follow the lines on standard input, then end what is left."""
+    """Follow the lines on standard input, then end the remaining groups."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     end(left_behind(sys.stdin))
@@ -32,7 +32,7 @@ def left_behind(lines: Iterable[str]) -> set[int]:
 
 
 def end(groups: set[int]) -> None:
-    """SIGTERM, and SIGKILL for what is still there after `GRACE_S` seconds."""
+    """Send SIGTERM, and SIGKILL to the groups that exist after `GRACE_S` seconds."""
     alive = {group for group in groups if _signal(group, signal.SIGTERM)}
     deadline = time.monotonic() + GRACE_S
     while alive and time.monotonic() < deadline:
@@ -43,7 +43,7 @@ def end(groups: set[int]) -> None:
 
 
 def _signal(group: int, number: int) -> bool:
-    """Return whether the group was there to be signalled."""
+    """Return whether the group existed."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):

@@ -1,4 +1,4 @@
-"""What the demo prints: trees and tables."""
+"""The demo's trees and tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Widths of a tree's columns; that of names includes what nested ones are indented by."""
+    """Widths of a tree's columns; that of names includes the indent of nested spans."""
 
     name: int
     service: int
@@ -74,7 +74,7 @@ def missing_context_table(found: Sequence[tuple[str, Span]]) -> Table:
     """Return the traces that `mqtt.missing_context=true` finds, with the reason of each."""
     table = Table(title="found by mqtt.missing_context=true", title_justify="left")
     table.add_column("trace", no_wrap=True)
-    table.add_column("span")  # the only one that rich makes narrower, and then its cells do not wrap either
+    table.add_column("span")  # rich narrows only this column, so the cells of the others do not wrap
     table.add_column("reason", no_wrap=True)
     for trace_id, span in found:
         name = Text(span.name, no_wrap=True, overflow="ellipsis")

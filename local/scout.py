@@ -1,4 +1,4 @@
-"""What scout-sim knows, asked over its query API."""
+"""A client of scout-sim's query API."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ import httpx
 
 @dataclass(frozen=True)
 class Span:
-    """A span as far as a tree and its checks need it; `kind` is `PRODUCER`, `CONSUMER`, `CLIENT` or `SERVER`."""
+    """The fields of a span that trees and checks need; `kind` is `PRODUCER`, `CONSUMER`, `CLIENT` or `SERVER`."""
 
     span_id: str
     parent_span_id: str | None
@@ -39,16 +39,16 @@ class Scout:
         return [trace["trace_id"] for trace in sorted(traces, key=lambda trace: trace["start"])]
 
     def spans(self, trace_id: str) -> list[Span]:
-        """Return what has arrived of one trace."""
+        """Return the received spans of one trace."""
         return [span_from_json(span) for span in self.get(f"/api/traces/{trace_id}")["spans"]]
 
     def counter(self, name: str, service: str) -> int:
-        """Return the sum of a counter over its attributes, 0 when it was never reported."""
+        """Return the sum of a counter over its attributes; 0 if it was never reported."""
         metrics = self.get("/api/metrics", name=name, service=service)["metrics"]
         return int(sum(metric["value"] or 0 for metric in metrics))
 
     def get(self, path: str, **parameters: str | int) -> Any:
-        """Return the API's answer as it is.
+        """Return the API's answer unchanged.
 
         Raises:
             httpx.HTTPStatusError: it refuses, or there is no such thing.

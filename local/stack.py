@@ -21,7 +21,7 @@ CLIENT_ID = "local-stack"
 
 _COLLECTOR_CONFIG = Path(__file__).with_name("collector.yaml")
 
-# What a user's shell may set for other programs; here it would send telemetry elsewhere, change what is simulated, or
+# A user's shell may set these for other programs; here they would send telemetry elsewhere, change the simulation, or
 # keep a service from starting.
 _NOT_INHERITED = (
     "OTEL_",
@@ -44,7 +44,7 @@ Env = dict[str, str]
 
 
 class Service(Process):
-    """A process of the stack: started when it is ready."""
+    """A process of the stack."""
 
     def __init__(self, name: str, command: Sequence[str], *, log: Path, env: Env, ready_url: str) -> None:
         super().__init__(name, command, log=log, env=env)
@@ -57,7 +57,7 @@ class Service(Process):
 
 
 class Stack:
-    """All parts on free ports, each started when the one before it is ready, stopped in the opposite order.
+    """All parts on free ports, each started when the previous one is ready, and stopped in reverse order.
 
     Parts are `mosquitto`, `scout-sim`, `collector`, `echo`, `consumer` and `producer`: `start`, `stop`, `kill` and
     `restart` take their names, and a part comes back on its own port with its own data. There are parts, and a folder,
@@ -110,17 +110,17 @@ class Stack:
 
     @property
     def otlp_url(self) -> str:
-        """Where the services export to by OTLP/HTTP."""
+        """The services' OTLP/HTTP endpoint."""
         return self._url("otlp" if self.has_collector else "scout-sim")
 
     @property
     def collector_metrics_url(self) -> str:
-        """The Collector's own metrics, as Prometheus reads them."""
+        """The address of the Collector's own metrics, in Prometheus' format."""
         return f"{self._url('metrics')}/metrics"
 
     @property
     def scout_credentials(self) -> Env:
-        """What the Collector reads from its Secret in production."""
+        """The variables that the Collector gets from its Secret in production."""
         return {
             "SCOUT_CLIENT_ID": CLIENT_ID,
             "SCOUT_CLIENT_SECRET": self._secret,
@@ -175,7 +175,7 @@ class Stack:
             self.parts[name].check()
 
     def log(self, name: str) -> str:
-        """What a part has written so far."""
+        """The output of a part so far."""
         part = self.parts[name]
         return part.log if isinstance(part, Mosquitto) else part.output()
 
@@ -200,7 +200,7 @@ class Stack:
                 shutil.rmtree(self.folder)
 
     def close(self) -> None:
-        """Stop every part, the one that was started last first: each can still hand on what it has."""
+        """Stop the parts in reverse order of their start, so that each can still deliver its data."""
         for part in reversed(self.parts.values()):
             part.stop()
 
@@ -271,7 +271,7 @@ class Stack:
         return {**broker, "HEALTH_HOST": HOST, "HEALTH_PORT": str(self._ports[name])}
 
     def _telemetry(self) -> Env:
-        """Where to export, and often enough that nobody waits for it: the defaults are 5 s and, for metrics, 60 s."""
+        """The export settings, with short intervals: the defaults are 5 s and, for metrics, 60 s."""
         return {
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp_url,
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
@@ -282,7 +282,7 @@ class Stack:
 
 
 def inherited(environ: Mapping[str, str]) -> Env:
-    """Return what the parts take over from the shell; services read their settings in small letters, too."""
+    """Return the shell's variables for the parts; services also read settings in lower case."""
     return {name: value for name, value in environ.items() if not name.upper().startswith(_NOT_INHERITED)}
 
 

@@ -1,4 +1,4 @@
-"""Whether somebody is there to watch."""
+"""Whether the command runs in a terminal."""
 
 import sys
 

@@ -30,7 +30,7 @@ _PATIENCE_S = 120
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Bring it up and show it; returns the exit code."""
+    """Install the chart and show a trace; returns the exit code."""
     argparse.ArgumentParser(prog="make up", description=__doc__).parse_args(arguments)
     stay = in_terminal()
     console = Console(highlight=False) if stay else Console(highlight=False, force_terminal=False, width=140)
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def install(console: Console, kubectl: Kubectl) -> None:
-    """Make the cluster what the working copy says.
+    """Bring the cluster to the state of the working copy.
 
     Raises:
         CommandError: a step failed.
@@ -56,14 +56,14 @@ def install(console: Console, kubectl: Kubectl) -> None:
     was_there = RELEASE in helm("list", "--short").split()
     console.print(f"installing the chart as {RELEASE}")
     helm("upgrade", "--install", RELEASE, str(CHART), "--create-namespace", "--wait", "--timeout", "10m")
-    if was_there and loaded:  # an image that has the same name as before restarts nothing
+    if was_there and loaded:  # a new image with the same name restarts no pod
         workloads = ["deployment,statefulset", "--selector", "app.kubernetes.io/part-of=mqtt-trace"]
         kubectl("rollout", "restart", *workloads)
         kubectl("rollout", "status", *workloads, "--timeout=300s")
 
 
 def apply_fleet(console: Console, kubectl: Kubectl) -> None:
-    """Apply the example fleet, and show it when its sensors are connected; one that was scaled is scaled back.
+    """Apply the example fleet, which resets its scale, and show it when its sensors are connected.
 
     Raises:
         CommandError: its sensors were not connected in time.
@@ -77,7 +77,7 @@ def apply_fleet(console: Console, kubectl: Kubectl) -> None:
 
 
 def show(console: Console, kubectl: Kubectl, *, stay: bool) -> None:
-    """Print a connected trace, and where more are; in a terminal until Ctrl-C.
+    """Print a connected trace and the address of all traces; in a terminal, keep it open until Ctrl-C.
 
     Raises:
         TimeoutError: no reading has a connected trace.
@@ -99,15 +99,15 @@ def show(console: Console, kubectl: Kubectl, *, stay: bool) -> None:
         console.print(f"all traces: {forward.url}/   Ctrl-C ends this page; `make down` removes the cluster")
         try:
             while True:
-                with suppress(ProcessError):  # between two pods of scout-sim there is nothing to forward to
+                with suppress(ProcessError):  # while scout-sim's pod is replaced, there is nothing to forward to
                     forward.ensure()
                 time.sleep(1)
         except KeyboardInterrupt:
-            console.print("the cluster goes on")
+            console.print("the cluster keeps running")
 
 
 def forward_scout_sim(kubectl: Kubectl, log: Path) -> PortForward:
-    """Have scout-sim where the documentation asks it, unless something else is there."""
+    """Use the port of the documentation for scout-sim, unless it is taken."""
     return PortForward(kubectl, _SCOUT_SIM, _PORT, log, local_port=free_port_like(_PORT))
 
 

@@ -1,4 +1,4 @@
-"""Pods that speak to the broker on a test's behalf."""
+"""Pods that connect to the broker for a test."""
 
 import json
 from base64 import b64decode
@@ -12,7 +12,7 @@ _PODS = {"insider": {"mqtt-trace.io/access-broker": "true"}, "outsider": {}}
 
 
 class ClientPods:
-    """`insider`, who has the label that gets in, and `outsider`, who is the same without it.
+    """`insider`, a pod with the label for access, and `outsider`, an identical pod without it.
 
     Args:
         release: Whose broker they speak to, and whose namespace they are in.
@@ -28,7 +28,7 @@ class ClientPods:
             kubectl("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=120s")
 
     def __call__(self, pod: str, username: str, *, password: str | None = None, **wish: str) -> dict[str, Any]:
-        """Publish or subscribe as one of the broker's users, and return what `mqtt_client` prints.
+        """Publish or subscribe as one of the broker's users, and return the output of `mqtt_client`.
 
         Args:
             pod: `insider` or `outsider`.

@@ -1,4 +1,4 @@
-"""One cluster, one installed chart, and the way to its backend, for the whole session.
+"""One cluster, one installed chart, and a client of its backend, for the whole session.
 
 `E2E_EXISTING=1` takes the cluster of KUBECONFIG instead of kind. It has to have the images, or to find them in the
 registry that `E2E_IMAGE_REGISTRY` names.
@@ -44,14 +44,14 @@ def kubeconfig(pytestconfig: pytest.Config) -> Path | None:
 
 @pytest.fixture(scope="session")
 def options() -> tuple[str, ...]:
-    """What Helm has to be told about this cluster."""
+    """The Helm values of this cluster."""
     registry = os.environ.get("E2E_IMAGE_REGISTRY")
     return ("--set", f"global.imageRegistry={registry}") if registry else ()
 
 
 @pytest.fixture(scope="session")
 def make_namespace(kubeconfig: Path | None) -> Callable[[str], Kubectl]:
-    """Make a new namespace with the Pod Security Standard `restricted` enforced; what had its name goes first."""
+    """Create a namespace that enforces the Pod Security Standard `restricted`; delete one of the same name first."""
 
     def make(name: str) -> Kubectl:
         kubectl = Kubectl(kubeconfig, name)
@@ -65,7 +65,7 @@ def make_namespace(kubeconfig: Path | None) -> Callable[[str], Kubectl]:
 
 @pytest.fixture(scope="session")
 def release(make_namespace: Callable[[str], Kubectl], options: tuple[str, ...]) -> Release:
-    """The chart, installed as `demo` and ready; it stays there when the tests have ended."""
+    """The chart, installed as `demo` and ready; it remains after the tests."""
     kubectl = make_namespace(NAMESPACE)
     installed = Release("demo", Helm(kubectl.kubeconfig, NAMESPACE), kubectl, options)
     installed.apply()
@@ -74,7 +74,7 @@ def release(make_namespace: Callable[[str], Kubectl], options: tuple[str, ...]) 
 
 @pytest.fixture(scope="session")
 def open_scout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Release], Scout]]:
-    """Open the query API of a release's scout-sim, over pods that come and go."""
+    """Open the query API of a release's scout-sim, which survives a restart of the pod."""
     with ExitStack() as opened:
 
         def open_api(release: Release) -> Scout:
@@ -93,14 +93,14 @@ def scout(release: Release, open_scout: Callable[[Release], Scout]) -> Scout:
 
 @pytest.fixture(scope="session")
 def unattended(release: Release, make_namespace: Callable[[str], Kubectl]) -> Kubectl:
-    """A namespace that no operator looks after, in a cluster that knows fleets."""
+    """A namespace without an operator, in a cluster with the CRD."""
     assert release.kubectl("get", "crd", "sensorfleets.mqtt-trace.io", "--output=name")
     return make_namespace(f"{NAMESPACE}-reconcile")
 
 
 @pytest.fixture
 def fleets(unattended: Kubectl) -> Iterator[Fleets]:
-    """The fleets in it; when the test ends, nothing of theirs is left."""
+    """The fleets in it, which the end of the test deletes."""
     yield Fleets(unattended)
     unattended("delete", "fleet", "--all", "--wait")
     unattended("delete", "resourcequota", "--all", "--wait")
@@ -111,7 +111,7 @@ def fleets(unattended: Kubectl) -> Iterator[Fleets]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep what the cluster says when a test fails, and name the folder in its report."""
+    """Save the state of the cluster when a test fails, and name the folder in the report."""
     report = yield
     fixtures = getattr(item, "funcargs", {})
     if report.failed and call.when == "call":

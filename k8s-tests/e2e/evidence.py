@@ -1,4 +1,4 @@
-"""What is kept of a failed test: pods, events, logs and traces."""
+"""Saves pods, events, logs and traces of a failed test."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from local.scout import Scout
 
 
 def keep(release: Release, scout: Scout | None, folder: Path) -> None:
-    """Write what the cluster says now into a folder. What cannot be had is written down as that."""
+    """Write the state of the cluster into a folder; a failed query is recorded with its error."""
     kubectl = release.kubectl
     folder.mkdir(parents=True)
     _write(folder / "pods.txt", lambda: kubectl("get", "pods", "--output", "wide"))

@@ -1,4 +1,4 @@
-"""SensorFleets of a release's namespace, and what the backend has of their sensors."""
+"""SensorFleets of a release's namespace, and their sensors' telemetry in the backend."""
 
 import json
 import re
@@ -45,11 +45,11 @@ class SensorFleet:
         self.kubectl("patch", "fleet", self.name, "--type=merge", "--patch", json.dumps({"spec": spec}))
 
     def scale(self, replicas: int) -> None:
-        """Do what a user does."""
+        """Run `kubectl scale`."""
         self.kubectl("scale", f"fleet/{self.name}", f"--replicas={replicas}")
 
     def delete(self) -> None:
-        """Delete it, and wait until nothing of it is there any more."""
+        """Delete it, and wait until all its objects are gone."""
         self.kubectl("delete", f"fleet/{self.name}", "--ignore-not-found", "--wait")
         until(lambda: not self.children(), f"nothing of fleet {self.name} is left", _READY_WITHIN_S)
 
@@ -78,7 +78,7 @@ class SensorFleet:
         return status
 
     def line(self) -> str:
-        """Return what `kubectl get fleet` prints of it."""
+        """Return its line in `kubectl get fleet`."""
         return self.kubectl("get", "fleet", self.name, "--no-headers").strip()
 
     def pods(self) -> list[Json]:
@@ -103,7 +103,7 @@ class SensorFleet:
         return {f"{self.kubectl.namespace}.{self.name}-{number:05d}" for number in numbers}
 
     def write_scale(self, replicas: int) -> Json:
-        """Write its scale as an autoscaler does, and return what there is of it then."""
+        """Write /scale as an autoscaler does, and return the new scale."""
         path = f"{_API}/namespaces/{self.kubectl.namespace}/sensorfleets/{self.name}/scale"
         scale = json.loads(self.kubectl("get", "--raw", path))
         scale["spec"]["replicas"] = replicas
@@ -113,15 +113,15 @@ class SensorFleet:
 
 
 def exists(kubectl: Kubectl, name: str) -> bool:
-    """Return whether there is such an object, written as `kind/name`."""
+    """Return whether an object `kind/name` exists."""
     try:
         return bool(kubectl("get", name, "--ignore-not-found", "--output=name").strip())
-    except CommandError:  # there is no such kind
+    except CommandError:  # the kind does not exist
         return False
 
 
 def connected_sensors(scout: Scout, fleet: SensorFleet, since: datetime) -> set[str]:
-    """Return the sensors of a fleet that have published since then what led to echo without a gap."""
+    """Return the sensors of a fleet with a connected trace since then."""
     return sensors_in(connected_traces(scout, fleet, since))
 
 
@@ -135,7 +135,7 @@ def connected_traces(scout: Scout, fleet: SensorFleet, since: datetime) -> list[
 
 
 def orphans(scout: Scout, fleet: SensorFleet, since: datetime, reason: str) -> list[str]:
-    """Return the sensors of a fleet whose readings came without context for that reason, one for each reading."""
+    """Return the sensor of each reading of a fleet that lacked its context for this reason."""
     found = scout.get(
         "/api/traces",
         attribute=f"mqtt.missing_context_reason={reason}",
@@ -147,7 +147,7 @@ def orphans(scout: Scout, fleet: SensorFleet, since: datetime, reason: str) -> l
 
 
 def sensors_in(traces: Iterable[Json]) -> set[str]:
-    """Return the sensors that traces began with."""
+    """Return the sensors that started traces."""
     return {_sensor_of(trace["root_name"]) for trace in traces}
 
 

@@ -1,4 +1,4 @@
-"""What a broker answers to one publish or one subscription, as JSON. Runs in a pod that has paho and nothing of ours.
+"""Prints a broker's answers to one publish or subscription as JSON. Runs in a pod that has paho and none of our code.
 
 Its argument is a JSON object with `host`, `username`, `password`, and `publish` (a topic) or `subscribe` (a filter).
 """
@@ -16,7 +16,7 @@ _PATIENCE_S = 8.0
 
 
 def done(answer: dict[str, Any]) -> bool:
-    """Return whether nothing more is to come."""
+    """Return whether all answers have arrived."""
     return bool("puback" in answer or answer["received"] or answer.get("connack"))
 
 

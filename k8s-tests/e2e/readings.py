@@ -1,4 +1,4 @@
-"""What the trace of a reading has to be in the cluster."""
+"""The expected trace of a reading in the cluster."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def expected_of(release: Release) -> list[Json]:
 
 
 def of_sensor(number: int, expected: Sequence[Json]) -> list[Json]:
-    """Return the same of another sensor."""
+    """Return the same spans for another sensor."""
 
     def renamed(value: object) -> object:
         if isinstance(value, str):
@@ -39,12 +39,12 @@ def of_sensor(number: int, expected: Sequence[Json]) -> list[Json]:
 
 
 def complete(scout: Scout, reading: Published) -> bool:
-    """Return whether every span of a reading has come."""
+    """Return whether every span of a reading has arrived."""
     return missing_step([span_from_json(span) for span in spans_of(scout, reading.trace_id)]) is None
 
 
 def require_exact(scout: Scout, readings: Sequence[Published], expected: Sequence[Json], seconds: float = 60) -> None:
-    """Wait until the traces have come.
+    """Wait until the traces have arrived.
 
     Raises:
         AssertionError: a trace is not exactly the four spans of its message, or has not come in time.

@@ -1,4 +1,4 @@
-"""Reconciles in this process against the cluster's API server, in a namespace that no operator looks after."""
+"""Reconciles in this process against the cluster's API server, in a namespace without an operator."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from local.commands import Kubectl
 
 _PORT = 8080
 
-# Never pulled, so that a pod is there at once and does nothing.
+# Never pulled, so a pod exists at once and does nothing.
 _CONTAINER = {
     "name": "producer",
     "image": "mqtt-trace-nowhere:1",
@@ -39,7 +39,7 @@ _TEMPLATE = {"metadata": {"labels": {"app.kubernetes.io/component": "fleet"}}, "
 
 def with_volume(volume: dict[str, Any]) -> PodTemplate:
     """Return the pods of fleets with a volume that their container mounts."""
-    # Kubelet leaves volumes alone that no container mounts.
+    # Kubelet ignores volumes that no container mounts.
     container = {**_CONTAINER, "volumeMounts": [{"name": volume["name"], "mountPath": "/volume"}]}
     return PodTemplate({**_TEMPLATE, "spec": {**_SPEC, "containers": [container], "volumes": [volume]}}, _PORT)
 
@@ -58,7 +58,7 @@ class Done:
 
 
 class Interruptible(Cluster):
-    """The API server, with something that happens before a certain apply.
+    """The API server, with an action before each apply.
 
     Args:
         kubeconfig: The cluster's; None for kubectl's own choice.
@@ -71,7 +71,7 @@ class Interruptible(Cluster):
         self._applies = 0
 
     async def apply(self, manifest: Manifest) -> Any:
-        """Apply, after what happens before."""
+        """Call the action, then apply."""
         self._before_apply(self._applies)
         self._applies += 1
         return await super().apply(manifest)

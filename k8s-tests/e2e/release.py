@@ -1,4 +1,4 @@
-"""The chart, installed: what its pods say, and what the backend has of it."""
+"""An installed chart: its pods, their logs, and its telemetry in the backend."""
 
 import json
 import re
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 def until(condition: Callable[[], T | None], what: str, seconds: float) -> T:
-    """Return the result of the condition, once it is true; it is polled less often than a test of one machine does.
+    """Return the condition's result as soon as it is true; polled less often than in tests on one machine.
 
     Raises:
         AssertionError: the time is over; the message names `what`.
@@ -59,7 +59,7 @@ def now() -> datetime:
 
 @dataclass(frozen=True)
 class Published:
-    """What the producer logs of a reading that the broker has acknowledged."""
+    """The producer's log record of an acknowledged reading."""
 
     message_id: str
     trace_id: str
@@ -100,14 +100,14 @@ class Release:
         self.kubectl("delete", "pod", "--selector", self.selector(component), "--wait", timeout_s=180)
 
     def scale(self, workload: str, replicas: int) -> None:
-        """Ask for a number of replicas, and wait until they are there and ready, and no others."""
+        """Scale, and wait until exactly this number of replicas is ready."""
         self.kubectl("scale", workload, f"--replicas={replicas}")
         self.roll_out(workload)
         component = workload.rpartition("-")[2]
         until(lambda: len(self.pods(component)) == replicas, f"{workload} has {replicas} pods", 120)
 
     def failing_test(self) -> str:
-        """Run `helm test`, which has to fail, and return what its pod says.
+        """Run `helm test`, which must fail, and return its pod's log.
 
         Raises:
             AssertionError: it passes.
@@ -119,7 +119,7 @@ class Release:
         raise AssertionError("helm test passed")
 
     def pods(self, component: str) -> list[Any]:
-        """Return a component's pods as the cluster describes them."""
+        """Return a component's pods as the API server has them."""
         pods: list[Any] = self.kubectl.json("get", "pods", "--selector", self.selector(component))["items"]
         return pods
 
@@ -128,12 +128,12 @@ class Release:
         return f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={component}"
 
     def log(self, component: str, since: datetime | None = None) -> str:
-        """Return what the pods of a component that are there have written, from a moment on."""
+        """Return the logs of a component's existing pods since a moment."""
         from_then = [f"--since-time={since.isoformat()}"] if since else []
         return self.kubectl("logs", "--selector", self.selector(component), "--tail=-1", *from_then)
 
     def published(self, since: datetime) -> list[Published]:
-        """Return the readings that were published from a moment on, as the producer says itself."""
+        """Return the readings that the producer logged since a moment."""
         entries = [json.loads(line) for line in self.log("producer", since).splitlines()]
         # Kubernetes begins with the whole second.
         recent = [entry for entry in entries if datetime.fromisoformat(entry["timestamp"]) >= since]
@@ -149,7 +149,7 @@ class Release:
 
 
 def spans_of(scout: Scout, trace_id: str) -> list[Json]:
-    """Return what scout-sim has of a trace, nothing when it does not know it."""
+    """Return scout-sim's spans of a trace; none if it does not know the trace."""
     try:
         spans: list[Json] = scout.get(f"/api/traces/{trace_id}")["spans"]
     except httpx.HTTPStatusError as error:

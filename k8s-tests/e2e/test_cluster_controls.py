@@ -1,4 +1,4 @@
-"""What has to fail does fail, and says why."""
+"""Faulty setups fail, and their errors say why."""
 
 import json
 import re
@@ -20,7 +20,7 @@ SUCCESS = 0x00
 
 @pytest.fixture(scope="module")
 def ask(release: Release) -> Iterator[ClientPods]:
-    """Pods that ask the broker."""
+    """Pods that connect to the broker."""
     pods = ClientPods(release)
     yield pods
     pods.close()
@@ -45,7 +45,7 @@ def mend(release: Release) -> Iterator[Callable[[], None]]:
 
 
 def set_client_secret(release: Release, encoded: str) -> None:
-    """Change what the Collector authenticates with; the backend has read it already."""
+    """Change the Collector's client secret, which the backend has read already."""
     patch = json.dumps({"data": {"client-secret": encoded}})
     release.kubectl("patch", "secret", release.object("scout-sim"), "--patch", patch)
     release.delete_pod("otel-collector")
@@ -54,7 +54,7 @@ def set_client_secret(release: Release, encoded: str) -> None:
 
 @pytest.mark.usefixtures("without_propagation")
 def test_without_propagation_no_reading_is_connected(release: Release, scout: Scout) -> None:
-    """The requirement of the four spans fails, and the consumer's own trace names the missing context."""
+    """The check of the four spans fails, and the consumer's span has the reason of the missing context."""
     start = now()
     readings = release.published_next(2, start)
     until(lambda: spans_of(scout, readings[-1].trace_id), "the publish span arrives", 60)
@@ -77,7 +77,7 @@ def spans_printed(release: Release, reading: Published) -> set[str]:
 def test_a_wrong_client_secret_is_seen_where_one_looks(
     release: Release, scout: Scout, mend: Callable[[], None]
 ) -> None:
-    """Nothing arrives; the Collector prints each span and its error, `helm test` the step; the right one mends it."""
+    """Until the secret is right, no span arrives; the Collector logs the error, and `helm test` names the step."""
     readings = release.published_next(4, now())
     for reading in readings:
         until(lambda reading=reading: len(spans_printed(release, reading)) == 4, "the Collector prints four spans", 60)  # type: ignore[misc] # mypy does not infer a lambda with a default
@@ -92,20 +92,20 @@ def test_a_wrong_client_secret_is_seen_where_one_looks(
 
 
 def test_a_pod_needs_the_label_to_reach_the_broker(ask: ClientPods) -> None:
-    """Without it the NetworkPolicy keeps the connection from being made; with it the same pod's twin gets in."""
+    """The NetworkPolicy blocks a pod without the label, and admits an identical pod with it."""
     assert "unreachable" in ask("outsider", "producer", publish="sensors/control-001/reading")
     assert ask("insider", "producer", publish="sensors/_probe-control/reading")["connack"] == SUCCESS
 
 
 def test_a_wrong_password_is_refused(ask: ClientPods) -> None:
-    """The CONNACK says that it is not authorized."""
+    """The CONNACK has the reason code for not authorized."""
     answer = ask("insider", "producer", password="wrong", publish="sensors/control-001/reading")  # noqa: S106 - that is the point
     assert answer["connack"] == NOT_AUTHORIZED
     assert "puback" not in answer
 
 
 def test_a_publish_against_the_acl_is_refused(ask: ClientPods) -> None:
-    """The PUBACK says that it is not authorized; the consumer, whom the ACL lets, is not refused."""
+    """The ACL refuses the publish in the PUBACK as not authorized, and accepts that of the consumer's user."""
     assert ask("insider", "producer", publish="dead-letter/control")["puback"] == NOT_AUTHORIZED
     assert ask("insider", "consumer", publish="dead-letter/control")["puback"] != NOT_AUTHORIZED
 

@@ -1,4 +1,4 @@
-"""What is published is processed and traced, whatever is taken away meanwhile."""
+"""Every published reading is processed and traced, whichever part is unavailable meanwhile."""
 
 import time
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def fleet(release: Release) -> Iterator[None]:
 
 
 def complete_traces(scout: Scout, since: datetime) -> dict[str, Json]:
-    """Return the summaries of traces that began then and lead from a publish to echo without a gap, by trace id."""
+    """Return the summaries of connected traces since then, by trace id."""
     since_then = str(since.timestamp())
     return {
         trace["trace_id"]: trace
@@ -42,7 +42,7 @@ def messages_processed(scout: Scout) -> set[str]:
 
 
 def long_before(moment: datetime) -> datetime:
-    """Return when a reading may have been taken that was acknowledged from this moment on."""
+    """Return a time before any reading that was acknowledged after this moment."""
     return moment - timedelta(minutes=10)
 
 
@@ -58,7 +58,7 @@ def require_all(release: Release, scout: Scout, since: datetime) -> list[Publish
 
 
 def test_what_the_broker_takes_for_somebody_outlives_its_pod(release: Release, scout: Scout) -> None:
-    """Every reading is processed, also those that came when Mosquitto had forgotten who subscribed.
+    """Every reading is processed, also those that arrived when Mosquitto had forgotten its subscribers.
 
     Mosquitto 2.0 keeps sessions over a restart, but no shared subscription: until the consumer is there again, PUBACKs
     say that nobody is, and the producer publishes those readings again.
@@ -74,7 +74,7 @@ def test_what_the_broker_takes_for_somebody_outlives_its_pod(release: Release, s
 
 @pytest.mark.parametrize("component", ["consumer", "otel-collector", "scout-sim"])
 def test_no_reading_is_lost_when_a_pod_is_deleted(release: Release, scout: Scout, component: str) -> None:
-    """Every reading that was published while the pod was away is processed, and its trace is whole."""
+    """Every reading published during the consumer's absence is processed, and its trace is connected."""
     start = now()
     release.published_next(DEVICES, start)
     release.delete_pod(component)
@@ -83,7 +83,7 @@ def test_no_reading_is_lost_when_a_pod_is_deleted(release: Release, scout: Scout
 
 
 def test_no_reading_is_lost_over_an_upgrade(release: Release, scout: Scout) -> None:
-    """Values that make new pods of consumer and echo cost nothing."""
+    """An upgrade that replaces the pods of consumer and echo loses no reading."""
     start = now()
     release.published_next(DEVICES, start)
     release.apply(*FLEET, "consumer.env.LOG_LEVEL=DEBUG", "echo.env.LOG_LEVEL=DEBUG")
@@ -92,11 +92,11 @@ def test_no_reading_is_lost_over_an_upgrade(release: Release, scout: Scout) -> N
 
 
 def test_no_reading_is_lost_while_echo_is_away(release: Release, scout: Scout) -> None:
-    """The consumer waits for echo, without a restart, and then processes what has come meanwhile."""
+    """The consumer waits for echo without a restart, and then processes the waiting readings."""
     start = now()
     echo = f"deployment/{release.object('echo')}"
     release.scale(echo, 0)
-    time.sleep(ECHO_AWAY_S)  # not for a result: it is away for that long
+    time.sleep(ECHO_AWAY_S)  # not a wait for a result: echo stays away for this time
     release.scale(echo, 1)
     require_all(release, scout, start)
     (consumer,) = release.pods("consumer")
@@ -104,7 +104,7 @@ def test_no_reading_is_lost_while_echo_is_away(release: Release, scout: Scout) -
 
 
 def test_replicas_share_the_readings(release: Release, scout: Scout) -> None:
-    """From one replica to three and back each reading is processed by one of them, unless it was delivered again."""
+    """From one replica to three and back, exactly one replica processes each reading, unless it was redelivered."""
     start = now()
     consumer = f"statefulset/{release.object('consumer')}"
     release.scale(consumer, 3)
@@ -126,7 +126,7 @@ def traces_with(scout: Scout, attribute: str, since: datetime) -> list[str]:
 
 
 def require_redelivery(spans: list[Json]) -> None:
-    """Require the broker to have said of a message that two replicas processed that it delivered it again."""
+    """Require that a message processed by two replicas has the broker's DUP flag."""
     processed = sorted((span for span in spans if span["kind"] == "CONSUMER"), key=lambda span: span["start_ns"])
     if len({span["attributes"]["messaging.client.id"] for span in processed}) > 1:
         assert all(span["attributes"]["mqtt.duplicate"] for span in processed[1:]), processed

@@ -1,4 +1,4 @@
-"""The documentation's commands for a cluster do there what their pages say."""
+"""The documentation's commands for a cluster work as their pages say."""
 
 import shlex
 
@@ -24,12 +24,12 @@ def shell_env(release: Release, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 
 def run(code: str, env: dict[str, str]) -> str:
-    """Run a block as printed, and return what it wrote to standard output."""
+    """Run a block as printed, and return its standard output."""
     return commands.run("bash", "-c", f"set -euo pipefail\n{code}", cwd=ROOT, env=env)
 
 
 def troubleshooting(word: str) -> str:
-    """Return the command of the troubleshooting page that a word is in."""
+    """Return the command of the troubleshooting page that contains a word."""
     page = blocks("troubleshooting.md", "sh", PLACE)
     (found,) = [line for block in page for line in lines_of(block.code) if word in line]
     return found
@@ -41,13 +41,13 @@ def lines_of(code: str) -> list[str]:
 
 
 def test_the_collector_prints_spans(shell_env: dict[str, str]) -> None:
-    """Its log shows the spans that reach it."""
+    """The Collector's log shows the spans that it receives."""
     command = troubleshooting("otel-collector-0 --tail=20").replace("--tail=20", "")
     until(lambda: "process sensors/" in run(command, shell_env), "the Collector prints a process span", 60)
 
 
 def test_errors_of_the_collector_are_found(shell_env: dict[str, str]) -> None:
-    """The search in its log is a command that works, whether or not there was an error."""
+    """The command that searches the Collector's log works, with and without errors in it."""
     run(f"({troubleshooting('grep -iE')}) || true", shell_env)
 
 
@@ -64,13 +64,13 @@ def test_the_counters_are_read(shell_env: dict[str, str]) -> None:
 
 
 def test_the_consumer_is_asked(shell_env: dict[str, str]) -> None:
-    """Its last lines and the warnings of the namespace are shown."""
+    """The commands show the consumer's last lines and the namespace's warnings."""
     assert "consumer" in run(troubleshooting("consumer-0 --tail=5"), shell_env)
     run(troubleshooting("type=Warning"), shell_env)
 
 
 def test_a_fleet_lives_as_the_page_says(release: Release, shell_env: dict[str, str]) -> None:
-    """It is applied, shown, scaled, changed, broken and deleted by the commands of its page."""
+    """The commands of the page apply, show, scale, change, break and delete a fleet."""
     apply, change, spoil, delete = (block.code for block in blocks("how-to/fleets.md", "sh", PLACE))
     fleet = SensorFleet(release.kubectl, "demo")
     try:
@@ -85,7 +85,7 @@ def test_a_fleet_lives_as_the_page_says(release: Release, shell_env: dict[str, s
 
 
 def test_other_backends_are_accepted(shell_env: dict[str, str]) -> None:
-    """The cluster accepts what the page creates and upgrades; nothing is changed."""
+    """The cluster accepts the page's commands in a dry run."""
     tried = 0
     for block in blocks("how-to/backends.md", "sh", PLACE):
         for line in lines_of(block.code):

@@ -29,7 +29,7 @@ def images(kubeconfig: Path | None) -> list[str]:
 
 
 def configuration(image: str) -> Any:
-    """Return what an image says of itself."""
+    """Return the configuration of an image."""
     return json.loads(run("docker", "image", "inspect", "--format", "{{json .Config}}", image))
 
 
@@ -41,12 +41,12 @@ def own_layers(image: str) -> list[int]:
 
 
 def test_the_layers_of_ours_are_small(images: list[str]) -> None:
-    """No more than 100 MB on top of Python's image."""
+    """Our layers add no more than 100 MB to Python's image."""
     assert {image: size for image in images if not 0 < (size := sum(own_layers(image))) <= 100_000_000} == {}
 
 
 def test_an_image_says_what_it_is(images: list[str]) -> None:
-    """By the labels of the OCI image specification, with the chart's version and the commit that it was built from."""
+    """The image has the labels of the OCI image specification, with the chart's version and the commit of the build."""
     for image in images:
         labels = configuration(image)["Labels"]
         own = {key.rpartition(".")[2]: value for key, value in labels.items() if key.startswith("org.opencontainers")}
@@ -58,7 +58,7 @@ def test_an_image_says_what_it_is(images: list[str]) -> None:
 
 
 def test_an_image_has_nothing_to_build_with(images: list[str]) -> None:
-    """Neither uv nor a compiler."""
+    """The image contains neither uv nor a compiler."""
     for image in images:
         assert run("docker", "run", "--rm", "--entrypoint", "python", image, "-c", TOOLS).strip() == "[]", image
 
@@ -66,7 +66,7 @@ def test_an_image_has_nothing_to_build_with(images: list[str]) -> None:
 @pytest.mark.usefixtures("images")
 @pytest.mark.parametrize("service", SERVICES)
 def test_sigterm_reaches_the_service(service: str) -> None:
-    """It ends by itself with code 0, also with a read-only root and without capabilities."""
+    """A container ends on SIGTERM with code 0, also with a read-only root and without capabilities."""
     safe = ["--network", "none", "--read-only", "--cap-drop", "ALL"]
     short = ["--env", "OTEL_SDK_DISABLED=true", "--env", "DRAIN_TIMEOUT_S=1"]
     container = run("docker", "run", "--detach", *safe, *short, f"mqtt-trace-{service}:{VERSION}").strip()
@@ -79,5 +79,5 @@ def test_sigterm_reaches_the_service(service: str) -> None:
 
 
 def said(container: str) -> str:
-    """Return what it has written to standard output."""
+    """Return its standard output."""
     return run("docker", "logs", container)

@@ -18,11 +18,11 @@ CHANGED = (
     "scout.environment=upgraded",
     "producer.deviceId=upgraded-001",
     "consumer.replicas=2",
-    "producer.env.DRAIN_TIMEOUT_S=1",  # at the end the broker goes too, and acknowledges nothing any more
+    "producer.env.DRAIN_TIMEOUT_S=1",  # at the end the broker is deleted too, and acknowledges nothing
 )
 PREVIOUS = Path(__file__).parents[1] / "previous"
 
-# What every namespace has.
+# Every namespace has these objects.
 _GIVEN = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
 
 
@@ -61,7 +61,7 @@ def volumes_of(kubectl: Kubectl) -> list[str]:
 
 
 def test_upgrade_and_uninstall(release: Release, open_scout: Callable[[Release], Scout]) -> None:
-    """Passwords stay, a later reading's connected trace shows the upgrade, and nothing is left but the user's fleet."""
+    """An upgrade keeps passwords and connects traces, and uninstalling leaves only the user's fleet."""
     install_previous(release)
     before = passwords(release)
     assert before
@@ -87,7 +87,7 @@ def test_upgrade_and_uninstall(release: Release, open_scout: Callable[[Release],
 
 
 def install_previous(release: Release, *values: str) -> None:
-    """Install the previous chart as users have it, but with the images that are there to be tested."""
+    """Install the previous chart with the images under test."""
     (chart,) = PREVIOUS.glob("mqtt-trace-*.tgz")
     services = ("producer", "consumer", "echo", "scoutSim")
     tags = [f"{service}.image.tag={VERSION}" for service in services]

@@ -15,7 +15,7 @@ from local.scout import Scout
 
 @pytest.fixture(scope="module")
 def fleet(release: Release) -> Iterator[SensorFleet]:
-    """A fleet of two sensors that are connected."""
+    """A fleet of two connected sensors."""
     recorded = SensorFleet(release.kubectl, "recorded")
     recorded.apply(2)
     recorded.wait_ready(2)
@@ -58,7 +58,7 @@ def test_events_of_the_fleet_name_the_changes(release: Release, fleet: SensorFle
 
 
 def test_a_settled_fleet_costs_no_write(release: Release, fleet: SensorFleet) -> None:
-    """An event without a change leads to reads alone."""
+    """An event without a change causes only reads."""
     fleet.wait_ready(fleet.object()["spec"]["replicas"])
     before = figures(release)
     release.kubectl("annotate", "fleet", fleet.name, f"example.com/note={before['reads']}")

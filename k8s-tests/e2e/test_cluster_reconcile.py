@@ -258,7 +258,7 @@ def test_an_impossible_change_is_refused_with_its_reason(fleets: Fleets) -> None
     )
     with pytest.raises(CommandError) as refused:
         fleets.kubectl("scale", "fleet/demo", "--replicas=401")
-    assert "is more than 200 pods, the most that a fleet may have" in refused.value.output
+    assert "must not exceed 200, the maximum number of pods of a fleet" in refused.value.output
 
 
 def test_a_fleet_without_an_operator_goes_with_all_that_is_its(fleets: Fleets) -> None:

@@ -1,4 +1,4 @@
-"""A real API server takes what the chart renders."""
+"""A real API server accepts the chart's manifests."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,17 +13,17 @@ NAMESPACE = "mqtt-trace-e2e-renders"
 
 @pytest.fixture(scope="module")
 def kubectl(make_namespace: Callable[[str], Kubectl]) -> Kubectl:
-    """A namespace that also complains about workloads whose pods the Pod Security Standard would refuse."""
+    """A namespace that also warns about workloads whose pods the Pod Security Standard would refuse."""
     kubectl = make_namespace(NAMESPACE)
     kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/warn=restricted")
-    # A dry run makes no account, and without its account the pod of `helm test` is refused.
+    # A dry run creates no service account, without which the pod of `helm test` is refused.
     kubectl("create", "serviceaccount", "demo-mqtt-trace-test")
     return kubectl
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_the_server_takes_every_golden_render(kubectl: Kubectl, example: Path) -> None:
-    """In a dry run with nothing to warn of, unknown fields and pods that are not restricted included."""
+    """A dry run of the manifests gives no warning, neither about unknown fields nor about unrestricted pods."""
     golden = "".join(rendered(example).values()).replace('namespace: "iot"\n', f"namespace: {NAMESPACE}\n")
     taken = kubectl(
         "--warnings-as-errors",

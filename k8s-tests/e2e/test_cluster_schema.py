@@ -26,14 +26,14 @@ DEFAULTS = {
 
 
 def dry_run(release: Release, name: str, **spec: Any) -> Any:
-    """Return what would be stored of a fleet with this spec alone."""
+    """Return the stored form of a fleet with this spec."""
     fleet = manifest(name) | {"spec": spec}
     command = ["apply", "--dry-run=server", "--filename", "-", "--output", "json"]
     return json.loads(release.kubectl(*command, stdin=json.dumps(fleet)))
 
 
 def test_a_fleet_needs_only_a_number(release: Release) -> None:
-    """Everything else has a default, faults of which only one is given too."""
+    """Every field except `replicas` has a default, also each fault."""
     assert dry_run(release, "schema", replicas=3)["spec"] == DEFAULTS
     faults = dry_run(release, "schema", replicas=3, faults={"mqtt311": 5})["spec"]["faults"]
     assert faults == {"missingContext": 0, "malformedContext": 0, "mqtt311": 5}
@@ -57,7 +57,7 @@ def test_a_fleet_needs_only_a_number(release: Release) -> None:
     ],
 )
 def test_what_can_work_is_accepted(release: Release, spec: dict[str, Any]) -> None:
-    """The bounds themselves included."""
+    """The schema accepts the bounds themselves."""
     stored = dry_run(release, "schema", **{"replicas": 3, **spec})["spec"]
     assert {key: stored[key] for key in spec} == spec
 
@@ -99,7 +99,7 @@ def test_what_can_work_is_accepted(release: Release, spec: dict[str, Any]) -> No
     ],
 )
 def test_what_cannot_work_is_refused_with_its_place(release: Release, spec: dict[str, Any], words: str) -> None:
-    """`kubectl apply` names the field, and what crosses fields in words."""
+    """`kubectl apply` names the invalid field, or the rule that several fields break."""
     given = spec if not spec else {"replicas": 3, **spec}
     with pytest.raises(CommandError) as refused:
         dry_run(release, "schema", **given)
@@ -108,7 +108,7 @@ def test_what_cannot_work_is_refused_with_its_place(release: Release, spec: dict
 
 @pytest.mark.parametrize("name", ["a.b", "a" * 51])
 def test_a_name_that_pods_could_not_have_is_refused(release: Release, name: str) -> None:
-    """The pods are named after the fleet, and their host names are shorter than a fleet's name could be."""
+    """A fleet's name must leave its pods valid host names."""
     with pytest.raises(CommandError) as refused:
         dry_run(release, name, replicas=3)
-    assert "a fleet's name has lower-case letters, digits and dashes, at most 50 of them" in refused.value.output
+    assert "a fleet's name must have at most 50 characters" in refused.value.output

@@ -1,4 +1,4 @@
-"""Consumers that scale, and a Scout that is somebody else's: here another namespace's scout-sim."""
+"""Autoscaled consumers, and an external Scout: here, another namespace's scout-sim."""
 
 import json
 import re
@@ -31,7 +31,7 @@ VALUES = [
 
 @pytest.fixture(scope="module")
 def credentials(release: Release) -> Iterator[dict[str, str]]:
-    """What a Scout's customer is given, with the door to it open for the customer's namespace."""
+    """The credentials of a Scout customer, and network access for the customer's namespace."""
     release.kubectl("apply", "--filename", "-", stdin=json.dumps(door(release)))
     backend = release.object("scout-sim")
     data = release.kubectl.json("get", "secret", backend)["data"]
@@ -61,7 +61,7 @@ def door(release: Release) -> dict[str, Any]:
 def customer(
     credentials: dict[str, str], make_namespace: Callable[[str], Kubectl], options: tuple[str, ...]
 ) -> Iterator[Release]:
-    """A release with these credentials, TLS with the chart's own certificate, and consumers that scale."""
+    """A release with these credentials, TLS with the chart's own certificate, and autoscaled consumers."""
     kubectl = make_namespace(NAMESPACE)
     kubectl("create", "secret", "generic", SECRET, *(f"--from-literal={key}={credentials[key]}" for key in credentials))
     # The release of the other tests was installed by Helm 3.
@@ -74,7 +74,7 @@ def customer(
 
 @pytest.fixture
 def patch_secret(customer: Release, credentials: dict[str, str]) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Patch the Secret; it has its four values again when the test ends."""
+    """Patch the Secret; the end of the test restores it."""
 
     def patch(content: dict[str, Any]) -> None:
         customer.kubectl("patch", "secret", SECRET, "--patch", json.dumps(content))
@@ -85,7 +85,7 @@ def patch_secret(customer: Release, credentials: dict[str, str]) -> Iterator[Cal
 
 
 def counters(customer: Release, log: Path) -> dict[str, float]:
-    """Return the counters of spans that the Collector keeps of its exporter to Scout, by name."""
+    """Return the span counters of the Collector's exporter to Scout, by name."""
     with (
         PortForward(customer.kubectl, customer.object("otel-collectors"), 8888, log) as forward,
         httpx.Client(base_url=forward.url, transport=forward) as http,
@@ -112,7 +112,7 @@ def test_helm_test_passes_when_scout_takes_the_spans(customer: Release, scout: S
 def test_helm_test_names_a_refused_client_secret(
     customer: Release, patch_secret: Callable[[dict[str, Any]], None]
 ) -> None:
-    """It fails with the answer of Scout's token endpoint, and with the command that shows the Collector's view."""
+    """`helm test` fails with the answer of Scout's token endpoint and the command for the Collector's log."""
     patch_secret({"stringData": {"client-secret": "wrong"}})
     said = customer.failing_test()
     assert "credentials: FAILED: " in said
@@ -123,7 +123,7 @@ def test_helm_test_names_a_refused_client_secret(
 def test_a_key_that_the_secret_lacks_is_named(
     customer: Release, patch_secret: Callable[[dict[str, Any]], None]
 ) -> None:
-    """An event of the pod names it, the release's notes lead there, and `helm test` says it too."""
+    """A pod's event and `helm test` name the missing key, and the notes lead to the event."""
     patch_secret({"data": {"token-url": None}})
     customer.delete_pod("otel-collector")
     look = f"kubectl -n {NAMESPACE} get events --field-selector type=Warning"
@@ -136,7 +136,7 @@ def test_a_key_that_the_secret_lacks_is_named(
 
 
 def test_the_autoscaler_scales_the_consumer(customer: Release) -> None:
-    """It brings the StatefulSet to the fewest replicas that it may have, says that it can, and an upgrade agrees."""
+    """The autoscaler scales the StatefulSet to its minimum, is able to scale, and an upgrade keeps that."""
     consumer = customer.object("consumer")
 
     def conditions() -> dict[str, str]:
@@ -151,7 +151,7 @@ def test_the_autoscaler_scales_the_consumer(customer: Release) -> None:
 
 
 def test_a_drain_takes_one_consumer_at_a_time(customer: Release) -> None:
-    """While one is away, the budget refuses to evict the other."""
+    """While one replica is missing, the budget refuses to evict the other."""
     consumer = customer.object("consumer")
 
     def allowed() -> int:
@@ -165,13 +165,13 @@ def test_a_drain_takes_one_consumer_at_a_time(customer: Release) -> None:
 
 
 def ready_replicas(customer: Release) -> int:
-    """Return how many consumers are ready."""
+    """Return the number of ready consumers."""
     status = customer.kubectl.json("get", "statefulset", customer.object("consumer"))["status"]
     return int(status.get("readyReplicas", 0))
 
 
 def evict(kubectl: Kubectl, pod: str) -> None:
-    """Ask the API server for what `kubectl drain` asks it for."""
+    """Request an eviction, as `kubectl drain` does."""
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
     path = f"/api/v1/namespaces/{kubectl.namespace}/pods/{pod}/eviction"
     kubectl("create", "--raw", path, "--filename", "-", stdin=json.dumps(eviction))

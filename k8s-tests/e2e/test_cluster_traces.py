@@ -13,18 +13,18 @@ ENVIRONMENT = "k8s-tests"
 
 @pytest.fixture(scope="module")
 def readings(release: Release) -> list[Published]:
-    """Readings that were published once everything was ready, as the producer says itself."""
-    release.published_next(4, now())  # and with them those that had to wait for the consumer
+    """Readings that the producer logged once everything was ready."""
+    release.published_next(4, now())  # including those that waited for the consumer
     return release.published_next(12, now())
 
 
 def without_own(resource: Json) -> Json:
-    """Return a resource without what every process has of its own."""
+    """Return a resource without the attributes that differ between processes."""
     return {key: value for key, value in resource.items() if not key.startswith(("telemetry.", "service.instance."))}
 
 
 def test_every_reading_is_exactly_its_four_spans(release: Release, scout: Scout, readings: list[Published]) -> None:
-    """Names, kinds, services, parents, links, status and all attributes are what they have to be, and no fifth span."""
+    """The trace has exactly the four expected spans, with all attributes."""
     require_exact(scout, readings, expected_of(release))
 
 
@@ -41,7 +41,7 @@ def test_the_resource_says_which_sensor_it_was(scout: Scout, readings: list[Publ
 
 
 def test_each_service_logs_within_the_trace(release: Release, scout: Scout, readings: list[Published]) -> None:
-    """A record of each service is found by the trace id, in the backend and among the lines of its pod."""
+    """Backend and pod logs have a record of each service with the trace id."""
     trace_id = readings[0].trace_id
     until(lambda: services_of(logs_of(scout, trace_id)) == SERVICES, "a record of each service", 60)
     for component in ("producer", "consumer", "echo"):
@@ -50,7 +50,7 @@ def test_each_service_logs_within_the_trace(release: Release, scout: Scout, read
 
 @pytest.mark.parametrize("service", METRICS)
 def test_the_metrics_of_each_service_arrive(scout: Scout, service: str) -> None:
-    """Each service reports what is promised of it."""
+    """Each service reports its documented metrics."""
 
     def names() -> set[str]:
         return {metric["name"] for metric in scout.get("/api/metrics", service=service)["metrics"]}
@@ -67,7 +67,7 @@ def test_every_resource_names_the_environment(scout: Scout, readings: list[Publi
         assert environment_of(record) == ENVIRONMENT, record
 
     def metrics() -> list[Json]:
-        # Other releases may have sent some here as well.
+        # Other releases may have sent telemetry here as well.
         reported: list[Json] = scout.get("/api/metrics")["metrics"]
         return [metric for metric in reported if environment_of(metric) == ENVIRONMENT]
 
@@ -80,12 +80,12 @@ def test_helm_test_passes(release: Release) -> None:
 
 
 def services_of(records: list[Json]) -> set[str]:
-    """Return the services that records are of."""
+    """Return the services of records."""
     return {record["service"] for record in records}
 
 
 def environment_of(record: Json) -> str:
-    """Return the environment that a record's resource names, which it has to do twice."""
+    """Return the environment of a record's resource, which has it under two names."""
     resource = record["resource"]
     assert resource["deployment.environment.name"] == resource["environment"], record
     return str(resource["environment"])

@@ -34,7 +34,7 @@ def failing(release: Release) -> Iterator[dict[str, SensorFleet]]:
         "spec": {"hard": {f"requests.{THING}": "0"}},
     }
     release.kubectl("apply", "--filename", "-", stdin=json.dumps(quota))
-    # The quota's own count has to be there, or it refuses everything.
+    # Until the quota has its own count, it refuses everything.
     until(lambda: "hard" in release.kubectl.json("get", "quota", "no-things").get("status", {}), "the quota holds", 60)
     fleets = {name: SensorFleet(release.kubectl, name) for name in FAILURES}
     for name, (spec, _) in FAILURES.items():
@@ -72,7 +72,7 @@ def test_a_fleet_recovers_from_a_failure(failing: dict[str, SensorFleet]) -> Non
         ({"interval": "2 seconds"}, "spec.interval"),
         ({"qos": 3}, "spec.qos"),
         ({"faults": {"missingContext": 60, "mqtt311": 60}}, "the faults are more than 100 percent together"),
-        ({"sensorsPerPod": 1, "replicas": 5000}, "more than 200 pods"),
+        ({"sensorsPerPod": 1, "replicas": 5000}, "must not exceed 200"),
     ],
 )
 def test_an_impossible_spec_is_refused_at_once(release: Release, spec: dict[str, Any], said: str) -> None:

@@ -1,4 +1,4 @@
-"""Two fleets side by side: the readings of one are faulty as often as asked, those of the other are whole."""
+"""Of two fleets, one has faulty readings at the configured rate, and the other has none."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def fleets(release: Release) -> Iterator[tuple[SensorFleet, SensorFleet]]:
 
 @pytest.fixture(scope="module")
 def since(fleets: tuple[SensorFleet, SensorFleet]) -> datetime:
-    """When both were ready."""
+    """The moment when both were ready."""
     assert len(fleets) == 2
     return now()
 
@@ -37,7 +37,7 @@ def since(fleets: tuple[SensorFleet, SensorFleet]) -> datetime:
 def test_missing_contexts_are_found_in_the_shares_that_were_asked_for(
     fleets: tuple[SensorFleet, SensorFleet], scout: Scout, since: datetime
 ) -> None:
-    """By reason: absent are readings without context and those of MQTT 3.1.1 sensors, malformed the spoilt ones."""
+    """The counts by reason match: absent for missing contexts and MQTT 3.1.1 sensors, malformed for the others."""
     faulty, _ = fleets
 
     def counts() -> Counter[str]:
@@ -55,7 +55,7 @@ def test_missing_contexts_are_found_in_the_shares_that_were_asked_for(
 def test_mqtt_3_1_1_sensors_have_no_context_at_all(
     fleets: tuple[SensorFleet, SensorFleet], scout: Scout, since: datetime
 ) -> None:
-    """Two of twenty publish, and none of their readings is part of a trace of theirs."""
+    """Two of twenty sensors use MQTT 3.1.1, and none of their readings joins a trace of theirs."""
     faulty, _ = fleets
     everyone = faulty.sensors(range(SENSORS))
     until(lambda: len(connected_sensors(scout, faulty, since)) == SENSORS - 2, "eighteen sensors are traced", 60)
@@ -65,7 +65,7 @@ def test_mqtt_3_1_1_sensors_have_no_context_at_all(
 
 
 def test_the_fleet_beside_it_is_whole(fleets: tuple[SensorFleet, SensorFleet], scout: Scout, since: datetime) -> None:
-    """Each of its sensors is traced as its own fleet's and tenant's, and none of its readings lacks a context."""
+    """The other fleet's spans have its own fleet and tenant, and none of its readings lacks a context."""
     _, whole = fleets
     everyone = whole.sensors(range(SENSORS))
     until(lambda: connected_sensors(scout, whole, since) == everyone, "all its sensors are traced", 60)

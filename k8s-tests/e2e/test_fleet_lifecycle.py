@@ -1,4 +1,4 @@
-"""Fleets and the operator come and go without each other."""
+"""Fleets and the operator are independent of each other's lifetime."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from local.scout import Scout
 NAMESPACE = "mqtt-trace-e2e-fleets"
 CRD = "crd/sensorfleets.mqtt-trace.io"
 
-# What can be switched off, and no volumes: it is about the CRD.
+# Few pods and no volumes: these releases test the CRD.
 LITTLE = [
     *(f"{service}.enabled=false" for service in ("producer", "consumer", "echo")),
     *(f"{part}.persistence.enabled=false" for part in ("broker", "collector", "scoutSim")),
@@ -23,7 +23,7 @@ LITTLE = [
 
 @pytest.fixture
 def make_fleet(release: Release) -> Iterator[Callable[[str], SensorFleet]]:
-    """Name fleets that go with the test."""
+    """Return fleets by name; the end of the test deletes them."""
     fleets = []
 
     def make(name: str) -> SensorFleet:
@@ -37,7 +37,7 @@ def make_fleet(release: Release) -> Iterator[Callable[[str], SensorFleet]]:
 
 @pytest.fixture
 def stop_operator(release: Release) -> Iterator[Callable[[], None]]:
-    """Let nobody look after fleets from when this is called until the test ends."""
+    """Stop the operator from the call until the test ends."""
     operator = f"deployment/{release.object('operator')}"
     yield lambda: release.scale(operator, 0)
     release.scale(operator, 1)
@@ -46,7 +46,7 @@ def stop_operator(release: Release) -> Iterator[Callable[[], None]]:
 def test_a_restart_of_the_operator_amid_a_rescale_loses_nothing(
     release: Release, scout: Scout, make_fleet: Callable[[str], SensorFleet]
 ) -> None:
-    """The next operator finishes what the former began; sensors that stay are not touched."""
+    """The next operator finishes the scaling of a stopped one, and leaves remaining sensors unchanged."""
     fleet = make_fleet("restart")
     fleet.apply(10, interval="1s", sensorsPerPod=10)
     fleet.wait_ready(10)
@@ -61,7 +61,7 @@ def test_a_restart_of_the_operator_amid_a_rescale_loses_nothing(
 
 
 def test_a_deleted_fleet_leaves_nothing(release: Release, make_fleet: Callable[[str], SensorFleet]) -> None:
-    """StatefulSet, ConfigMap and pods go, and a fleet of the same name can follow."""
+    """Deleting a fleet deletes its StatefulSet, ConfigMap and pods, and a fleet of the same name can follow."""
     fleet = make_fleet("fleeting")
     for sensors in (3, 4):
         fleet.apply(sensors)
@@ -72,7 +72,7 @@ def test_a_deleted_fleet_leaves_nothing(release: Release, make_fleet: Callable[[
 
 
 def test_a_fleet_that_follows_at_once_is_ready_by_its_own_pods(make_fleet: Callable[[str], SensorFleet]) -> None:
-    """What the deleted fleet of its name left, and still goes, counts for nothing."""
+    """A new fleet ignores the terminating children of a deleted fleet of its name."""
     fleet = make_fleet("hasty")
     fleet.apply(3)
     fleet.wait_ready(3)
@@ -86,7 +86,7 @@ def test_a_fleet_that_follows_at_once_is_ready_by_its_own_pods(make_fleet: Calla
 def test_a_fleet_can_be_deleted_without_the_operator(
     release: Release, stop_operator: Callable[[], None], make_fleet: Callable[[str], SensorFleet]
 ) -> None:
-    """Garbage collection needs no operator, and nothing holds the fleet back."""
+    """Without an operator, a fleet and its children are deleted."""
     fleet = make_fleet("abandoned")
     fleet.apply(3)
     fleet.wait_ready(3)
@@ -98,7 +98,7 @@ def test_a_fleet_can_be_deleted_without_the_operator(
 def test_the_crd_comes_with_an_upgrade_and_goes_when_told(
     release: Release, make_namespace: Callable[[str], Kubectl], options: tuple[str, ...]
 ) -> None:
-    """The chart 0.1.0 knows no fleets; its upgrade does, leaves them when it is uninstalled, or takes them with it."""
+    """An upgrade from the chart 0.1.0 adds the CRD, and `crds.keep` decides whether uninstalling keeps it."""
     kubectl = make_namespace(NAMESPACE)
     others = json.loads(kubectl("get", "fleet", "--all-namespaces", "--output=json"))["items"]
     if others:

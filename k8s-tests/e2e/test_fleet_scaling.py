@@ -1,4 +1,4 @@
-"""A fleet scales and changes as `kubectl` says, while those of its sensors that stay go on."""
+"""A fleet scales and changes while its remaining sensors keep publishing."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -31,7 +31,7 @@ def require_sensors(scout: Scout, fleet: SensorFleet, count: int) -> None:
 
 
 def test_the_example_publishes_connected_traces(fleet: SensorFleet, scout: Scout) -> None:
-    """Fifty sensors in one pod, as `kubectl get fleet` says, and each reading of theirs leads to echo."""
+    """`kubectl get fleet` shows fifty sensors in one pod, and each of their readings reaches echo."""
     status = fleet.wait_ready(50)
     assert status["pods"] == 1
     name, sensors, ready, pods, interval, _, *message = fleet.line().split()
@@ -41,7 +41,7 @@ def test_the_example_publishes_connected_traces(fleet: SensorFleet, scout: Scout
 
 
 def test_kubectl_scale_adds_and_removes_sensors(fleet: SensorFleet, scout: Scout) -> None:
-    """Up to a second pod and down again: exactly the wanted sensors publish, and the first pod is not touched."""
+    """Scaled up to a second pod and down again, exactly the desired sensors publish, and the first pod stays."""
     before = fleet.pod_uids()
     fleet.scale(110)
     assert fleet.wait_ready(110)["pods"] == 2
@@ -53,7 +53,7 @@ def test_kubectl_scale_adds_and_removes_sensors(fleet: SensorFleet, scout: Scout
 
 
 def test_whoever_writes_scale_is_obeyed(fleet: SensorFleet, scout: Scout) -> None:
-    """An autoscaler's write of the subresource counts as the user's, and finds the pods by the selector."""
+    """A write of /scale has the same effect as `kubectl scale`, and its selector matches the pods."""
     scale = fleet.write_scale(30)
     assert scale["spec"]["replicas"] == 30
     fleet.wait_ready(30)
@@ -64,7 +64,7 @@ def test_whoever_writes_scale_is_obeyed(fleet: SensorFleet, scout: Scout) -> Non
 
 
 def test_a_new_interval_reaches_running_sensors(fleet: SensorFleet, scout: Scout) -> None:
-    """Readings follow each other faster, from the same pods without a restart."""
+    """With a shorter interval, the same pods publish more often without a restart."""
     before = fleet.pod_uids()
     fleet.patch(interval="250ms")
     fleet.wait_ready(30)

@@ -74,7 +74,7 @@ def test_an_unknown_or_mistyped_value_is_refused_with_its_path(refuse: Refuse, v
         *(
             (
                 ["broker.external.host=a", auth],
-                "auth is for the chart's own Mosquitto: with broker.external.host, set broker.external.existingSecret instead.",
+                "auth is for the chart's own Mosquitto: with broker.external.host, set broker.external.existingSecret.",
             )
             for auth in ("auth.existingSecret=b", "auth.passwords.producer=b", "auth.passwords.consumer=b")
         ),
