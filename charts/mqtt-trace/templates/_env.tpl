@@ -1,6 +1,6 @@
 {{/* Environment variables. A container's own are a map, so that values can override them; see mqtt-trace.env. */}}
 
-{{/* A list of variables from maps, of which a later one overrides: (list $ours $theirs). A value that is a map is a valueFrom. */}}
+{{/* A list of variables from maps; later maps override earlier ones: (list $ours $theirs). A value that is a map is a valueFrom. */}}
 {{- define "mqtt-trace.env" -}}
 {{- $all := dict -}}
 {{- range . }}{{ range $name, $value := . }}{{ $_ := set $all $name $value }}{{ end }}{{ end -}}
@@ -14,7 +14,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* Where and as whom a service sends telemetry: (list . "mqtt-trace-producer"). */}}
+{{/* Endpoint and service name of a service's telemetry: (list . "mqtt-trace-producer"). */}}
 {{- define "mqtt-trace.telemetryEnv" -}}
 {{- $root := first . -}}
 OTEL_SERVICE_NAME: {{ last . }}
@@ -26,7 +26,7 @@ OTEL_EXPORTER_OTLP_ENDPOINT: {{ $root.Values.collector.external.endpoint }}
 {{- end }}
 {{- end -}}
 
-{{/* How a role connects to the broker: (list . "producer"). */}}
+{{/* Broker settings of a role: (list . "producer"). */}}
 {{- define "mqtt-trace.mqttEnv" -}}
 {{- $root := first . -}}
 {{- $role := last . -}}

@@ -14,13 +14,13 @@
 {{- printf "%s-%s" (include "mqtt-trace.fullname" (first .)) (last .) -}}
 {{- end -}}
 
-{{/* Labels that never change, of all pods of the release. */}}
+{{/* Immutable labels of all pods of the release. */}}
 {{- define "mqtt-trace.releaseLabels" -}}
 app.kubernetes.io/name: {{ include "mqtt-trace.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
-{{/* Labels that never change, of a component's pods: (list . "producer"). */}}
+{{/* Immutable labels of a component's pods: (list . "producer"). */}}
 {{- define "mqtt-trace.selectorLabels" -}}
 {{ include "mqtt-trace.releaseLabels" (first .) }}
 app.kubernetes.io/component: {{ last . }}
@@ -74,7 +74,7 @@ app.kubernetes.io/part-of: mqtt-trace
 {{- end -}}
 {{- end -}}
 
-{{/* The Collector's variables and the keys of that Secret which they come from. */}}
+{{/* The Collector's variables, with their keys in that Secret. */}}
 {{- define "mqtt-trace.scoutKeys" -}}
 SCOUT_CLIENT_ID: client-id
 SCOUT_CLIENT_SECRET: client-secret
@@ -121,7 +121,7 @@ A value of a Secret that outlives upgrades, in base64: what is given, else what 
 {{- end -}}
 {{- end -}}
 
-{{/* The components that these values ask for, as a YAML list. */}}
+{{/* The enabled components, as a YAML list. */}}
 {{- define "mqtt-trace.components" -}}
 {{- if include "mqtt-trace.hasBroker" . }}
 - mosquitto
@@ -156,7 +156,7 @@ A value of a Secret that outlives upgrades, in base64: what is given, else what 
 kubectl -n {{ $namespace }} describe pods -l {{ $pods }} | grep -A20 ^Events; kubectl -n {{ $namespace }} logs -l {{ $pods }} --prefix --tail=30
 {{- end -}}
 
-{{/* The workloads that these values ask for, as kubectl names them, as a YAML list. */}}
+{{/* The enabled workloads, by kubectl's names, as a YAML list. */}}
 {{- define "mqtt-trace.workloads" -}}
 {{- range without (include "mqtt-trace.components" . | fromYamlArray) "test" }}
 - {{ has . (list "echo" "operator" "producer") | ternary "deployment" "statefulset" }}/{{ include "mqtt-trace.component" (list $ .) }}

@@ -1,6 +1,6 @@
 {{/* Rules of NetworkPolicies. */}}
 
-{{/* Ingress to a port from pods that carry an access label: (dict "root" . "access" "broker" "ports" (list "mqtt")). */}}
+{{/* Ingress to a port from pods with an access label: (dict "root" . "access" "broker" "ports" (list "mqtt")). */}}
 {{- define "mqtt-trace.ingress" -}}
 - from:
     - podSelector:
@@ -26,7 +26,7 @@
     {{- end }}
 {{- end -}}
 
-{{/* A peer: the pods of the fleets that the operator looks after. */}}
+{{/* A peer: the pods of the operator's fleets. */}}
 {{- define "mqtt-trace.fleetPods" -}}
 - podSelector:
     matchLabels: {{- include "mqtt-trace.selectorLabels" (list . "fleet") | nindent 6 }}
@@ -35,7 +35,7 @@
   {{- end }}
 {{- end -}}
 
-{{/* Egress to wherever it may be, by port: (list 443). */}}
+{{/* Egress to any address, by port: (list 443). */}}
 {{- define "mqtt-trace.egressByPort" -}}
 - ports:
     {{- range . }}
@@ -43,7 +43,7 @@
     {{- end }}
 {{- end -}}
 
-{{/* Not by pod: a cluster may resolve names on the node. */}}
+{{/* Any address, because some clusters resolve names on the node. */}}
 {{- define "mqtt-trace.egressToDns" -}}
 - ports:
     - { port: 53, protocol: UDP }

@@ -1,13 +1,13 @@
 {{/* Parts of pods. */}}
 
-{{/* What every pod has: (dict "root" . "component" "producer" "user" 10001). Without a component it has no account of its own. */}}
+{{/* The fields of every pod: (dict "root" . "component" "producer" "user" 10001). Without a component, the pod has no service account of its own. */}}
 {{- define "mqtt-trace.pod" -}}
 {{- $values := .root.Values -}}
 {{- with .component }}
 serviceAccountName: {{ include "mqtt-trace.component" (list $.root .) }}
 {{- end }}
 automountServiceAccountToken: false
-# A Service called `echo` would set ECHO_PORT otherwise, and a service would take that for its own setting.
+# Otherwise, a Service called `echo` would set ECHO_PORT, which a service would read as its own setting.
 enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
@@ -36,7 +36,7 @@ readOnlyRootFilesystem: true
 capabilities: { drop: [ALL] }
 {{- end -}}
 
-{{/* Probes of a service of ours, once it has started: (dict "port" "health" "ready" "/ready"). */}}
+{{/* Probes of one of our services after its start: (dict "port" "health" "ready" "/ready"). */}}
 {{- define "mqtt-trace.probes" -}}
 startupProbe:
   httpGet: { path: /health, port: {{ .port }} }
