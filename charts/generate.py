@@ -29,9 +29,10 @@ END = "<!-- end of values -->"
 def main() -> None:
     """Write the table and the renders."""
     README.write_text(with_table(README.read_text(), table((CHART / "values.yaml").read_text())))
-    for example in EXAMPLES:
+    renders = {example: render(example) for example in EXAMPLES}  # all, before the first of the old ones goes
+    for example, templates in renders.items():
         shutil.rmtree(example / "rendered", ignore_errors=True)
-        for name, manifests in render(example).items():
+        for name, manifests in templates.items():
             path = example / "rendered" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(manifests)
