@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from types import TracebackType
 
 _log = logging.getLogger(__name__)
@@ -36,8 +37,16 @@ class Guard:
         kind = self._consequence, type(error)
         if kind not in _logged:
             _logged.add(kind)
-            _log.error("%s; a further %s is not logged", self._consequence, type(error).__qualname__, exc_info=error)
+            name = type(error).__qualname__
+            line = "%s: %s: %s; a further %s is not logged"
+            log(_log, logging.ERROR, line, self._consequence, name, words_of(error), name, exc_info=error)
         return True
+
+
+def log(logger: logging.Logger, level: int, line: str, *values: object, exc_info: BaseException | None = None) -> None:
+    """Log a line; a handler that raises, as one that exports telemetry may, must not cost the program a message."""
+    with suppress(Exception):
+        logger.log(level, line, *values, exc_info=exc_info)
 
 
 def words_of(error: BaseException) -> str:

@@ -102,7 +102,9 @@ def carrying(properties: Properties | None, context: Context | None, options: Op
     if not replaced <= _MERGEABLE and any(name.lower() in _identifying(propagator()) for name, _ in there):
         replaced |= _names_read(propagator(), there) | _fields(propagator())
     kept = [pair for pair in there if pair[0].lower() not in replaced]
-    return PublishProperties(kept + added, properties, without_context=there)
+    # Of properties that carry a context from us already, the program's own part is what it was before that.
+    own: UserProperties | None = vars(properties).get("without_context")
+    return PublishProperties(kept + added, properties, without_context=there if own is None else own)
 
 
 def context_to_user_properties(context: Context | None = None, *, options: Options | None = None) -> UserProperties:

@@ -91,3 +91,12 @@ def test_the_links_of_a_large_batch_are_as_many_as_the_sdk_allows(
     assert [link.context.span_id for link in span.links] == list(range(151 - links, 151))
     assert span.dropped_links == 150 - links
     assert span.attributes["messaging.batch.message_count"] == 150
+
+
+def test_an_iterator_is_refused(recorded: Recorded) -> None:
+    """Reading it for the span would leave no message for the program."""
+    consumer = TracedConsumer(tracer_provider=recorded.tracer_provider)
+    messages = iter([MQTTMessage(topic=b"batch/x")])
+    with pytest.raises(TypeError, match="messages must be a sequence, such as a list, not list_iterator"):
+        consumer.process_batch(messages)  # type: ignore[arg-type]  # what this is about
+    assert [message.topic for message in messages] == ["batch/x"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -438,3 +439,29 @@ def test_a_meter_that_fails_costs_no_span(recorded: Recorded) -> None:
         pass
     assert [span.name for span in recorded.spans] == ["publish x", "process x"]
     assert isinstance(recorded.meter_provider, SdkMeterProvider)
+
+
+class FailingHandler(logging.Handler):
+    """A handler of logs that raises, as one of OpenTelemetry may when a log processor does."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Fail."""
+        raise RuntimeError(f"no log: {record.getMessage()}")
+
+
+def test_a_log_handler_that_raises_costs_no_message(broken: Providers) -> None:
+    """The line that tells of an error in tracing may itself fail; the handler of the program is called."""
+    handler, handled = FailingHandler(), list[str]()
+    logging.getLogger("mqtt_trace").addHandler(handler)
+    try:
+        consumer = TracedConsumer(tracer_provider=broken[0], meter_provider=broken[1])
+        consumer.handler(lambda _client, _userdata, message: handled.append(message.topic))(
+            Client(CallbackAPIVersion.VERSION2), None, MQTTMessage(topic=b"failing/x")
+        )
+        publisher = TracedPublisher(
+            Client(CallbackAPIVersion.VERSION2), tracer_provider=broken[0], meter_provider=broken[1]
+        )
+        assert publisher.publish("failing/x", "x", 0).rc == MQTTErrorCode.MQTT_ERR_NO_CONN
+    finally:
+        logging.getLogger("mqtt_trace").removeHandler(handler)
+    assert handled == ["failing/x"]

@@ -249,6 +249,21 @@ def test_a_loop_inside_of_a_span_gives_it_back(run: Run, recorded: Recorded) -> 
     assert traces_of(recorded) == TRACES[:1]
 
 
+def test_loops_that_are_driven_in_turns_leave_no_span_behind(run: Run, recorded: Recorded) -> None:
+    """Each ends the span of its last message, and what is current after both is what was before them."""
+
+    async def receive(client: aiomqtt.Client) -> None:
+        one, other = aiter(client.messages), aiter(client.messages)
+        for _ in range(2):
+            await anext(one)
+            await anext(other)
+        del one, other
+        assert current() is None
+
+    run(receive, 4)
+    assert len(process_spans(recorded)) == 4
+
+
 def test_other_tasks_are_not_part_of_it_and_those_of_the_body_are(run: Run) -> None:
     """A task that the body starts continues the trace, also after the next message has come."""
     elsewhere: list[str | None] = []

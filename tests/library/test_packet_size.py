@@ -534,6 +534,41 @@ def test_a_program_that_injects_itself_is_served_by_an_instrumented_client(
     assert link.disconnects == []
 
 
+def test_a_context_from_inject_is_left_out_of_a_traced_publish_as_well(
+    make_broker: MakeBroker, connect: Connect, inbox: type[Inbox], link: Link, recorded: Recorded
+) -> None:
+    """What `inject` added is no part of what the program itself sends, however often it was applied."""
+    broker = make_broker(config=[f"max_packet_size {LIMIT}"])
+    received = inbox(connect(broker), "twice/#")
+    publisher = TracedPublisher(link.client, tracer_provider=recorded.tracer_provider)
+    link.connect(broker)
+    with TracerProvider(shutdown_on_exit=False).get_tracer("test").start_as_current_span("own"):
+        for properties in (inject(), inject(inject())):
+            publisher.publish("twice/x", "x" * 260, 1, properties=properties)
+            publisher.publish("twice/x", "small", 1, properties=properties)
+    assert [has_context(message) for message in received.wait(4)] == [False, True, False, True]
+    assert link.disconnects == []
+
+
+def test_a_will_with_a_context_from_inject_connects(
+    make_broker: MakeBroker, instrument: Instrument, recorded: Recorded
+) -> None:
+    """On an instrumented client, a will that makes CONNECT too large loses its context, as others do."""
+    instrument()
+    broker = make_broker(config=["max_packet_size 100"])
+    client = willing(100, context=False)
+    client.will_set("wills/x", client.will_payload or b"", 1, properties=injected())
+    client.reconnect_delay_set(1, 1)
+    up = threading.Event()
+    client.on_connect = lambda *_: up.set()
+    client.connect(broker.host, broker.port)
+    client.loop_start()
+    assert up.wait(DEADLINE_S), "no CONNACK"
+    client.disconnect()
+    client.loop_stop()
+    assert [span.name for span in recorded.spans] == []
+
+
 def injected() -> Properties:
     """What `inject` makes of a span's context."""
     with TracerProvider(shutdown_on_exit=False).get_tracer("test").start_as_current_span("own"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -315,3 +317,19 @@ def test_a_program_that_is_first_imported_within_a_patch_is_left_alone() -> None
     """Then the library, too, knows the mock alone."""
     ran = subprocess.run([sys.executable, "-c", _IMPORTED_WITHIN], capture_output=True, text=True, check=False)
     assert (ran.stdout, ran.returncode) == ("1\n", 0), ran.stderr
+
+
+class Copying(MagicMock):
+    """Keeps copies of the arguments, as the documentation of unittest.mock shows."""
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Copy and pickle what a call has."""
+        return super().__call__(*pickle.loads(pickle.dumps(copy.deepcopy(args))), **copy.deepcopy(kwargs))  # noqa: S301 - our own bytes
+
+
+def test_a_mock_that_copies_its_arguments_is_called(recorded: Recorded) -> None:
+    """The properties of a traced publish can be copied and pickled, and carry the same context then."""
+    client = Copying()
+    publisher_of(client, recorded).publish("a", "x")
+    (properties,) = [call.args[-1] for call in client.publish.call_args_list]
+    assert "traceparent" in dict(properties.UserProperty)

@@ -13,6 +13,8 @@ from enum import Enum
 import paho.mqtt
 from paho.mqtt.client import Client
 
+from mqtt_trace._guard import log
+
 _log = logging.getLogger(__name__)
 
 
@@ -86,5 +88,6 @@ def supports(client: Client, feature: Feature) -> bool:
         is_first = feature not in _logged
         _logged.add(feature)
     if is_first and consequence is not None:
-        _log.warning("paho-mqtt %s has no %s: %s", paho.mqtt.__version__, ", ".join(missing), consequence)
+        line = "paho-mqtt %s has no %s: %s"
+        log(_log, logging.WARNING, line, paho.mqtt.__version__, ", ".join(missing), consequence)
     return False

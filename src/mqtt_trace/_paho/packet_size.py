@@ -14,7 +14,7 @@ from paho.mqtt.client import Client, MQTTMessageInfo, MQTTv5
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from mqtt_trace._guard import Guard
+from mqtt_trace._guard import Guard, log
 from mqtt_trace._paho.client import client_id_of
 from mqtt_trace._paho.compat import Feature, supports
 from mqtt_trace._paho.hooks import Method, hook_client
@@ -106,7 +106,9 @@ class PacketSize:
         """One line per client."""
         if not self._logged:
             self._logged = True
-            _log.warning(
+            log(
+                _log,
+                logging.WARNING,
                 "client %s: contexts are left out of packets that exceed the broker's limit (first: %s of %d bytes)",
                 _text(client_id_of(client)),
                 packet,

@@ -79,6 +79,10 @@ class PublishProperties(Properties):
             if self.tell is not None:
                 self.tell(omitted)
 
+    def __getstate__(self) -> dict[str, object]:
+        """For copies and pickles, such as mocks and outboxes make: the span belongs to the original alone."""
+        return {**vars(self), "tell": None}
+
     def __getattr__(self, name: str) -> object:
         if name not in _TABLES:
             raise AttributeError(name)

@@ -11,6 +11,7 @@ from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 from paho.mqtt.client import Client, MQTTMessage
 
+from mqtt_trace._guard import log
 from mqtt_trace._message import Message, ReceivedMessage
 from mqtt_trace._options import Options
 from mqtt_trace._paho.client import is_paho, trace_explicitly
@@ -102,7 +103,13 @@ class TracedConsumer:
             messages: The batch, in any order, of any topics.
             attributes: More attributes for the span.
             link_attributes: More attributes for the link of a message, such as its `messaging.message.id`.
+
+        Raises:
+            TypeError: The messages are no sequence.
         """
+        if not isinstance(messages, Sequence):
+            # Reading an iterator here would leave nothing for the program.
+            raise TypeError(f"messages must be a sequence, such as a list, not {type(messages).__qualname__}")
         return self._spans.start_batch(self._client, messages, attributes=attributes, link_attributes=link_attributes)
 
     def handler(self, handle: Handler) -> Handler:
@@ -116,7 +123,7 @@ class TracedConsumer:
             try:
                 with self.process(message):
                     handle(client, userdata, message)
-            except Exception:  # noqa: BLE001 - whatever it is, it must not reach paho's thread
-                _log.exception("the handler failed for a message on %s", topic_of(message))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not reach paho's thread
+                log(_log, logging.ERROR, "the handler failed for a message on %s", topic_of(message), exc_info=error)
 
         return on_message

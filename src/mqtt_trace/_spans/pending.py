@@ -18,7 +18,7 @@ from opentelemetry.context import attach, detach
 from opentelemetry.trace import Span
 from paho.mqtt.reasoncodes import ReasonCode
 
-from mqtt_trace._guard import Guard
+from mqtt_trace._guard import Guard, log
 from mqtt_trace._spans.outcome import PublishOutcome, outcome_of
 from mqtt_trace._spans.semconv import Attributes
 from mqtt_trace._spans.sweeper import sweeper
@@ -156,8 +156,8 @@ def report(pending: PendingSpan, outcome: PublishOutcome) -> None:
         token = attach(trace.set_span_in_context(pending.span))  # `use_span` does the same at three times the cost
     try:
         pending.on_outcome(outcome)
-    except Exception:  # noqa: BLE001 - whatever it is, the spans of others must end
-        _log.exception("on_outcome failed for packet id %d", outcome.packet_id)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the spans of others must end
+        log(_log, logging.ERROR, "on_outcome failed for packet id %d", outcome.packet_id, exc_info=error)
     finally:
         with _NOT_CURRENT:
             if token is not None:

@@ -12,7 +12,9 @@ from functools import wraps
 from typing import Any
 
 import wrapt
-from opentelemetry.context import get_current
+from opentelemetry import trace
+from opentelemetry.context import Context, attach, create_key, get_current, get_value, set_value
+from opentelemetry.trace import Span
 from paho.mqtt.client import Client
 
 from mqtt_trace._guard import Guard
@@ -21,6 +23,7 @@ from mqtt_trace._paho.tolerant import topic_of
 from mqtt_trace._spans.process_span import ProcessSpan
 from mqtt_trace.instrumentation._tracing import Tracing
 
+_ATTACHED = create_key("mqtt-trace-aiomqtt")
 _NOT_TRACED = Guard("a message is not traced")
 
 
@@ -81,6 +84,15 @@ class _Loop(_Messages):
         return message
 
 
+class _Attached:
+    """A span that a loop has made current, and the context before it."""
+
+    def __init__(self, span: Span, before: Context) -> None:
+        self.span = span
+        self.before = before
+        self.has_ended = False
+
+
 class _Current:
     """The span of the message that a loop has taken last, current in the loop's task until the next is asked for."""
 
@@ -92,7 +104,10 @@ class _Current:
         processing = _start(tracing, client, message)
         if processing is None:
             return
-        tracing.call_process_hook(processing.__enter__(), client, message)
+        before = get_current()
+        self._attached = _Attached(processing.__enter__(), before)
+        attach(set_value(_ATTACHED, self._attached))
+        tracing.call_process_hook(self._attached.span, client, message)
         self._context = get_current()
         self._task = _current_task()
         self._processing = processing
@@ -102,9 +117,11 @@ class _Current:
         processing, self._processing = self._processing, None
         if processing is None:
             return
+        self._attached.has_ended = True
         # In another task, such as one that closes an abandoned generator, another context is the current one.
         if self._task is _current_task():
             processing.__exit__(None, None, None)
+            _leave_ended_spans()
         else:
             processing.end()
 
@@ -113,6 +130,14 @@ class _Current:
         if self._processing is not None and get_current() is not self._context:  # later, in a block of something else
             self._task = None
         self.end()
+
+
+def _leave_ended_spans() -> None:
+    """Where loops are driven in turns, the context before one of them may be that of another, which has ended since."""
+    attached = get_value(_ATTACHED)
+    while isinstance(attached, _Attached) and attached.has_ended and trace.get_current_span() is attached.span:
+        attach(attached.before)
+        attached = get_value(_ATTACHED)
 
 
 def _current_task() -> weakref.ref[asyncio.Task[Any]] | None:

@@ -12,6 +12,7 @@ from paho.mqtt.properties import Properties
 from mqtt_trace._guard import Guard
 from mqtt_trace._paho.hooks import Method
 from mqtt_trace._paho.packet_size import OmittedReason, connect_size
+from mqtt_trace._paho.properties import PublishProperties
 from mqtt_trace._paho.will import Will, set_will_properties, will_of
 from mqtt_trace._propagation import carrying
 from mqtt_trace._spans import semconv
@@ -31,6 +32,8 @@ def send_connect(tracing: Tracing, client: Client, original: Method, *args: Any,
     will = will_of(client) if tracing.active and client.protocol == MQTTv5 else None
     if will is None:
         return original(client, *args, **kwargs)
+    if isinstance(will.properties, PublishProperties):  # from `inject`: the program traces the will itself
+        _limit(tracing, client, will.properties)
     span = _start(tracing, client, will)
     try:
         return original(client, *args, **kwargs)
@@ -75,3 +78,14 @@ def _carry(tracing: Tracing, client: Client, own: Properties | None, span: Span)
             set_will_properties(client, properties)
         return reason
     return OmittedReason.ERROR
+
+
+def _limit(tracing: Tracing, client: Client, own: PublishProperties) -> None:
+    """Leave the program's own context out of a will that makes CONNECT too large."""
+    with _NO_CONTEXT:
+        if (
+            own.without_context is None
+            or tracing.of(client).packet_size.refuses_will(client, connect_size(client, own)) is None
+        ):
+            return
+        set_will_properties(client, PublishProperties(own.without_context, own))

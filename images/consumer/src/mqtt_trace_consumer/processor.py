@@ -112,8 +112,8 @@ class Processor:
                 unavailable += 1
                 if unavailable == _SUSPICIOUS:
                     _log.warning(
-                        "echo did not accept message %s on %s in %d tries (%s); later readings wait for it",
-                        message_id,
+                        "echo did not accept %s on %s in %d tries (%s); later readings wait for it",
+                        "a message" if message_id is None else f"message {message_id}",
                         delivery.message.topic,
                         unavailable,
                         error,

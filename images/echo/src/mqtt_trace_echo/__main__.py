@@ -1,6 +1,6 @@
 """The command `mqtt-trace-echo`.
 
-It imports nothing before its signal handlers are set, so that a signal ends it without a traceback. It imports
+It imports only os and signal before its handlers are set, so that a signal ends it without a traceback. It imports
 OpenTelemetry only after the check of the variables for which that import raises.
 """
 

@@ -1,4 +1,4 @@
-"""The command `mqtt-trace-scout-sim`, which imports nothing until a signal ends it quietly."""
+"""The command `mqtt-trace-scout-sim`, which imports only os and signal until a signal ends it quietly."""
 
 import os
 import signal
