@@ -269,6 +269,7 @@ def test_every_exception_of_aiohttp_has_an_equivalent(kind: type[aiohttp.ClientE
     ("error", "like"),
     [
         (aiohttp.ClientOSError(errno.EPIPE, "x"), httpx.WriteError),
+        (aiohttp.ClientOSError(None, "Can not write request body for http://echo/echo"), httpx.WriteError),
         (aiohttp.ClientOSError(errno.ECONNRESET, "x"), httpx.ReadError),
         (aiohttp.ClientConnectionResetError("Cannot write to closing transport"), httpx.WriteError),
         (aiohttp.UploadAbortedError("x"), httpx.WriteError),

@@ -40,6 +40,7 @@ def _type(error: aiohttp.ClientError) -> type[httpx.TransportError]:
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.ETIMEDOUT and isinstance(error, aiohttp.ClientConnectorError):
         return httpx.ConnectTimeout
-    if number == errno.EPIPE:
+    # aiohttp finds a connection that is closing when it writes the body, and that has no number.
+    if number == errno.EPIPE or (type(error) is aiohttp.ClientOSError and number is None):
         return httpx.WriteError
     return next((ours for theirs, ours in _HTTPX if isinstance(error, theirs)), httpx.TransportError)
