@@ -55,8 +55,10 @@ def keeping_open(*parts: bytes) -> Behaviour:
     return behave
 
 
-async def close_at_once(_reader: StreamReader, _writer: StreamWriter) -> None:
-    """Accept and go away."""
+async def close_at_once(reader: StreamReader, writer: StreamWriter) -> None:
+    """Close our side at once, and read the rest away: a close with unread data is a reset."""
+    writer.write_eof()
+    await reader.read()
 
 
 async def reset(reader: StreamReader, writer: StreamWriter) -> None:

