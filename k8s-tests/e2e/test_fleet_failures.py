@@ -71,7 +71,7 @@ def test_a_fleet_recovers_from_a_failure(failing: dict[str, SensorFleet]) -> Non
     [
         ({"interval": "2 seconds"}, "spec.interval"),
         ({"qos": 3}, "spec.qos"),
-        ({"faults": {"missingContext": 60, "mqtt311": 60}}, "the faults are more than 100 percent together"),
+        ({"faults": {"missingContext": 60, "mqtt311": 60}}, "the sum of the faults must not exceed 100 percent"),
         ({"sensorsPerPod": 1, "replicas": 5000}, "must not exceed 200"),
     ],
 )

@@ -54,6 +54,7 @@ def test_a_broker_that_sends_everything_at_once(make_consumer: MakeConsumer, ech
         wait_for(lambda: consumer.status["in_flight"] <= FULL and consumer.status["processed"] == 800)
         consumer.wait_status(ready=True, subscribed=True, in_flight=0)
         consumer.wait_said("ready: a probe")
+        wait_for(lambda: len(broker.acknowledged) >= 800)
         assert broker.acknowledged == list(range(1, 801))
         assert (broker.connections, broker.expired) == (1, 0)
     assert len(consumer.said(FAULT)) == 1
@@ -97,6 +98,7 @@ def test_a_broker_that_leaves_while_nothing_is_read(make_consumer: MakeConsumer,
         assert broker.acknowledged == []
         hold.released.set()
         consumer.wait_status(in_flight=0, ready=True, subscribed=True)
+        wait_for(lambda: len(broker.acknowledged) >= 300)  # the last PUBACKs are on their way
         assert broker.acknowledged == list(range(1, 301))
     assert len(consumer.said(FAULT)) == 2
     assert len(consumer.said("closed while reading from it was paused")) == 1
