@@ -505,14 +505,7 @@ def test_a_client_whose_will_is_too_large_with_a_context_connects(
     instrument()
     broker = make_broker(config=["max_packet_size 100"])
     client = willing(100, context=False)
-    client.reconnect_delay_set(1, 1)
-    up = threading.Event()
-    client.on_connect = lambda *_: up.set()
-    client.connect(broker.host, broker.port)
-    client.loop_start()
-    assert up.wait(DEADLINE_S), "no CONNACK"
-    client.disconnect()
-    client.loop_stop()
+    connect_once(client, broker)
     creates = [span.attributes.get("mqtt.omitted_context_reason") for span in recorded.spans if "create" in span.name]
     assert creates == [None, "connect_unanswered"]
     assert omitted(recorded) == [(1, "connect_unanswered")]
@@ -558,6 +551,12 @@ def test_a_will_with_a_context_from_inject_connects(
     broker = make_broker(config=["max_packet_size 100"])
     client = willing(100, context=False)
     client.will_set("wills/x", client.will_payload or b"", 1, properties=injected())
+    connect_once(client, broker)
+    assert [span.name for span in recorded.spans] == []
+
+
+def connect_once(client: Client, broker: Mosquitto) -> None:
+    """Connect, after as many attempts as it takes, and disconnect."""
     client.reconnect_delay_set(1, 1)
     up = threading.Event()
     client.on_connect = lambda *_: up.set()
@@ -566,7 +565,6 @@ def test_a_will_with_a_context_from_inject_connects(
     assert up.wait(DEADLINE_S), "no CONNACK"
     client.disconnect()
     client.loop_stop()
-    assert [span.name for span in recorded.spans] == []
 
 
 def injected() -> Properties:

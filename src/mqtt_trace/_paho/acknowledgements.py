@@ -30,21 +30,25 @@ class Listener(Protocol):
         """Handle a PUBACK, a PUBCOMP or a refusal (MQTT 5, section 4.3); None is success."""
 
 
-def listen(client: Client, listener: Listener) -> None:
-    """Report each acknowledgement of a client before its `on_publish`, for as long as the listener exists."""
+def listen(client: Client, listener: Listener) -> bool:
+    """Report each acknowledgement of a client before its `on_publish`, for as long as the listener exists.
+
+    Returns:
+        Whether paho itself reports them; if not, call `listen_by_callback` before each publish.
+    """
     with _lock:
         known: tuple[weakref.ref[Listener], ...] = vars(client).get(_LISTENERS, ())
         # A new one each time: paho's thread may be going through the one before.
         vars(client)[_LISTENERS] = (*(one for one in known if one() is not None), weakref.ref(listener))
-        if supports(client, Feature.ACKNOWLEDGEMENTS):
-            # paho calls it when the broker has answered: never for QoS 0.
-            hook_client(client, "_do_on_publish", _do_on_publish)
+    if not supports(client, Feature.ACKNOWLEDGEMENTS):
+        return False
+    # paho calls it when the broker has answered: never for QoS 0.
+    hook_client(client, "_do_on_publish", _do_on_publish)
+    return True
 
 
-def listen_again(client: Client) -> None:
-    """Where paho itself cannot be asked, see to it that the client's `on_publish` still leads to the listeners."""
-    if supports(client, Feature.ACKNOWLEDGEMENTS):
-        return
+def listen_by_callback(client: Client) -> None:
+    """Let the client's `on_publish`, which a program may have set since, lead to the listeners."""
     program = client.on_publish
     if hasattr(program, _HOOK):
         return

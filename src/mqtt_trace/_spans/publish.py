@@ -17,7 +17,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_trace._guard import Guard, words_of
 from mqtt_trace._options import Options
-from mqtt_trace._paho.acknowledgements import listen, listen_again
+from mqtt_trace._paho.acknowledgements import listen, listen_by_callback
 from mqtt_trace._paho.packet_size import LARGEST_PACKET, OmittedReason, publish_311_size
 from mqtt_trace._propagation import carrying, of_program, serialized
 from mqtt_trace._spans import semconv
@@ -60,6 +60,7 @@ class PublishSpans:
         self._options = options
         self._metrics = metrics
         self._listens = True
+        self._needs_callback = False
         self._end = partial(_end, metrics)
         self._pending = PendingSpans(max_pending, timeout, self._end)
         self._aliases = TopicAliases()
@@ -175,12 +176,12 @@ class PublishSpans:
 
     def listen(self, client: Client) -> None:
         """Learn of a client's acknowledgements before its `on_publish` does."""
-        listen(client, self._pending)
+        self._needs_callback = not listen(client, self._pending)
 
     def listen_again(self, client: Client) -> None:
         """Call it before each publish: a program may have set its `on_publish` since."""
-        if self._listens:
-            listen_again(client)
+        if self._needs_callback:
+            listen_by_callback(client)
 
     def end_with_the_call(self) -> None:
         """End each span with the call of `publish`: nothing tells of the acknowledgements."""
