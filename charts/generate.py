@@ -1,4 +1,4 @@
-"""Write the table of values in the chart's README, and the renders of the chart's examples.
+"""Write the chart's schema, the tables of values in its README, and the renders of its examples.
 
 Run `.venv/bin/python -m charts.generate` after a change to the chart; tests compare the results with the chart.
 """
@@ -18,17 +18,30 @@ from pathlib import Path
 
 import yaml
 
+from charts.schema import schema_json, source
+
 CHART = Path(__file__).with_name("mqtt-trace")
 EXAMPLES = sorted(path.parent for path in CHART.glob("examples/*/values.yaml"))
 README = CHART / "README.md"
+SCHEMA = CHART / "values.schema.json"
 
 BEGIN = "<!-- values: written by charts/generate.py from the comments in values.yaml -->"
 END = "<!-- end of values -->"
+COMPONENTS = """\
+### Of every component
+
+`broker`, `collector`, `scoutSim`, `producer`, `consumer`, `echo` and `operator` may each have these. Those of the producer
+apply to the pods of fleets, too. Maps are merged with the values of the same name for all pods, lists replace them.
+"""
+OTHERS = """\
+### All others
+"""
 
 
 def main() -> None:
-    """Write the table and the renders."""
-    README.write_text(with_table(README.read_text(), table((CHART / "values.yaml").read_text())))
+    """Write schema, tables and renders."""
+    SCHEMA.write_text(schema_json())
+    README.write_text(with_tables(README.read_text()))
     renders = {example: render(example) for example in EXAMPLES}  # all, before the first of the old ones goes
     for example, templates in renders.items():
         shutil.rmtree(example / "rendered", ignore_errors=True)
@@ -56,11 +69,21 @@ def rendered(example: Path) -> dict[str, str]:
     return _files(example / "rendered")
 
 
-def with_table(readme: str, rows: str) -> str:
-    """The README with its table replaced."""
+def with_tables(readme: str) -> str:
+    """The README with its tables replaced."""
     head, _, rest = readme.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{rows}{END}{tail}"
+    values = table((CHART / "values.yaml").read_text())
+    return f"{head}{BEGIN}\n{COMPONENTS}\n{component_table()}\n{OTHERS}\n{values}{END}{tail}"
+
+
+def component_table() -> str:
+    """A Markdown table of the values that every component may have."""
+    properties = source()["definitions"]["componentSettings"]["properties"]
+    rows = "".join(
+        f"| `{name}` | {part['description']} |\n" for name, part in properties.items() if "description" in part
+    )
+    return f"| value | description |\n| --- | --- |\n{rows}"
 
 
 def table(values: str) -> str:

@@ -1,29 +1,53 @@
 {{/* Environment variables. A container's own are a map, so that values can override them; see mqtt-trace.env. */}}
 
-{{/* A list of variables from maps; later maps override earlier ones: (list $ours $theirs). A value that is a map is a valueFrom. */}}
+{{/*
+A list of variables from maps; later maps override earlier ones: (list $ours $theirs). A value that is a map is a valueFrom;
+those come first, so that others can refer to them as $(NAME).
+*/}}
 {{- define "mqtt-trace.env" -}}
 {{- $all := dict -}}
 {{- range . }}{{ range $name, $value := . }}{{ $_ := set $all $name $value }}{{ end }}{{ end -}}
 {{- range $name, $value := $all }}
-- name: {{ $name }}
 {{- if kindIs "map" $value }}
+- name: {{ $name | quote }}
   valueFrom: {{- toYaml $value | nindent 4 }}
-{{- else }}
+{{- end }}
+{{- end }}
+{{- range $name, $value := $all }}
+{{- if not (kindIs "map" $value) }}
+- name: {{ $name | quote }}
   value: {{ ternary $value (toJson $value) (kindIs "string" $value) | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}
 
-{{/* Endpoint and service name of a service's telemetry: (list . "mqtt-trace-producer"). */}}
+{{/* Endpoint, name and resource of a service's telemetry: (list . "mqtt-trace-producer" .Values.producer). */}}
 {{- define "mqtt-trace.telemetryEnv" -}}
 {{- $root := first . -}}
-OTEL_SERVICE_NAME: {{ last . }}
+{{- $values := last . -}}
+OTEL_SERVICE_NAME: {{ index . 1 | quote }}
 OTEL_EXPORTER_OTLP_PROTOCOL: http/protobuf
 {{- if include "mqtt-trace.hasCollector" $root }}
 OTEL_EXPORTER_OTLP_ENDPOINT: http://{{ include "mqtt-trace.component" (list $root "otel-collector") }}:4318
 {{- else }}
-OTEL_EXPORTER_OTLP_ENDPOINT: {{ $root.Values.collector.external.endpoint }}
+OTEL_EXPORTER_OTLP_ENDPOINT: {{ $root.Values.collector.external.endpoint | quote }}
 {{- end }}
+K8S_POD_NAME:
+  fieldRef: { fieldPath: metadata.name }
+K8S_NAMESPACE_NAME:
+  fieldRef: { fieldPath: metadata.namespace }
+K8S_NODE_NAME:
+  fieldRef: { fieldPath: spec.nodeName }
+{{- $attributes := list
+  "k8s.pod.name=$(K8S_POD_NAME)"
+  "k8s.namespace.name=$(K8S_NAMESPACE_NAME)"
+  "k8s.node.name=$(K8S_NODE_NAME)"
+  "service.namespace=mqtt-trace"
+  (printf "service.version=%s" ($values.image.tag | default $root.Chart.AppVersion)) }}
+{{- with get ($values.env | default dict) "OTEL_RESOURCE_ATTRIBUTES" }}
+{{- $attributes = append $attributes . }}
+{{- end }}
+OTEL_RESOURCE_ATTRIBUTES: {{ join "," $attributes | quote }}
 {{- end -}}
 
 {{/* Broker settings of a role: (list . "producer"). */}}

@@ -9,6 +9,19 @@
 {{- default $full .Values.fullnameOverride | trunc 36 | trimSuffix "-" -}}
 {{- end -}}
 
+{{- define "mqtt-trace.namespace" -}}
+{{- .Values.namespaceOverride | default .Release.Namespace -}}
+{{- end -}}
+
+{{/* Name, namespace and labels of an object: (list . "producer"), or (list . "producer" "another-name"). */}}
+{{- define "mqtt-trace.metadata" -}}
+{{- $root := first . -}}
+{{- $component := index . 1 -}}
+name: {{ gt (len .) 2 | ternary (last .) (include "mqtt-trace.component" (list $root $component)) | quote }}
+namespace: {{ include "mqtt-trace.namespace" $root | quote }}
+labels: {{- include "mqtt-trace.labels" (list $root $component) | nindent 2 }}
+{{- end -}}
+
 {{/* The name of a component's objects: (list . "producer"). */}}
 {{- define "mqtt-trace.component" -}}
 {{- printf "%s-%s" (include "mqtt-trace.fullname" (first .)) (last .) -}}
@@ -33,7 +46,10 @@ app.kubernetes.io/component: {{ last . }}
 app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: mqtt-trace
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 }}
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{/*
@@ -45,12 +61,13 @@ that it changes nothing of.
 app.kubernetes.io/part-of: mqtt-trace
 {{- end -}}
 
-{{/* One of this project's own images: (list . .Values.producer.image). */}}
+{{/* An image: (list . .Values.producer.image). Without a tag, it is one of this project's own, of the chart's appVersion. */}}
 {{- define "mqtt-trace.image" -}}
 {{- $root := first . -}}
 {{- $image := last . -}}
 {{- with $root.Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end -}}
 {{ $image.repository }}:{{ $image.tag | default $root.Chart.AppVersion }}
+{{- with $image.digest }}@{{ . }}{{ end -}}
 {{- end -}}
 
 {{/* Whether Mosquitto, the Collector and scout-sim are the chart's own: "true" or nothing. */}}
@@ -115,7 +132,7 @@ A value of a Secret that outlives upgrades, in base64: what is given, else what 
 (dict "root" . "secret" "name" "key" "producer-password" "given" "")
 */}}
 {{- define "mqtt-trace.kept" -}}
-{{- $secret := lookup "v1" "Secret" .root.Release.Namespace .secret | default dict -}}
+{{- $secret := lookup "v1" "Secret" (include "mqtt-trace.namespace" .root) .secret | default dict -}}
 {{- if .given }}{{ b64enc .given }}
 {{- else }}{{ dig "data" .key (randAlphaNum 32 | b64enc) $secret }}
 {{- end -}}
@@ -151,7 +168,7 @@ A value of a Secret that outlives upgrades, in base64: what is given, else what 
 
 {{/* A command that shows events and logs of a component's pods: (list . "echo"). */}}
 {{- define "mqtt-trace.look" -}}
-{{- $namespace := (first .).Release.Namespace -}}
+{{- $namespace := include "mqtt-trace.namespace" (first .) -}}
 {{- $pods := printf "app.kubernetes.io/instance=%s,app.kubernetes.io/component=%s" (first .).Release.Name (last .) -}}
 kubectl -n {{ $namespace }} describe pods -l {{ $pods }} | grep -A20 ^Events; kubectl -n {{ $namespace }} logs -l {{ $pods }} --prefix --tail=30
 {{- end -}}

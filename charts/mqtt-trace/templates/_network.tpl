@@ -92,10 +92,7 @@
 {{- define "mqtt-trace.networkPolicy" -}}
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
-metadata:
-  name: {{ include "mqtt-trace.component" . }}
-  namespace: {{ (first .).Release.Namespace | quote }}
-  labels: {{- include "mqtt-trace.labels" . | nindent 4 }}
+metadata: {{- include "mqtt-trace.metadata" . | nindent 2 }}
 spec:
   podSelector:
     matchLabels: {{- include "mqtt-trace.selectorLabels" . | nindent 6 }}

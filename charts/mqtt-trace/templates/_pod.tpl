@@ -1,39 +1,162 @@
-{{/* Parts of pods. */}}
+{{/*
+Pods. A component says what is its own; mqtt-trace.podTemplate adds what all pods have, and what the values of the
+component say. A new value for all components belongs here, and nowhere else.
+*/}}
 
-{{/* The fields of every pod: (dict "root" . "component" "producer" "user" 10001). Without a component, the pod has no service account of its own. */}}
-{{- define "mqtt-trace.pod" -}}
-{{- $values := .root.Values -}}
-{{- with .component }}
-serviceAccountName: {{ include "mqtt-trace.component" (list $.root .) }}
-{{- end }}
+{{/*
+The template of a component's pods:
+(dict "root" . "component" "echo" "values" .Values.echo "own" (include "mqtt-trace.echo" . | fromYaml)).
+
+What a component may have of its own:
+  labels, annotations        of the pod
+  service                    OTEL_SERVICE_NAME, of a service that sends telemetry
+  env                        variables of the container, as a map; values override them
+  container                  other fields of the container
+  initContainers, volumes    lists
+  spread                     true spreads the pods over nodes
+*/}}
+{{- define "mqtt-trace.podTemplate" -}}
+{{- $own := .own -}}
+{{- $settings := include "mqtt-trace.settings" (list .root .values) | fromYaml -}}
+{{- $labels := include "mqtt-trace.podLabels" (list .root .component) | fromYaml -}}
+{{- $labels = mergeOverwrite (dict) .root.Values.commonLabels $settings.podLabels ($own.labels | default dict) $labels -}}
+{{- $annotations := mergeOverwrite (dict) $settings.podAnnotations ($own.annotations | default dict) -}}
+{{- $container := include "mqtt-trace.container" (merge (dict "settings" $settings) .) | fromYaml -}}
+{{- $volumes := concat ($own.volumes | default list) (.values.extraVolumes | default list) -}}
+metadata:
+  labels: {{- toYaml $labels | nindent 4 }}
+  {{- with $annotations }}
+  annotations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  {{- if ne .component "fleet" }}
+  serviceAccountName: {{ include "mqtt-trace.serviceAccount" (list .root .component .values) | quote }}
+  {{- end }}
+  {{- include "mqtt-trace.podSpec" (list .root $settings) | nindent 2 }}
+  {{- if kindIs "float64" .values.terminationGracePeriodSeconds }}
+  terminationGracePeriodSeconds: {{ int .values.terminationGracePeriodSeconds }}
+  {{- end }}
+  {{- if $settings.topologySpreadConstraints }}
+  topologySpreadConstraints: {{- toYaml $settings.topologySpreadConstraints | nindent 4 }}
+  {{- else if $own.spread }}
+  topologySpreadConstraints:
+    - maxSkew: 1
+      topologyKey: kubernetes.io/hostname
+      whenUnsatisfiable: ScheduleAnyway
+      labelSelector:
+        matchLabels: {{- include "mqtt-trace.selectorLabels" (list .root .component) | nindent 10 }}
+  {{- end }}
+  {{- if or .values.initContainers $own.initContainers }}
+  initContainers:
+    {{- with .values.initContainers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+    {{- range $own.initContainers }}
+    - {{ merge (dict "imagePullPolicy" $.root.Values.imagePullPolicy "securityContext" $settings.securityContext) . | toYaml | nindent 6 | trim }}
+    {{- end }}
+  {{- end }}
+  containers:
+    - {{ toYaml $container | nindent 6 | trim }}
+    {{- range $own.sidecars }}
+    - {{ merge (dict "imagePullPolicy" $.root.Values.imagePullPolicy "securityContext" $settings.securityContext) . | toYaml | nindent 6 | trim }}
+    {{- end }}
+    {{- with .values.sidecars }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with $volumes }}
+  volumes: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
+{{/* A component's own container: the arguments of mqtt-trace.podTemplate with "settings". */}}
+{{- define "mqtt-trace.container" -}}
+{{- $own := .own -}}
+{{- $image := include "mqtt-trace.image" (list .root .values.image) -}}
+{{- $env := $own.env | default dict -}}
+{{- if $own.service -}}
+{{- $env = merge (include "mqtt-trace.telemetryEnv" (list .root $own.service .values) | fromYaml) $env -}}
+{{- end -}}
+{{- $theirs := .values.env | default dict -}}
+{{- if and $own.service (kindIs "string" $theirs.OTEL_RESOURCE_ATTRIBUTES) -}}
+{{- $theirs = omit $theirs "OTEL_RESOURCE_ATTRIBUTES" -}}
+{{- end -}}
+{{- $container := dict "name" .component "image" $image "imagePullPolicy" .root.Values.imagePullPolicy -}}
+{{- $container = mergeOverwrite $container ($own.container | default dict) -}}
+{{- with include "mqtt-trace.env" (list $env $theirs) | fromYamlArray -}}
+{{- $_ := set $container "env" . -}}
+{{- end -}}
+{{- with .values.envFrom }}{{ $_ := set $container "envFrom" . }}{{ end -}}
+{{- with .values.resources }}{{ $_ := set $container "resources" . }}{{ end -}}
+{{- with .settings.securityContext }}{{ $_ := set $container "securityContext" . }}{{ end -}}
+{{- $values := .values -}}
+{{- range $probe := list "startupProbe" "readinessProbe" "livenessProbe" -}}
+{{- with get $values $probe -}}
+{{- $_ := set $container $probe (include "mqtt-trace.probe" (list (get $container $probe | default dict) .) | fromYaml) -}}
+{{- end -}}
+{{- end -}}
+{{- $mounts := concat ($container.volumeMounts | default list) (.values.extraVolumeMounts | default list) -}}
+{{- $container = not (empty $mounts) | ternary (merge (dict "volumeMounts" $mounts) $container) (omit $container "volumeMounts") -}}
+{{- toYaml $container -}}
+{{- end -}}
+
+{{/* Fields of every pod: (list . $settings). */}}
+{{- define "mqtt-trace.podSpec" -}}
+{{- $root := first . -}}
+{{- $settings := last . -}}
 automountServiceAccountToken: false
 # Otherwise, a Service called `echo` would set ECHO_PORT, which a service would read as its own setting.
 enableServiceLinks: false
-securityContext:
-  runAsNonRoot: true
-  runAsUser: {{ .user }}
-  runAsGroup: {{ .user }}
-  fsGroup: {{ .user }}
-  fsGroupChangePolicy: OnRootMismatch
-  seccompProfile: { type: RuntimeDefault }
-{{- with $values.global.imagePullSecrets }}
-imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- with $root.Values.global.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ kindIs "map" . | ternary (get (kindIs "map" . | ternary . dict) "name") . | quote }}
+  {{- end }}
 {{- end }}
-{{- with $values.nodeSelector }}
-nodeSelector: {{- toYaml . | nindent 2 }}
+{{- with $settings.podSecurityContext }}
+securityContext: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with $values.tolerations }}
-tolerations: {{- toYaml . | nindent 2 }}
+{{- range $name := list "nodeSelector" "tolerations" "affinity" "priorityClassName" "runtimeClassName" "hostAliases" "dnsConfig" }}
+{{- with get $settings $name }}
+{{- dict $name . | toYaml | nindent 0 }}
 {{- end }}
-{{- with $values.affinity }}
-affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
-{{- define "mqtt-trace.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities: { drop: [ALL] }
+{{/* The settings of a component's pods, those of all pods included: (list . .Values.echo). */}}
+{{- define "mqtt-trace.settings" -}}
+{{- $names := list "podAnnotations" "podLabels" "podSecurityContext" "securityContext" "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "priorityClassName" "runtimeClassName" "hostAliases" "dnsConfig" -}}
+{{- $all := dict "podAnnotations" dict "podLabels" dict -}}
+{{- $component := dict -}}
+{{- range $name := $names -}}
+{{- if hasKey (first $).Values $name }}{{ $_ := set $all $name (get (first $).Values $name) }}{{ end -}}
+{{- if hasKey (last $) $name }}{{ $_ := set $component $name (get (last $) $name) }}{{ end -}}
+{{- end -}}
+{{- include "mqtt-trace.merged" (list $all $component) -}}
+{{- end -}}
+
+{{/* A map with another over it; null removes a key: (list $map $over). mergeOverwrite would ignore false, 0 and null. */}}
+{{- define "mqtt-trace.merged" -}}
+{{- $all := deepCopy (first .) -}}
+{{- range $name, $value := last . -}}
+{{- if kindIs "invalid" $value -}}
+{{- $_ := unset $all $name -}}
+{{- else if and (kindIs "map" $value) (kindIs "map" (get $all $name)) -}}
+{{- $_ := set $all $name (include "mqtt-trace.merged" (list (get $all $name) $value) | fromYaml) -}}
+{{- else -}}
+{{- $_ := set $all $name $value -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $all -}}
+{{- end -}}
+
+{{/* A probe with fields over it, of which an action replaces the action: (list $probe $over). */}}
+{{- define "mqtt-trace.probe" -}}
+{{- $probe := first . -}}
+{{- $actions := list "exec" "httpGet" "tcpSocket" "grpc" -}}
+{{- range $action := $actions -}}
+{{- if hasKey (last $) $action }}{{ $probe = omit $probe "exec" "httpGet" "tcpSocket" "grpc" }}{{ end -}}
+{{- end -}}
+{{- include "mqtt-trace.merged" (list $probe (last .)) -}}
 {{- end -}}
 
 {{/* Probes of one of our services after its start: (dict "port" "health" "ready" "/ready"). */}}
@@ -52,21 +175,8 @@ livenessProbe:
   timeoutSeconds: 5
 {{- end -}}
 
-{{/* A claim of a StatefulSet: (dict "root" . "component" "mosquitto" "persistence" .Values.broker.persistence). */}}
-{{- define "mqtt-trace.claim" -}}
-persistentVolumeClaimRetentionPolicy:
-  whenDeleted: Delete
-  whenScaled: Retain
-volumeClaimTemplates:
-  - metadata:
-      name: data
-      labels: {{- include "mqtt-trace.selectorLabels" (list .root .component) | nindent 8 }}
-    spec:
-      accessModes: [ReadWriteOnce]
-      {{- with .persistence.storageClass }}
-      storageClassName: {{ . | quote }}
-      {{- end }}
-      resources:
-        requests:
-          storage: {{ .persistence.size }}
+{{/* The name of a component's ServiceAccount: (list . "echo" .Values.echo). */}}
+{{- define "mqtt-trace.serviceAccount" -}}
+{{- $account := (last .).serviceAccount | default dict -}}
+{{- $account.name | default (include "mqtt-trace.component" (list (first .) (index . 1))) -}}
 {{- end -}}

@@ -40,12 +40,12 @@ class PodTemplate:
         """
         try:
             manifest = json.loads(path.read_text())
-            (container,) = manifest["spec"]["containers"]
+            container, *_ = manifest["spec"]["containers"]
             (port,) = (port["containerPort"] for port in container["ports"] if port["name"] == "health")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
                 variable="POD_TEMPLATE_FILE",
-                problem=f"must be a pod template of one container with a port named health: {error!r} (got '{path}')",
+                problem=f"must be a pod template whose first container has a port named health: {error!r} (got '{path}')",
             ) from error
         return cls(manifest, port)
 
@@ -105,7 +105,7 @@ def stateful_set(fleet: Fleet, template: PodTemplate) -> Manifest:
 def _pod_template(fleet: Fleet, template: PodTemplate) -> Manifest:
     pod = copy.deepcopy(template.manifest)
     pod.setdefault("metadata", {}).setdefault("labels", {})[FLEET_LABEL] = fleet.name
-    (container,) = pod["spec"]["containers"]
+    container, *_sidecars = pod["spec"]["containers"]
     spec = fleet.spec
     if spec.image is not None:
         container["image"] = spec.image

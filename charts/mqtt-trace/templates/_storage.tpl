@@ -1,0 +1,35 @@
+{{/* Volumes of StatefulSets. */}}
+
+{{/* Claim and retention of a StatefulSet, or nothing: (dict "root" . "component" "mosquitto" "persistence" .Values.broker.persistence). */}}
+{{- define "mqtt-trace.claim" -}}
+{{- if and .persistence.enabled (not .persistence.existingClaim) -}}
+persistentVolumeClaimRetentionPolicy:
+  whenDeleted: {{ .persistence.retentionPolicy }}
+  whenScaled: Retain
+volumeClaimTemplates:
+  - metadata:
+      name: data
+      labels: {{- include "mqtt-trace.selectorLabels" (list .root .component) | nindent 8 }}
+      {{- with .persistence.annotations }}
+      annotations: {{- toYaml . | nindent 8 }}
+      {{- end }}
+    spec:
+      accessModes: {{- toYaml .persistence.accessModes | nindent 8 }}
+      {{- with .persistence.storageClass }}
+      storageClassName: {{ . | quote }}
+      {{- end }}
+      resources:
+        requests:
+          storage: {{ .persistence.size | quote }}
+{{- end -}}
+{{- end -}}
+
+{{/* The volume `data` of a pod where no claim template makes it, as a list: .Values.broker.persistence. */}}
+{{- define "mqtt-trace.dataVolume" -}}
+{{- if not .enabled }}
+- { name: data, emptyDir: {} }
+{{- else if .existingClaim }}
+- name: data
+  persistentVolumeClaim: { claimName: {{ .existingClaim | quote }} }
+{{- end -}}
+{{- end -}}
