@@ -30,8 +30,9 @@ END = "<!-- end of values -->"
 COMPONENTS = """\
 ### Of every component
 
-`broker`, `collector`, `scoutSim`, `producer`, `consumer`, `echo` and `operator` may each have these. Those of the producer
-apply to the pods of fleets, too. Maps are merged with the values of the same name for all pods, lists replace them.
+`broker`, `collector`, `scoutSim`, `producer`, `consumer`, `echo` and `operator` may each have these. Those of the
+producer apply to the pods of fleets, too. Maps are merged with the values of the same name for all pods, lists replace
+them.
 """
 OTHERS = """\
 ### All others
