@@ -45,7 +45,7 @@ class PodTemplate:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
                 variable="POD_TEMPLATE_FILE",
-                problem=f"must be a pod template whose first container has a port named health: {error!r} (got '{path}')",
+                problem=f"must be a pod template; its first container has a port named health: {error!r} (got '{path}')",
             ) from error
         return cls(manifest, port)
 
