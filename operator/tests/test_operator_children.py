@@ -165,5 +165,7 @@ def test_a_wrong_pod_template_is_named(tmp_path: Path, content: str) -> None:
     """A wrong pod template is one line that begins with its variable."""
     path = tmp_path / "pod-template.json"
     path.write_text(content)
-    with pytest.raises(ConfigurationError, match=r"^POD_TEMPLATE_FILE: must be a pod template; its first container"):
+    with pytest.raises(
+        ConfigurationError, match=r"^POD_TEMPLATE_FILE: must be a pod template with a port named health"
+    ):
         PodTemplate.read(path)

@@ -45,7 +45,8 @@ class PodTemplate:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
                 variable="POD_TEMPLATE_FILE",
-                problem=f"must be a pod template; its first container has a port named health: {error!r} (got '{path}')",
+                problem=f"must be a pod template with a port named health in its first container: {error!r}"
+                f" (got '{path}')",
             ) from error
         return cls(manifest, port)
 
