@@ -31,8 +31,8 @@ COMPONENTS = """\
 ### Of every component
 
 `broker`, `collector`, `scoutSim`, `producer`, `consumer`, `echo` and `operator` may each have these. Those of the
-producer apply to the pods of fleets, too. Maps are merged with the values of the same name for all pods, lists replace
-them.
+producer, except `serviceAccount`, apply to the pods of fleets, too. Maps are merged with the values of the same name
+for all pods, lists replace them, and null removes them.
 """
 OTHERS = """\
 ### All others

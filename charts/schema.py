@@ -11,6 +11,8 @@ from charts.kubernetes_fields import Schema, definition_name, definitions
 SOURCE = Path(__file__).with_name("values.schema.yaml")
 
 _KUBERNETES = "k8s:"
+_MERGED = ("PodSecurityContext", "SecurityContext", "Affinity", "PodDNSConfig")
+"""Objects of all pods whose fields a component may remove with null."""
 
 
 def source() -> Schema:
@@ -28,6 +30,9 @@ def schema_json() -> str:
     kinds: set[str] = set()
     schema = _closed(schema, kinds)
     schema["definitions"] |= definitions(kinds)
+    for kind in _MERGED:
+        fields = schema["definitions"][definition_name(kind)]["properties"]
+        fields |= {name: _nullable(field) for name, field in fields.items()}
     return json.dumps(schema, indent=1) + "\n"
 
 
@@ -48,6 +53,8 @@ def _closed(part: Any, kinds: set[str]) -> Any:
         return [_closed(item, kinds) for item in part]
     if not isinstance(part, dict):
         return part
+    if part.get("nullable") is True:
+        return _nullable(_closed({name: value for name, value in part.items() if name != "nullable"}, kinds))
     if str(part.get("$ref", "")).startswith(_KUBERNETES):
         kind = part["$ref"].removeprefix(_KUBERNETES)
         kinds.add(kind)
@@ -56,3 +63,8 @@ def _closed(part: Any, kinds: set[str]) -> Any:
     if "properties" in result and isinstance(result["properties"], dict):
         result.setdefault("additionalProperties", False)
     return result
+
+
+def _nullable(schema: Schema) -> Schema:
+    """Null or what the schema says; a refusal names only the latter."""
+    return {"if": {"not": {"type": "null"}}, "then": schema}

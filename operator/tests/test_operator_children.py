@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +140,22 @@ def test_a_fleet_overrides_image_variables_and_resources(make_fleet: MakeFleet, 
         "FLEET_POD_INDEX": None,
     }
     assert build_container(make_fleet(), template)["image"] == "mqtt-trace-producer:1"
+
+
+def test_a_fleets_settings_are_those_of_the_producer_alone(make_fleet: MakeFleet, template: PodTemplate) -> None:
+    """Containers, volumes and envFrom that the chart adds to the pods reach the fleet unchanged."""
+    others = {"initContainers": [{"name": "before", "image": "busybox:1"}], "volumes": [{"name": "certificates"}]}
+    sidecar = {"name": "proxy", "image": "proxy:1", "env": [{"name": "LOG_LEVEL", "value": "WARN"}]}
+    manifest = copy.deepcopy(template.manifest)
+    manifest["spec"] |= {**others, "containers": [*manifest["spec"]["containers"], sidecar]}
+    manifest["spec"]["containers"][0]["envFrom"] = [{"secretRef": {"name": "proxy"}}]
+    fleet = make_fleet(image="mine:2", env=[{"name": "LOG_LEVEL", "value": "DEBUG"}], resources={"limits": {}})
+    pod = stateful_set(fleet, PodTemplate(manifest, template.health_port))["spec"]["template"]["spec"]
+    assert pod["containers"][1:] == [sidecar]
+    assert pod["initContainers"] == others["initContainers"]
+    assert pod["volumes"] == [*others["volumes"], {"name": "fleet", "configMap": {"name": "demo-fleet"}}]
+    assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "proxy"}}]
+    assert pod["containers"][0]["image"] == "mine:2"
 
 
 def test_the_same_fleet_has_the_same_children(make_fleet: MakeFleet, template: PodTemplate) -> None:

@@ -177,6 +177,14 @@ def test_a_pod_that_waits_for_too_long_is_stuck(make_pod: MakePod) -> None:
     assert find_stuck(pods, NOW) is pods[1]
 
 
+def test_a_pod_whose_init_containers_wait_for_too_long_is_stuck(make_pod: MakePod) -> None:
+    """Init containers wait for volumes, the others for them."""
+    initializing = starting(waiting("PodInitializing"))
+    mounting = make_pod(**initializing, initContainerStatuses=[container(waiting("PodInitializing"))])
+    running = make_pod(**initializing, initContainerStatuses=[container({"running": {}})])
+    assert find_stuck([running, mounting], NOW) is mounting
+
+
 @pytest.mark.parametrize(
     "status",
     [

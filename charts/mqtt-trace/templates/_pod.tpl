@@ -33,7 +33,7 @@ spec:
   serviceAccountName: {{ include "mqtt-trace.serviceAccount" (list .root .component .values) | quote }}
   {{- end }}
   {{- include "mqtt-trace.podSpec" (list .root $settings) | nindent 2 }}
-  {{- if kindIs "float64" .values.terminationGracePeriodSeconds }}
+  {{- if not (kindIs "invalid" .values.terminationGracePeriodSeconds) }}
   terminationGracePeriodSeconds: {{ int .values.terminationGracePeriodSeconds }}
   {{- end }}
   {{- if $settings.topologySpreadConstraints }}
@@ -90,8 +90,12 @@ spec:
 {{- with .settings.securityContext }}{{ $_ := set $container "securityContext" . }}{{ end -}}
 {{- $values := .values -}}
 {{- range $probe := list "startupProbe" "readinessProbe" "livenessProbe" -}}
+{{- if and (hasKey $values $probe) (kindIs "invalid" (get $values $probe)) -}}
+{{- $_ := unset $container $probe -}}
+{{- else -}}
 {{- with get $values $probe -}}
 {{- $_ := set $container $probe (include "mqtt-trace.probe" (list (get $container $probe | default dict) .) | fromYaml) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- $mounts := concat ($container.volumeMounts | default list) (.values.extraVolumeMounts | default list) -}}
@@ -140,8 +144,9 @@ securityContext: {{- toYaml . | nindent 2 }}
 {{- range $name, $value := last . -}}
 {{- if kindIs "invalid" $value -}}
 {{- $_ := unset $all $name -}}
-{{- else if and (kindIs "map" $value) (kindIs "map" (get $all $name)) -}}
-{{- $_ := set $all $name (include "mqtt-trace.merged" (list (get $all $name) $value) | fromYaml) -}}
+{{- else if kindIs "map" $value -}}
+{{- $under := get $all $name -}}
+{{- $_ := set $all $name (include "mqtt-trace.merged" (list (kindIs "map" $under | ternary $under dict) $value) | fromYaml) -}}
 {{- else -}}
 {{- $_ := set $all $name $value -}}
 {{- end -}}
@@ -175,8 +180,9 @@ livenessProbe:
   timeoutSeconds: 5
 {{- end -}}
 
-{{/* The name of a component's ServiceAccount: (list . "echo" .Values.echo). */}}
+{{/* The name of a component's ServiceAccount, the namespace's own if there is none: (list . "echo" .Values.echo). */}}
 {{- define "mqtt-trace.serviceAccount" -}}
 {{- $account := (last .).serviceAccount | default dict -}}
-{{- $account.name | default (include "mqtt-trace.component" (list (first .) (index . 1))) -}}
+{{- $own := eq $account.create false | ternary "default" (include "mqtt-trace.component" (list (first .) (index . 1))) -}}
+{{- $account.name | default $own -}}
 {{- end -}}

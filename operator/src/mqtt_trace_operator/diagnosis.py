@@ -84,8 +84,14 @@ def _is_stuck(pod: Pod, now: datetime) -> bool:
     status = pod.status
     if status is None or status.startTime is None or now - status.startTime < _MOUNTED_WITHIN:
         return False
-    states = [container.state for container in status.containerStatuses or []]
-    return any(state and state.waiting and state.waiting.reason == "ContainerCreating" for state in states)
+    # While volumes are mounted, a pod's init containers wait, if it has any: the others also wait while those run.
+    containers, reason = (
+        (status.initContainerStatuses[:1], "PodInitializing")
+        if status.initContainerStatuses
+        else (status.containerStatuses or [], "ContainerCreating")
+    )
+    states = [container.state for container in containers]
+    return any(state and state.waiting and state.waiting.reason == reason for state in states)
 
 
 def _diagnose_pod(pod: Pod, now: datetime) -> Reason | None:
