@@ -1,4 +1,4 @@
-"""Write the chart's schema, the tables of values in its README, and the renders of its examples.
+"""Write the chart's schema, annotations, the tables of values in its README, and the renders of its examples.
 
 Run `.venv/bin/python -m charts.generate` after a change to the chart; tests compare the results with the chart.
 """
@@ -18,15 +18,20 @@ from pathlib import Path
 
 import yaml
 
+from charts import KUBERNETES
+from charts.artifacthub import published_images, with_annotations
 from charts.schema import schema_json, source
 
 CHART = Path(__file__).with_name("mqtt-trace")
 EXAMPLES = sorted(path.parent for path in CHART.glob("examples/*/values.yaml"))
 README = CHART / "README.md"
 SCHEMA = CHART / "values.schema.json"
+METADATA = CHART / "Chart.yaml"
 
 BEGIN = "<!-- values: written by charts/generate.py from the comments in values.yaml -->"
 END = "<!-- end of values -->"
+IMAGES_BEGIN = "<!-- images: written by charts/generate.py from what the published chart renders -->"
+IMAGES_END = "<!-- end of images -->"
 COMPONENTS = """\
 ### Of every component
 
@@ -40,8 +45,9 @@ OTHERS = """\
 
 
 def main() -> None:
-    """Write schema, tables and renders."""
+    """Write schema, tables, annotations and renders."""
     SCHEMA.write_text(schema_json())
+    METADATA.write_text(with_annotations(METADATA.read_text()))
     README.write_text(with_tables(README.read_text()))
     renders = {example: render(example) for example in EXAMPLES}  # all, before the first of the old ones goes
     for example, templates in renders.items():
@@ -60,7 +66,8 @@ def render(example: Path, *, helm: str = "helm") -> dict[str, str]:
     """
     values = str(example / "values.yaml")
     with tempfile.TemporaryDirectory() as folder:
-        command = [helm, "template", "demo", str(CHART), "--namespace", "iot", "--values", values]
+        options = ["--kube-version", KUBERNETES, "--namespace", "iot", "--values", values]
+        command = [helm, "template", "demo", str(CHART), *options]
         subprocess.run([*command, "--output-dir", folder], check=True, capture_output=True, text=True)
         return _files(Path(folder) / CHART.name / "templates")
 
@@ -72,10 +79,17 @@ def rendered(example: Path) -> dict[str, str]:
 
 def with_tables(readme: str) -> str:
     """The README with its tables replaced."""
-    head, _, rest = readme.partition(BEGIN)
-    _, _, tail = rest.partition(END)
     values = table((CHART / "values.yaml").read_text())
-    return f"{head}{BEGIN}\n{COMPONENTS}\n{component_table()}\n{OTHERS}\n{values}{END}{tail}"
+    readme = _between(readme, BEGIN, f"{COMPONENTS}\n{component_table()}\n{OTHERS}\n{values}", END)
+    return _between(
+        readme, IMAGES_BEGIN, "".join(f"- `{image['image']}`\n" for image in published_images()), IMAGES_END
+    )
+
+
+def _between(text: str, begin: str, new: str, end: str) -> str:
+    head, _, rest = text.partition(begin)
+    _, _, tail = rest.partition(end)
+    return f"{head}{begin}\n{new}{end}{tail}"
 
 
 def component_table() -> str:

@@ -76,7 +76,7 @@ def test_everything_of_a_version_has_its_number() -> None:
 def test_the_chart_runs_the_image_that_is_built(service: str) -> None:
     """Its repository is the image's name, its tag the chart's appVersion."""
     image = load(CHART / "values.yaml")[value_path(service)]["image"]
-    assert image == {"repository": f"mqtt-trace-{service}", "tag": "", "digest": ""}
+    assert image == {"repository": f"mqtt-trace-{service}", "registry": "", "tag": "", "digest": ""}
 
 
 @by_service

@@ -11,6 +11,8 @@ import yaml
 from opentelemetry.instrumentation import paho_mqtt
 
 import mqtt_trace
+from charts.published import REGISTRY
+from local.documents import blocks
 from tests.packaging.conftest import ROOT
 from tests.packaging.test_matrix import PYTHONS
 
@@ -51,6 +53,44 @@ def test_a_tag_publishes_both_packages_without_a_token() -> None:
     assert "for project in . instrumentation/*/" in build
     assert publish.keys() == {"uses"}
     assert publish["uses"].startswith("pypa/gh-action-pypi-publish@")
+
+
+@pytest.mark.parametrize(
+    ("job", "pushes", "signs"),
+    [
+        ("images", "docker/build-push-action@", '--recursive "$IMAGE"'),
+        ("release", 'helm push "dist/mqtt-trace-$VERSION.tgz"', '"$REGISTRY/charts/mqtt-trace@'),
+    ],
+)
+def test_a_tag_signs_what_it_pushes(job: str, pushes: str, signs: str) -> None:
+    """By its digest, with the certificate of the workflow, for which a job needs an identity and no key."""
+    found = load(ROOT / ".github" / "workflows" / "release.yaml")["jobs"][job]
+    assert found["permissions"]["id-token"] == found["permissions"]["packages"] == "write"
+    steps = [str(step.get("uses", "")) + step.get("run", "") for step in found["steps"]]
+    (pushed,) = (number for number, step in enumerate(steps) if pushes in step)
+    (signed,) = (number for number, step in enumerate(steps) if f"cosign sign --yes {signs}" in step)
+    (installed,) = (number for number, step in enumerate(steps) if step.startswith("sigstore/cosign-installer@"))
+    assert installed < signed >= pushed
+
+
+def test_the_docs_verify_what_a_tag_signs() -> None:
+    """Chart and every image of this version, with the workflow and the tag as the identity."""
+    chart, image = blocks("how-to/verify.md", "sh")
+    version = mqtt_trace.__version__
+    identity = f"mqtt-trace/mqtt-trace/.github/workflows/release.yaml@refs/tags/v{version} "
+    assert f" ghcr.io/mqtt-trace/charts/mqtt-trace:{version} " in chart.code
+    assert f" ghcr.io/mqtt-trace/mqtt-trace-$service:{version} " in image.code
+    assert all(identity in block.code for block in (chart, image))
+    (services,) = re.findall(r"^for service in (.*); do$", image.code, re.MULTILINE)
+    built = [path.parent.name for path in (*ROOT.glob("images/*/Dockerfile"), *ROOT.glob("operator/Dockerfile"))]
+    assert sorted(services.split()) == sorted(built)
+
+
+@pytest.mark.parametrize("readme", ["README.md", "charts/mqtt-trace/README.md"])
+def test_the_readmes_install_the_published_chart_of_the_version(readme: str) -> None:
+    """Their commands have the address to which a tag pushes the chart."""
+    commands = re.findall(r"^helm .* oci://(\S+) --version (\S+)", (ROOT / readme).read_text(), re.MULTILINE)
+    assert set(commands) == {(f"{REGISTRY}/charts/mqtt-trace", mqtt_trace.__version__)}
 
 
 def test_the_workflow_tests_each_python_that_the_packages_name() -> None:

@@ -65,7 +65,7 @@ app.kubernetes.io/part-of: mqtt-trace
 {{- define "mqtt-trace.image" -}}
 {{- $root := first . -}}
 {{- $image := last . -}}
-{{- with $root.Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end -}}
+{{- with $root.Values.global.imageRegistry | default $image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
 {{ $image.repository }}:{{ $image.tag | default $root.Chart.AppVersion }}
 {{- with $image.digest }}@{{ . }}{{ end -}}
 {{- end -}}
