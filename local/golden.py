@@ -64,6 +64,7 @@ METRICS = {
         "messaging.client.sent.messages",
     },
     "mqtt-trace-consumer": {
+        "iot.reading.age",
         "iot.readings.processed",
         "messaging.client.consumed.messages",
         "messaging.process.duration",

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import httpx
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -151,11 +153,12 @@ class Echo(HttpServer):
 
 
 class Backend(HttpServer):
-    """Takes OTLP traces."""
+    """Takes OTLP traces and metrics."""
 
     def __init__(self) -> None:
         super().__init__(self._ingest)
         self.spans: list[Span] = []
+        self.metrics: list[Metric] = []
 
     @property
     def endpoint(self) -> str:
@@ -172,11 +175,19 @@ class Backend(HttpServer):
             self.spans += [
                 span for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans
             ]
+        if path == "/v1/metrics":
+            exported = ExportMetricsServiceRequest.FromString(body)
+            self.metrics += [
+                metric
+                for resource in exported.resource_metrics
+                for scope in resource.scope_metrics
+                for metric in scope.metrics
+            ]
         return 200, {}, b""
 
 
-def attributes_of(span: Span) -> dict[str, object]:
-    """A span's attributes as Python values."""
+def attributes_of(span: Span | HistogramDataPoint) -> dict[str, object]:
+    """The attributes of a span or point as Python values."""
     return {pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "string_value") for pair in span.attributes}
 
 

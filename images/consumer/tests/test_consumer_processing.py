@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -240,6 +241,29 @@ def test_the_spans_of_one_reading(make_broker: MakeBroker, make_consumer: MakeCo
         "network.peer.address": "127.0.0.1",
         "network.peer.port": echo.port,
     }
+
+
+def test_every_processed_reading_has_its_age(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
+    """Ages count from the measurement: of readings in time, delivered again and retained; dead letters have none."""
+    with Backend() as backend:
+        broker = make_broker()
+        publish(broker, TOPIC, reading("retained", ts=time.time() - 7200), retain=True)
+        consumer = make_consumer(broker, **telemetry_to(backend)).start_ready()
+        publish(broker, TOPIC, b"poison")
+        consumer.wait_status(processed=1, dead_lettered=1, in_flight=0)
+        echo.stop()
+        publish(broker, TOPIC, reading("again", device_id="iot.demo-00001", ts=time.time() - 90))
+        consumer.wait_status(in_flight=1)
+        broker.restart()
+        echo.start()
+        consumer.wait_status(processed=2, in_flight=0)
+        assert consumer.stop() == 0
+    (histogram,) = [metric.histogram for metric in backend.metrics if metric.name == "iot.reading.age"][-1:]
+    ages = {
+        (attributes_of(point).get("fleet.id"), attributes_of(point).get("mqtt.retain")): (point.count, point.sum // 30)
+        for point in histogram.data_points
+    }
+    assert ages == {(None, True): (1, 240), ("demo", None): (1, 3)}
 
 
 def test_the_spans_of_a_dead_letter(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mqtt_trace_consumer.reading import PoisonPayloadError, read_message_id
+from mqtt_trace_consumer.reading import PoisonPayloadError, read_reading
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,25 @@ from mqtt_trace_consumer.reading import PoisonPayloadError, read_message_id
 )
 def test_an_object_is_a_reading(payload: bytes, message_id: str | None) -> None:
     """Any JSON object is a reading, with a message id if that is text."""
-    assert read_message_id(payload) == message_id
+    assert read_reading(payload).message_id == message_id
+
+
+@pytest.mark.parametrize(
+    ("ts", "taken_at"),
+    [
+        ("1.5", 1.5),
+        ("2", 2.0),
+        ("-3", -3.0),
+        ("true", None),
+        ('"4"', None),
+        ("null", None),
+        ("9" * 400, None),
+        ("1e999", None),
+    ],
+)
+def test_only_a_finite_number_is_a_time(ts: str, taken_at: float | None) -> None:
+    """`ts` is the time of the measurement if it is a finite number."""
+    assert read_reading(f'{{"device_id": "d-1", "ts": {ts}}}'.encode()) == (None, "d-1", taken_at)
 
 
 @pytest.mark.parametrize(
@@ -51,14 +69,14 @@ def test_an_object_is_a_reading(payload: bytes, message_id: str | None) -> None:
 def test_anything_else_is_poison(payload: bytes, problem: str) -> None:
     """Any other payload is poison, and the error says why."""
     with pytest.raises(PoisonPayloadError, match=problem):
-        read_message_id(payload)
+        read_reading(payload)
 
 
 @given(st.binary() | st.text().map(str.encode) | st.from_type(int).map(str).map(str.encode))
 def test_no_payload_raises_anything_else(payload: bytes) -> None:
     """Every payload is a reading or poison."""
     try:
-        read_message_id(payload)
+        read_reading(payload)
     except PoisonPayloadError:
         return
     assert isinstance(json.loads(payload), dict)

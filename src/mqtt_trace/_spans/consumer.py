@@ -71,6 +71,7 @@ class TracedConsumer:
         message: ReceivedMessage,
         *,
         message_id: str | None = None,
+        sent_at: float | None = None,
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> ProcessSpan:
         """Make a process span the current one; an exception is recorded in it and goes on.
@@ -83,8 +84,15 @@ class TracedConsumer:
         trace of its own that links to it. So does one on a topic that `MQTT_TRACE_TRUSTED_TOPICS` leaves out; it has
         `mqtt.untrusted_context=true`, and its baggage is not taken over. Without usable context a message starts a
         trace with `mqtt.missing_context=true` and the reason.
+
+        Args:
+            message: The message.
+            message_id: `messaging.message.id`.
+            sent_at: When it was sent, in seconds since the epoch, for the metric `messaging.client.message.age`; by
+                default the `time` of a CloudEvents message in binary mode.
+            attributes: More attributes for the span.
         """
-        return self._spans.start(self._client, message, message_id=message_id, attributes=attributes)
+        return self._spans.start(self._client, message, message_id=message_id, sent_at=sent_at, attributes=attributes)
 
     def process_batch(
         self,

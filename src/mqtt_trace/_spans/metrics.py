@@ -1,4 +1,4 @@
-"""The metrics of the messaging conventions, and two of our own for messages without context."""
+"""The metrics of the messaging conventions, and our own: messages without context, and the age of messages."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from mqtt_trace._version import __version__
 
 _DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """Seconds, as the conventions advise."""
+
+_AGE_BUCKETS = (
+    *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30),
+    *(minutes * 60 for minutes in (1, 2, 5, 10, 30)),
+    *(hours * 3600 for hours in (1, 2, 6, 24)),
+)
+"""Seconds: messages take milliseconds, and wait in a session for hours."""
 
 _NO_METER = Guard("nothing is measured")
 
@@ -55,6 +62,16 @@ class ProcessMetrics:
             "s",
             "Time that processing a message, or a batch, took.",
             explicit_bucket_boundaries_advisory=_DURATION_BUCKETS,
+        )
+        # The conventions have no such metric yet: open-telemetry/semantic-conventions#792.
+        self.age = meter.create_histogram(
+            "messaging.client.message.age",
+            "s",
+            "Time from the sending of a message to its delivery to the application.",
+            explicit_bucket_boundaries_advisory=_AGE_BUCKETS,
+        )
+        self.negative_ages = meter.create_counter(
+            "messaging.client.negative_ages", "{message}", "Messages from the future, whose age is recorded as 0."
         )
         self.missing_contexts = meter.create_counter(
             "mqtt.client.missing_contexts", "{message}", "Messages that arrived without a usable trace context."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from mqtt_trace._paho.tolerant import topic_of
 from mqtt_trace._propagation import Extracted, MissingReason, extract
 from mqtt_trace._spans import payload as json_payload
 from mqtt_trace._spans import semconv
+from mqtt_trace._spans.age import read_time
 from mqtt_trace._spans.metrics import ProcessMetrics
 from mqtt_trace._spans.process_span import ProcessSpan
 from mqtt_trace._spans.tracer import stand_in, start_span
@@ -58,11 +60,12 @@ class ProcessSpans:
         message: ReceivedMessage,
         *,
         message_id: str | None = None,
+        sent_at: float | None = None,
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> ProcessSpan:
         """Start the span of one message, related to the context that it carries; no error of it is raised."""
         with _NOT_TRACED:
-            return self._start(client, message, message_id, attributes)
+            return self._start(client, message, message_id, sent_at, attributes)
         return self._stand_in()
 
     def _start(
@@ -70,9 +73,12 @@ class ProcessSpans:
         client: Client | None,
         message: ReceivedMessage,
         message_id: str | None,
+        sent_at: float | None,
         attributes: Mapping[str, AttributeValue] | None,
     ) -> ProcessSpan:
         received = self._receive(client, message)
+        if sent_at is not None:
+            received = received._replace(sent_at=sent_at)
         span_attributes = received.attributes
         if attributes:
             span_attributes.update(attributes)
@@ -147,7 +153,8 @@ class ProcessSpans:
         return ProcessSpan(stand_in(), otel_context.get_current(), self._metrics, {})
 
     def _receive(self, client: Client | None, message: ReceivedMessage) -> _Received:
-        extracted = self._extract(client, message)
+        user_properties = _listed(message, "UserProperty")
+        extracted = self._extract(client, message, user_properties)
         topic = topic_of(message)
         attributes = {**self._shared.describe(client).span, **semconv.received_attributes(message, topic)}
         subscription = self._subscriptions.match(topic, _listed(message, "SubscriptionIdentifier"))
@@ -162,7 +169,8 @@ class ProcessSpans:
         elif not is_trusted:
             attributes[semconv.UNTRUSTED_CONTEXT] = True
         is_retained = bool(attributes.get(semconv.RETAIN))
-        return _Received(topic, extracted.context, extracted.missing, is_trusted, is_retained, attributes)
+        sent_at = read_time(user_properties)
+        return _Received(topic, extracted.context, extracted.missing, is_trusted, is_retained, sent_at, attributes)
 
     def _relate(self, received: _Received) -> tuple[Context, bool]:
         """What the span continues, all that came, its baggage alone, or nothing; and whether it links to its origin."""
@@ -174,8 +182,8 @@ class ProcessSpans:
             return trace.set_span_in_context(INVALID_SPAN, received.context), True
         return received.context, self._relation is Relation.BOTH
 
-    def _extract(self, client: Client | None, message: ReceivedMessage) -> Extracted:
-        extracted = extract(_listed(message, "UserProperty"))
+    def _extract(self, client: Client | None, message: ReceivedMessage, user_properties: Sequence[Any]) -> Extracted:
+        extracted = extract(user_properties)
         if extracted.missing is not MissingReason.ABSENT:
             return extracted
         if self._options.json_fallback:
@@ -193,6 +201,16 @@ class ProcessSpans:
                 if one.missing is not None:
                     reason = {semconv.MISSING_CONTEXT_REASON: one.missing.value}
                     self._metrics.missing_contexts.add(1, {**attributes, **reason})
+                if one.sent_at is not None:
+                    self._measure_age(one, one.sent_at, attributes)
+
+    def _measure_age(self, received: _Received, sent_at: float, attributes: semconv.Attributes) -> None:
+        age = time.time() - sent_at
+        if received.is_retained:  # its age says nothing about delays
+            attributes = {**attributes, semconv.RETAIN: True}
+        if age < 0:
+            self._metrics.negative_ages.add(1, attributes)
+        self._metrics.age.record(max(age, 0), attributes)
 
 
 def _listed(message: ReceivedMessage, name: str) -> Sequence[Any]:
@@ -209,6 +227,7 @@ class _Received(NamedTuple):
     missing: MissingReason | None
     is_trusted: bool
     is_retained: bool
+    sent_at: float | None
     attributes: semconv.Attributes
 
     @property

@@ -14,7 +14,7 @@ from mqtt_trace_consumer.circuit_breaker import CircuitBreaker
 from mqtt_trace_consumer.dead_letter import DeadLetters
 from mqtt_trace_consumer.echo import Echo, EchoRefusedError, EchoUnavailableError
 from mqtt_trace_consumer.metrics import Metrics
-from mqtt_trace_consumer.reading import PoisonPayloadError, read_message_id
+from mqtt_trace_consumer.reading import PoisonPayloadError, Reading, read_reading
 
 _BETWEEN_TRIES = Backoff(0.2, 2.0)
 _SUSPICIOUS = 3
@@ -76,7 +76,8 @@ class Processor:
 
     async def _process(self, delivery: Delivery) -> None:
         message = delivery.message
-        message_id, poison = _inspect(message.payload)
+        reading, poison = _inspect(message.payload)
+        message_id = reading.message_id
         with self._consumer.process(message, message_id=message_id):
             try:
                 await self._post(delivery, message_id, poison)
@@ -85,7 +86,7 @@ class Processor:
             except Exception as error:
                 await self._give_up(message, error, message_id)
                 raise
-            self._metrics.processed()
+            self._metrics.processed(reading, retained=message.retain)
             _log.info("processed message on %s", message.topic)
 
     async def _give_up(self, message: MQTTMessage, error: Exception, message_id: str | None) -> None:
@@ -130,8 +131,8 @@ class Processor:
         return None
 
 
-def _inspect(payload: bytes | bytearray) -> tuple[str | None, PoisonPayloadError | None]:
+def _inspect(payload: bytes | bytearray) -> tuple[Reading, PoisonPayloadError | None]:
     try:
-        return read_message_id(payload), None
+        return read_reading(payload), None
     except PoisonPayloadError as error:
-        return None, error
+        return Reading(), error

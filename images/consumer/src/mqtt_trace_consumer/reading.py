@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import NoReturn
+import math
+from typing import NamedTuple, NoReturn
 
 _LARGEST = 2**20
 """Bytes, the limit of echo. Parsed JSON can take thirty times its size, and a process that is killed for its memory
@@ -14,8 +15,22 @@ class PoisonPayloadError(Exception):
     """A payload that no retry can process; the text says why."""
 
 
-def read_message_id(payload: bytes | bytearray) -> str | None:
-    """Check that a payload is a JSON object in UTF-8, and return its `message_id` if that is valid text.
+class Reading(NamedTuple):
+    """What a payload says about itself, as far as it is there and valid.
+
+    Attributes:
+        message_id: `message_id`.
+        device_id: `device_id`.
+        taken_at: `ts`, the time of the measurement in seconds since the epoch.
+    """
+
+    message_id: str | None = None
+    device_id: str | None = None
+    taken_at: float | None = None
+
+
+def read_reading(payload: bytes | bytearray) -> Reading:
+    """Check that a payload is a JSON object in UTF-8, and return what the consumer needs of it.
 
     Echo validates the content of the object. Retries do not help with any other payload, so it is poison.
 
@@ -34,12 +49,25 @@ def read_message_id(payload: bytes | bytearray) -> str | None:
         raise PoisonPayloadError(f"the payload is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise PoisonPayloadError(f"the payload is not a JSON object but {_kind(document)}")
-    message_id = document.get("message_id")
-    return message_id if isinstance(message_id, str) and _is_unicode(message_id) else None
+    return Reading(_text(document.get("message_id")), _text(document.get("device_id")), _seconds(document.get("ts")))
+
+
+def _text(value: object) -> str | None:
+    """The text, unless it has an unpaired surrogate, which JSON can escape and which no span can carry."""
+    return value if isinstance(value, str) and _is_unicode(value) else None
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        seconds = float(value)
+    except OverflowError:
+        return None
+    return seconds if math.isfinite(seconds) else None
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether it has no unpaired surrogate, which JSON can escape and which no span can carry."""
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 

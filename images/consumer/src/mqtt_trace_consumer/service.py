@@ -49,7 +49,7 @@ class Service:
         self._acknowledger = Acknowledger(self._acknowledge, window)
         self._subscription = Subscription(self._client, self._names, lambda: self._acknowledger.in_flight > 0)
         self._publisher = TracedPublisher(self._client, tracer_provider=tracer_provider, options=options)
-        self._metrics = Metrics()
+        self._metrics = Metrics(settings.mqtt_topic_filter)
         self._circuit_breaker = CircuitBreaker()
         self._workers = Workers(settings.echo_concurrency, self._processor(options, echo, tracer_provider).process)
         self._client.on_message = self._received
