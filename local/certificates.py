@@ -1,4 +1,4 @@
-"""A certificate authority and a server certificate for 127.0.0.1, made by `openssl`."""
+"""A certificate authority, a server certificate for 127.0.0.1 and a client certificate, made by `openssl`."""
 
 import subprocess
 from dataclasses import dataclass
@@ -7,40 +7,54 @@ from pathlib import Path
 _NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 
 # Python 3.13 requires these extensions by default (strict RFC 5280).
-_SERVER_EXTENSIONS = """\
-subjectAltName=IP:127.0.0.1,DNS:localhost
+_EXTENSIONS = """\
 basicConstraints=critical,CA:FALSE
 keyUsage=critical,digitalSignature
-extendedKeyUsage=serverAuth
 subjectKeyIdentifier=hash
 authorityKeyIdentifier=keyid
 """
+_SERVER_EXTENSIONS = _EXTENSIONS + "subjectAltName=IP:127.0.0.1,DNS:{host}\nextendedKeyUsage=serverAuth\n"
+_CLIENT_EXTENSIONS = _EXTENSIONS + "extendedKeyUsage=clientAuth\n"
 
 
 @dataclass(frozen=True)
 class Certificates:
-    """PEM files: the authority that clients trust, and the server's certificate and key."""
+    """PEM files: the authority that both sides trust, and certificates and keys of the server and of a client."""
 
     ca: Path
     certificate: Path
     key: Path
+    client_certificate: Path
+    client_key: Path
 
 
-def make_certificates(folder: Path) -> Certificates:
-    """Write a new authority and a certificate for 127.0.0.1 and localhost, valid for two days, into `folder`.
+def make_certificates(folder: Path, host: str = "localhost") -> Certificates:
+    """Write a new authority and certificates for a server and a client, valid for two days, into `folder`.
+
+    Args:
+        folder: Where the files go.
+        host: The server's name; its address is 127.0.0.1 in any case.
 
     Raises:
         RuntimeError: `openssl` is missing or refuses.
     """
-    made = Certificates(ca=folder / "ca.crt", certificate=folder / "server.crt", key=folder / "server.key")
-    ca_key, request, extensions = folder / "ca.key", folder / "server.csr", folder / "server.ext"
-    extensions.write_text(_SERVER_EXTENSIONS)
+    ca, ca_key = folder / "ca.crt", folder / "ca.key"
     authority = ["-subj", "/CN=local test authority", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
-    _openssl("req", "-x509", "-days", "2", *_NEW_KEY, *authority, "-keyout", str(ca_key), "-out", str(made.ca))
-    _openssl("req", *_NEW_KEY, "-subj", "/CN=localhost", "-keyout", str(made.key), "-out", str(request))
-    signing = ["-CA", str(made.ca), "-CAkey", str(ca_key), "-CAcreateserial", "-extfile", str(extensions)]
-    _openssl("x509", "-req", "-days", "2", "-in", str(request), *signing, "-out", str(made.certificate))
-    return made
+    _openssl("req", "-x509", "-days", "2", *_NEW_KEY, *authority, "-keyout", str(ca_key), "-out", str(ca))
+    certificate, key = _sign(ca, ca_key, "server", host, _SERVER_EXTENSIONS.format(host=host))
+    client_certificate, client_key = _sign(ca, ca_key, "client", "client", _CLIENT_EXTENSIONS)
+    return Certificates(ca, certificate, key, client_certificate, client_key)
+
+
+def _sign(ca: Path, ca_key: Path, name: str, subject: str, extensions: str) -> tuple[Path, Path]:
+    certificate, key, request, extension_file = (
+        ca.with_name(f"{name}.{kind}") for kind in ("crt", "key", "csr", "ext")
+    )
+    extension_file.write_text(extensions)
+    _openssl("req", *_NEW_KEY, "-subj", f"/CN={subject}", "-keyout", str(key), "-out", str(request))
+    signing = ["-CA", str(ca), "-CAkey", str(ca_key), "-CAcreateserial", "-extfile", str(extension_file)]
+    _openssl("x509", "-req", "-days", "2", "-in", str(request), *signing, "-out", str(certificate))
+    return certificate, key
 
 
 def _openssl(*arguments: str) -> None:

@@ -32,6 +32,7 @@ class Mosquitto:
         users: Passwords by user name; with them anonymous clients are refused.
         acl: Lines of the ACL file, such as `topic read sensors/#`.
         tls: Whether the listener speaks TLS; clients then trust `ca_file`.
+        require_certificate: Whether clients need a certificate, such as that of `certificates`.
         config: Further lines of the configuration.
         port: Port to listen on, a free one by default.
         folder: Where configuration, data and log go; a temporary folder that is removed at the end by default.
@@ -55,6 +56,7 @@ class Mosquitto:
         users: Mapping[str, str] | None = None,
         acl: Sequence[str] = (),
         tls: bool = False,
+        require_certificate: bool = False,
         config: Sequence[str] = (),
         port: int | None = None,
         folder: Path | None = None,
@@ -64,6 +66,8 @@ class Mosquitto:
         self._folder = folder or Path(self._temporary.name if self._temporary else "")
         self._certificates = make_certificates(self._folder) if tls else None
         lines = _configuration(self.port, self._folder, self._certificates)
+        if require_certificate:
+            lines += [f"cafile {self.ca_file}", "require_certificate true"]
         lines += self._access(users or {}, acl)
         configuration = self._folder / "mosquitto.conf"
         configuration.write_text("\n".join([*lines, *config, ""]))
@@ -75,6 +79,17 @@ class Mosquitto:
     def ca_file(self) -> Path | None:
         """Certificate of the authority that signed the listener's, None without TLS."""
         return self._certificates.ca if self._certificates else None
+
+    @property
+    def certificates(self) -> Certificates:
+        """The certificates of the listener, its authority and a client.
+
+        Raises:
+            ValueError: The broker has no TLS.
+        """
+        if self._certificates is None:
+            raise ValueError("the broker has no TLS")
+        return self._certificates
 
     @property
     def log(self) -> str:
@@ -159,7 +174,10 @@ class Mosquitto:
         return file
 
     def _answers_connect(self) -> Callable[[], bool]:
-        context = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else None
+        context = None
+        if self._certificates:
+            context = ssl.create_default_context(cafile=self.ca_file)
+            context.load_cert_chain(self._certificates.client_certificate, self._certificates.client_key)
 
         def ready() -> bool:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from queue import SimpleQueue
 
@@ -31,6 +32,28 @@ def test_a_reading_that_the_consumer_could_not_hold_is_not_taken(
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+def test_every_client_presents_its_certificate(render: Render) -> None:
+    """With `broker.external.clientSecret` producer, consumer, fleets and `helm test` read the certificate from it."""
+    external = [f"broker.external.{value}" for value in ("host=b", "tls=true", "caSecret=ca", "clientSecret=mine")]
+    manifests = {(m["kind"], m["metadata"]["name"]): m for m in render(*external)}
+    template = manifests["ConfigMap", "demo-mqtt-trace-operator"]["data"]["pod-template.json"]
+    pods = {
+        "producer": manifests["Deployment", "demo-mqtt-trace-producer"]["spec"]["template"]["spec"],
+        "consumer": manifests["StatefulSet", "demo-mqtt-trace-consumer"]["spec"]["template"]["spec"],
+        "test": manifests["Pod", "demo-mqtt-trace-test"]["spec"],
+        "fleet": json.loads(template)["spec"],
+    }
+    for name, pod in pods.items():
+        (container,) = pod["containers"]
+        env = {variable["name"]: variable.get("value") for variable in container["env"]}
+        (mount,) = (mount for mount in container["volumeMounts"] if mount["name"] == "client")
+        (volume,) = (volume["secret"] for volume in pod["volumes"] if volume["name"] == "client")
+        files = {f"{mount['mountPath']}/{item['path']}": item["key"] for item in volume["items"]}
+        assert volume["secretName"] == "mine", name
+        assert files == {env["MQTT_TLS_CERT_FILE"]: "tls.crt", env["MQTT_TLS_KEY_FILE"]: "tls.key"}, name
+    assert "MQTT_TLS_CERT_FILE" not in json.dumps(render(*external[:-1]))
 
 
 @needs_ipv6

@@ -70,6 +70,14 @@ def test_an_unknown_or_mistyped_value_is_refused_with_its_path(refuse: Refuse, v
             "broker.external.caSecret is set but broker.external.tls is false: nothing would be encrypted.",
         ),
         (
+            ["broker.external.host=a", "broker.external.clientSecret=b"],
+            "broker.external.clientSecret is set but broker.external.tls is false: nothing would be encrypted.",
+        ),
+        (
+            ["broker.external.clientSecret=b"],
+            "broker.external.host is empty, but other values of broker.external are set: set the host of the broker.",
+        ),
+        (
             ["broker.external.host=a", "broker.tls.enabled=true"],
             "broker.tls is for the chart's own Mosquitto: with broker.external.host, set broker.external.tls instead.",
         ),

@@ -73,20 +73,33 @@ MQTT_TLS: "true"
 {{- if include "mqtt-trace.caSecret" $root }}
 MQTT_TLS_CA_FILE: /etc/mqtt-trace/tls/ca.crt
 {{- end }}
+{{- if $external.clientSecret }}
+MQTT_TLS_CERT_FILE: /etc/mqtt-trace/client/tls.crt
+MQTT_TLS_KEY_FILE: /etc/mqtt-trace/client/tls.key
+{{- end }}
 {{- end -}}
 
-{{/* The volume behind MQTT_TLS_CA_FILE, or nothing. */}}
-{{- define "mqtt-trace.caVolume" -}}
-{{- with include "mqtt-trace.caSecret" . -}}
+{{/* The volumes behind MQTT_TLS_CA_FILE and MQTT_TLS_CERT_FILE, if any. */}}
+{{- define "mqtt-trace.mqttVolumes" -}}
+{{- with include "mqtt-trace.caSecret" . }}
 - name: ca
   secret:
     secretName: {{ . | quote }}
     items: [{ key: ca.crt, path: ca.crt }]
-{{- end -}}
+{{- end }}
+{{- with .Values.broker.external.clientSecret }}
+- name: client
+  secret:
+    secretName: {{ . | quote }}
+    items: [{ key: tls.crt, path: tls.crt }, { key: tls.key, path: tls.key }]
+{{- end }}
 {{- end -}}
 
-{{- define "mqtt-trace.caMount" -}}
-{{- if include "mqtt-trace.caSecret" . -}}
+{{- define "mqtt-trace.mqttMounts" -}}
+{{- if include "mqtt-trace.caSecret" . }}
 - { name: ca, mountPath: /etc/mqtt-trace/tls, readOnly: true }
-{{- end -}}
+{{- end }}
+{{- if .Values.broker.external.clientSecret }}
+- { name: client, mountPath: /etc/mqtt-trace/client, readOnly: true }
+{{- end }}
 {{- end -}}

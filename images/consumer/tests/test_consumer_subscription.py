@@ -52,6 +52,19 @@ def test_tls_and_a_password(make_broker: MakeBroker, make_consumer: MakeConsumer
     assert wrong.status["ready"] is False
 
 
+def test_a_client_certificate(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
+    """With its certificate the consumer connects to a broker that requires one; without it, the log has the cause."""
+    broker = make_broker(tls=True, require_certificate=True)
+    made = broker.certificates
+    settings = {"MQTT_TLS": "true", "MQTT_TLS_CA_FILE": str(made.ca)}
+    certificate = {"MQTT_TLS_CERT_FILE": str(made.client_certificate), "MQTT_TLS_KEY_FILE": str(made.client_key)}
+    make_consumer(broker, "with", **settings, **certificate).start_ready()
+    without = make_consumer(broker, "without", **settings)
+    without.start()
+    without.wait_said("certificate required")
+    assert without.status["ready"] is False
+
+
 def test_a_filter_that_the_acl_forbids_is_never_ready(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
     """With a filter that the ACL forbids, no probe comes back, and the consumer is never ready."""
     broker = make_broker(acl=["topic write sensors/#"])

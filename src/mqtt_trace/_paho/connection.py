@@ -7,7 +7,6 @@ clients. Its socket callbacks let one loop serve thousands; this is the loop's s
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -19,14 +18,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_trace._paho.backoff import Backoff
+from mqtt_trace._paho.client_log import ClientLog
 from mqtt_trace._paho.client_socket import ClientSocket
 
 __all__ = ["REFUSED", "Backoff", "Connection"]
-
-# paho logs every lost connection as an error, which `on_down` reports already, and what a callback raised.
-_callback_errors = logging.getLogger(f"{__name__}.callbacks")
-_callback_errors.setLevel(logging.ERROR)
-_callback_errors.addFilter(lambda record: str(record.msg).startswith("Caught exception"))
 
 _MISC_INTERVAL_S = 1.0
 _CONNACK_TIMEOUT_S = 10.0
@@ -70,7 +65,8 @@ class Connection:
         self._backoff = backoff or Backoff()
         # An exception in a callback would leave paho with a half-handled packet, which it would handle again and again.
         client.suppress_exceptions = True
-        client.enable_logger(_callback_errors)
+        self._client_log = ClientLog()
+        client.enable_logger(self._client_log)  # type: ignore[arg-type]  # paho calls its `log` alone; a Logger is large
         self._loop = asyncio.get_running_loop()
         self._socket = ClientSocket(client)
         self._up = asyncio.Event()
@@ -120,6 +116,7 @@ class Connection:
         while not self._closing.is_set():
             self._gone.clear()
             self._cause = ""
+            self._client_log.socket_error = ""
             self._reason_code = 0
             if await self._connect():
                 started = self._loop.time()
@@ -244,8 +241,11 @@ class Connection:
     ) -> None:
         del client, userdata, properties
         self._up.clear()
-        origin = "the broker closed the connection" if flags.is_disconnect_packet_from_server else "connection lost"
-        self._cause = self._cause or f"{origin}: {reason}"
+        if flags.is_disconnect_packet_from_server:
+            cause = f"the broker closed the connection: {reason}"
+        else:  # TLS has words where paho has none, such as an alert that a certificate is required
+            cause = f"connection lost: {self._client_log.socket_error or reason}"
+        self._cause = self._cause or cause
         if flags.is_disconnect_packet_from_server:
             self._reason_code = reason.value
         self._gone.set()

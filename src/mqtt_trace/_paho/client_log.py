@@ -1,0 +1,33 @@
+"""What paho tells only its log: why a socket failed, and what a callback raised."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+_log = logging.getLogger(__name__)
+
+_SOCKET_FAILED = "failed to receive on socket"  # also when it sends
+_CALLBACK_FAILED = "Caught exception"
+
+
+class ClientLog:
+    """Takes the log lines of one client, of which it keeps the socket's last error, and logs what a callback raised.
+
+    Attributes:
+        socket_error: The socket's last error, empty if there was none.
+    """
+
+    __slots__ = ("socket_error",)
+
+    def __init__(self) -> None:
+        self.socket_error = ""
+
+    def log(self, level: int, line: str, *values: Any) -> None:
+        """Take a line as `logging.Logger.log` does."""
+        if level < logging.ERROR:
+            return
+        if line.startswith(_CALLBACK_FAILED):
+            _log.log(level, line, *values)
+        elif line.startswith(_SOCKET_FAILED) and values:
+            self.socket_error = str(values[0])
