@@ -70,7 +70,7 @@ app.kubernetes.io/part-of: mqtt-trace
 {{- with $image.digest }}@{{ . }}{{ end -}}
 {{- end -}}
 
-{{/* Whether Mosquitto, the Collector and scout-sim are the chart's own: "true" or nothing. */}}
+{{/* Whether Mosquitto, the Collector and scout-sim are the chart's own, and whether the Collector sends to Scout or scout-sim: "true" or nothing. */}}
 {{- define "mqtt-trace.hasBroker" -}}
 {{- if not .Values.broker.external.host }}true{{ end -}}
 {{- end -}}
@@ -79,8 +79,12 @@ app.kubernetes.io/part-of: mqtt-trace
 {{- if not .Values.collector.external.endpoint }}true{{ end -}}
 {{- end -}}
 
+{{- define "mqtt-trace.hasScout" -}}
+{{- if and (include "mqtt-trace.hasCollector" .) .Values.scout.enabled }}true{{ end -}}
+{{- end -}}
+
 {{- define "mqtt-trace.hasScoutSim" -}}
-{{- if and (include "mqtt-trace.hasCollector" .) (not .Values.scout.existingSecret) (not .Values.scout.credentials.clientId) }}true{{ end -}}
+{{- if and (include "mqtt-trace.hasScout" .) (not .Values.scout.existingSecret) (not .Values.scout.credentials.clientId) }}true{{ end -}}
 {{- end -}}
 
 {{/* The Secret with the four keys of Scout. */}}

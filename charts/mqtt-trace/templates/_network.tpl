@@ -69,7 +69,7 @@
 {{- define "mqtt-trace.egressToScout" -}}
 {{- if include "mqtt-trace.hasScoutSim" . }}
 {{- include "mqtt-trace.egress" (dict "root" . "to" "scout-sim" "ports" (list 4320)) }}
-{{- else }}
+{{- else if include "mqtt-trace.hasScout" . }}
 {{- include "mqtt-trace.egressByPort" .Values.networkPolicy.scoutPorts }}
 {{- end }}
 {{- end -}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mqtt_trace_producer.check_diagnosis import NextStep, SpanCounts, find_missing_span, parse_span_counts
+from mqtt_trace_producer.check_diagnosis import NextStep, find_missing_span
 
 TOPIC = "sensors/check-1/reading"
 ALL = [(f"publish {TOPIC}", "PRODUCER"), (f"process {TOPIC}", "CONSUMER"), ("POST", "CLIENT"), ("POST /echo", "SERVER")]
@@ -56,15 +56,3 @@ def test_a_span_with_another_parent_is_missing() -> None:
     missing_span = find_missing_span(spans, TOPIC)
     assert missing_span is not None
     assert missing_span.name == f"process {TOPIC}"
-
-
-def test_only_the_exporter_to_scout_is_counted() -> None:
-    """Counters of the debug exporter and of other signals are ignored, with and without the suffix of Prometheus."""
-    text = """# HELP otelcol_exporter_sent_spans Number of spans
-otelcol_exporter_sent_spans{exporter="debug"} 347
-otelcol_exporter_sent_spans{exporter="otlp_http/b14",url_path="/a"} 300
-otelcol_exporter_sent_spans_total{exporter="otlp_http/b14",url_path="/b"} 1.5e+01
-otelcol_exporter_sent_log_records{exporter="otlp_http/b14"} 9
-otelcol_exporter_send_failed_spans{exporter="otlp_http/b14"} 2
-"""
-    assert parse_span_counts(text) == SpanCounts(sent=315, failed=2)

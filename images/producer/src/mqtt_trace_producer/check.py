@@ -3,27 +3,22 @@
 import asyncio
 import os
 import secrets
-import socket
+import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import aiohttp
-from mqtt_trace_service import cause_in_words, host_and_port, load, telemetry
+from mqtt_trace_service import cause_in_words, load, telemetry
 from opentelemetry import trace
 
 from mqtt_trace import ConfigurationError, Options, PublishOutcome, TracedPublisher
 from mqtt_trace.aio import Connection
 from mqtt_trace.reasons import NO_MATCHING_SUBSCRIBERS
-from mqtt_trace_producer.check_diagnosis import (
-    NextStep,
-    SpanCounts,
-    find_missing_span,
-    parse_span_counts,
-    why_not_exported,
-)
+from mqtt_trace_producer.check_delivery import SpanCounts, backend_name, read_span_counts, why_not_delivered
+from mqtt_trace_producer.check_diagnosis import NextStep, find_missing_span, why_not_exported
 from mqtt_trace_producer.check_settings import CheckSettings
 from mqtt_trace_producer.device_spec import TOPIC_TEMPLATE
 from mqtt_trace_producer.sensor import Sensor
@@ -31,6 +26,7 @@ from mqtt_trace_producer.sensor import Sensor
 PROGRAM = "mqtt-trace-check"
 
 _POLL_S = 0.5
+_TIMEOUT = aiohttp.ClientTimeout(total=10)
 _AUDIENCE = "b14collector"
 _CHECK_SCOUT_SIM = "check that scout-sim runs and that SCOUT_SIM_URL is its address"
 
@@ -88,12 +84,12 @@ class Check:
             mqtt_trace.ConfigurationError: A setting cannot be used.
         """
         settings = self._settings
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
+        async with aiohttp.ClientSession(timeout=_TIMEOUT) as http:
             if settings.scout_secret_name:
-                await self._check_credentials(http)
+                await self._check_credentials()
             if settings.scout_sim_url:  # so that a wrong address fails at once
                 await self._query_scout_sim(http, settings.scout_sim_url, "/api/traces?limit=1", {"traces"})
-            before = await self._read_span_counts(http) if settings.collector_metrics_url else None
+            before = await self._read_span_counts(http) if settings.collector_metrics_url else {}
             providers = telemetry.setup(PROGRAM, log_level="WARNING")
             try:
                 await self._publish(providers)
@@ -102,10 +98,10 @@ class Check:
             self._check_export(providers)
             if settings.scout_sim_url:
                 await self._check_trace(http, settings.scout_sim_url)
-            elif before is not None:
+            if before:
                 await self._check_delivery(http, before)
 
-    async def _check_credentials(self, http: aiohttp.ClientSession) -> None:
+    async def _check_credentials(self) -> None:
         """Request a token as the Collector does (RFC 6749, section 4.4), whose own failures are only in its log."""
         settings, step = self._settings, "credentials"
         if missing := settings.missing_keys():
@@ -118,8 +114,14 @@ class Check:
             "client_secret": secret.get_secret_value() if secret else "",
             "audience": _AUDIENCE,
         }
+        trusted = ssl.create_default_context()
+        if settings.scout_ca_file:
+            trusted.load_verify_locations(settings.scout_ca_file)
         try:
-            async with http.post(settings.scout_token_url or "", data=form) as answer:
+            async with (
+                aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True) as http,  # through the Collector's proxy
+                http.post(settings.scout_token_url or "", data=form, ssl=trusted) as answer,
+            ):
                 if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
                     body = (await answer.text())[:200].strip()
                     problem = f"{settings.scout_token_url} answered {answer.status}: {body}"
@@ -228,37 +230,30 @@ class Check:
             raise StepFailedError("trace", f"{base} is not scout-sim", _CHECK_SCOUT_SIM)
         return answer
 
-    async def _check_delivery(self, http: aiohttp.ClientSession, before: SpanCounts) -> None:
-        """Wait until the Collector has sent spans to Scout."""
+    async def _check_delivery(self, http: aiohttp.ClientSession, before: Mapping[str, SpanCounts]) -> None:
+        """Wait until each of the Collector's exporters has sent spans."""
         now = before
 
-        async def more_sent() -> bool:
+        async def delivered() -> bool:
             nonlocal now
             now = await self._read_span_counts(http)
-            return now.sent > before.sent
+            return why_not_delivered(before, now) is None
 
-        sent = await self._wait_until(more_sent)
-        if now.failed > before.failed:
-            problem = f"the Collector dropped {now.failed - before.failed:g} spans"
+        await self._wait_until(delivered)
+        if problem := why_not_delivered(before, now):
             raise StepFailedError("delivery", problem, NextStep.COLLECTOR)
-        if not sent:
-            raise StepFailedError("delivery", "the Collector has the spans and sends none to Scout", NextStep.COLLECTOR)
-        _print(f"delivery: ok, {now.sent - before.sent:g} spans sent to Scout and none failed, trace {self._trace_id}")
+        for exporter, counts in now.items():
+            sent = counts.sent - before[exporter].sent
+            name = backend_name(exporter)
+            _print(f"delivery: ok, {sent:g} spans sent to {name} and none failed, trace {self._trace_id}")
 
-    async def _read_span_counts(self, http: aiohttp.ClientSession) -> SpanCounts:
-        """Read and add the counters of all Collector pods, one for each IP address of the host name."""
-        url = urlsplit(self._settings.collector_metrics_url or "")
-        counts = []
+    async def _read_span_counts(self, http: aiohttp.ClientSession) -> dict[str, SpanCounts]:
+        url = self._settings.collector_metrics_url or ""
         try:
-            port = url.port or url.scheme
-            addresses = await asyncio.get_running_loop().getaddrinfo(url.hostname, port, type=socket.SOCK_STREAM)
-            for host, number in sorted({(str(address[0]), int(address[1])) for *_, address in addresses}):
-                async with http.get(urlunsplit(url._replace(netloc=host_and_port(host, number)))) as answer:
-                    counts.append(_parse_metrics(answer.status, await answer.text()))
+            return await read_span_counts(http, url, self._settings.exporters)
         except (OSError, ValueError, aiohttp.ClientError, TimeoutError) as error:
-            problem = f"the Collector's metrics at {url.netloc} cannot be read: {cause_in_words(error)}"
+            problem = f"the Collector's metrics at {urlsplit(url).netloc} cannot be read: {cause_in_words(error)}"
             raise StepFailedError("delivery", problem, NextStep.COLLECTOR) from error
-        return SpanCounts(sum(count.sent for count in counts), sum(count.failed for count in counts))
 
     async def _wait_until(self, condition: Callable[[], Awaitable[bool]]) -> bool:
         """Wait for a condition up to the time-out, and return it; until then, errors of the backend are ignored."""
@@ -270,12 +265,6 @@ class Check:
                     return True
             await asyncio.sleep(_POLL_S)
         return await condition()
-
-
-def _parse_metrics(status: int, text: str) -> SpanCounts:
-    if status != 200:  # noqa: PLR2004 - HTTP's OK
-        raise ValueError(f"answered {status}")
-    return parse_span_counts(text)
 
 
 def _print(line: str) -> None:

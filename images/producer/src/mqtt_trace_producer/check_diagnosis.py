@@ -1,14 +1,9 @@
-"""Finds the cause of a failed step in the environment, in the trace and in the Collector's counters."""
+"""Finds the cause of a failed step in the environment and in the trace."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
-
-EXPORTER = "otlp_http/b14"
-
-_SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?P<labels>.*)\})? (?P<value>\S+)", re.MULTILINE)
 
 
 class NextStep(Enum):
@@ -86,33 +81,3 @@ def why_not_exported(environ: Mapping[str, str], *, sampled: bool) -> str | None
         sampler = values.get("OTEL_TRACES_SAMPLER")
         return f"the publish span is not sampled: OTEL_TRACES_SAMPLER={sampler} excludes this reading"
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class SpanCounts:
-    """The Collector's counters of spans to Scout.
-
-    Attributes:
-        sent: Spans that Scout accepted.
-        failed: Spans that the Collector dropped.
-    """
-
-    sent: float
-    failed: float
-
-
-def parse_span_counts(metrics: str) -> SpanCounts:
-    """Read the counters from the Collector's metrics in Prometheus text format."""
-    return SpanCounts(
-        sent=_total(metrics, "otelcol_exporter_sent_spans"),
-        failed=_total(metrics, "otelcol_exporter_send_failed_spans"),
-    )
-
-
-def _total(metrics: str, name: str) -> float:
-    label = f'exporter="{EXPORTER}"'
-    return sum(
-        float(sample["value"])
-        for sample in _SAMPLE.finditer(metrics)
-        if sample["name"].removesuffix("_total") == name and label in (sample["labels"] or "")
-    )

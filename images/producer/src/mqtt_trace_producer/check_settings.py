@@ -4,7 +4,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from mqtt_trace_service import BrokerSettings
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, FilePath, SecretStr
 
 
 def _http_address(text: str) -> str:
@@ -34,6 +34,9 @@ class CheckSettings(BrokerSettings):
         default=None,
         description="URL of the Collector's own metrics, to check delivery when scout-sim is not the backend.",
     )
+    collector_exporters: str = Field(
+        default="otlp_http/b14", description="The Collector's exporters whose delivery is checked, separated by commas."
+    )
     scout_secret_name: str | None = Field(
         default=None, description="Name of the Secret with the four values below; empty without the chart's Collector."
     )
@@ -41,6 +44,9 @@ class CheckSettings(BrokerSettings):
     scout_client_secret: SecretStr | None = Field(default=None, description="The Collector's value.")
     scout_token_url: HttpAddress | None = Field(default=None, description="The Collector's value.")
     scout_otlp_endpoint: HttpAddress | None = Field(default=None, description="The Collector's value.")
+    scout_ca_file: FilePath | None = Field(
+        default=None, description="File with authorities to trust in addition to the public ones, for the token URL."
+    )
     next_broker: str = Field(default="read the broker's log", description="Next step when the broker fails.")
     next_consumer: str = Field(default="read the consumer's log", description="Next step when the consumer fails.")
     next_echo: str = Field(default="read echo's log", description="Next step when echo fails.")
@@ -50,6 +56,11 @@ class CheckSettings(BrokerSettings):
     next_secret: str = Field(
         default="check the Secret's keys", description="Next step when a key of the Secret is missing."
     )
+
+    @property
+    def exporters(self) -> list[str]:
+        """The names in `collector_exporters`."""
+        return [name for part in self.collector_exporters.split(",") if (name := part.strip())]
 
     def missing_keys(self) -> list[str]:
         """Return the keys of the Secret that have no value."""
