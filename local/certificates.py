@@ -13,7 +13,7 @@ keyUsage=critical,digitalSignature
 subjectKeyIdentifier=hash
 authorityKeyIdentifier=keyid
 """
-_SERVER_EXTENSIONS = _EXTENSIONS + "subjectAltName=IP:127.0.0.1,DNS:{host}\nextendedKeyUsage=serverAuth\n"
+_SERVER_EXTENSIONS = _EXTENSIONS + "subjectAltName={names}\nextendedKeyUsage=serverAuth\n"
 _CLIENT_EXTENSIONS = _EXTENSIONS + "extendedKeyUsage=clientAuth\n"
 
 
@@ -28,20 +28,19 @@ class Certificates:
     client_key: Path
 
 
-def make_certificates(folder: Path, host: str = "localhost") -> Certificates:
+def make_certificates(folder: Path, *hosts: str) -> Certificates:
     """Write a new authority and certificates for a server and a client, valid for two days, into `folder`.
 
-    Args:
-        folder: Where the files go.
-        host: The server's name; its address is 127.0.0.1 in any case.
+    The server's is for 127.0.0.1, localhost and `hosts`.
 
     Raises:
         RuntimeError: `openssl` is missing or refuses.
     """
+    names = ",".join(["IP:127.0.0.1", "DNS:localhost", *(f"DNS:{host}" for host in hosts)])
     ca, ca_key = folder / "ca.crt", folder / "ca.key"
     authority = ["-subj", "/CN=local test authority", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
     _openssl("req", "-x509", "-days", "2", *_NEW_KEY, *authority, "-keyout", str(ca_key), "-out", str(ca))
-    certificate, key = _sign(ca, ca_key, "server", host, _SERVER_EXTENSIONS.format(host=host))
+    certificate, key = _sign(ca, ca_key, "server", "localhost", _SERVER_EXTENSIONS.format(names=names))
     client_certificate, client_key = _sign(ca, ca_key, "client", "client", _CLIENT_EXTENSIONS)
     return Certificates(ca, certificate, key, client_certificate, client_key)
 

@@ -72,6 +72,13 @@ def test_an_exporter_joins_the_pipelines_with_a_queue_of_its_own(render: Render,
     assert collector.validate(tmp_path) == ""
 
 
+@pytest.mark.parametrize(("scheme", "tls"), [("http", {"insecure": True}), ("https", None)])
+def test_the_scheme_decides_whether_grpc_uses_tls(render: Render, scheme: str, tls: dict[str, bool] | None) -> None:
+    """The Collector itself would use TLS for `http://` as well."""
+    parts = collector_of(render(*TEMPO, f"collector.exporters.tempo.endpoint={scheme}://tempo:4317")).parts
+    assert parts["exporters"]["otlp_grpc/tempo"].get("tls") == tls
+
+
 def test_without_scout_nothing_of_it_is_left(render: Render, tmp_path: Path) -> None:
     """Neither scout-sim, nor its Secret, nor a variable, an exporter or a login that would need it."""
     manifests = render("scout.enabled=false", *TEMPO)

@@ -15,7 +15,9 @@
 {{- $id := include "mqtt-trace.exporterId" (list $name $exporter) -}}
 {{- $headers := include "mqtt-trace.exporterHeaders" (list $name $exporter) | fromYaml -}}
 {{- $own := mergeOverwrite (deepCopy $template) (dict "endpoint" $exporter.endpoint) -}}
-{{- $_ := set $config.exporters $id (empty $headers | ternary $own (merge (dict "headers" $headers) $own)) -}}
+{{- if $headers }}{{ $_ := set $own "headers" $headers }}{{ end -}}
+{{- if and (eq $exporter.protocol "grpc") (hasPrefix "http://" $exporter.endpoint) }}{{ $_ := set $own "tls" (dict "insecure" true) }}{{ end -}}
+{{- $_ := set $config.exporters $id $own -}}
 {{- range include "mqtt-trace.exporterSignals" $exporter | fromYamlArray -}}
 {{- $pipeline := get $pipelines . -}}
 {{- $_ := set $pipeline "exporters" (append $pipeline.exporters $id) -}}
