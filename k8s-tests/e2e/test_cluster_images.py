@@ -12,7 +12,7 @@ from e2e.release import VERSION, until
 from local.cluster import chart_images
 from local.commands import run
 
-SERVICES = ["producer", "consumer", "echo", "scout-sim"]
+SERVICES = ["producer", "consumer", "echo", "scout-sim", "broker-metrics"]
 
 TOOLS = "import shutil; print([tool for tool in ('uv', 'gcc', 'cc', 'make') if shutil.which(tool)])"
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import kopf
 import pytest
+from mqtt_trace_operator.metrics import FleetMetrics
 from mqtt_trace_operator.reconcile import Outcome, Result
 from mqtt_trace_operator.recorder import recorded
 from mqtt_trace_operator.workers import Key, Reconcile
@@ -30,7 +31,7 @@ def test_only_a_failure_is_a_warning(monkeypatch: pytest.MonkeyPatch, reason: st
     async def reconcile(_namespace: str, _name: str) -> Result:
         return Result(ready={"reason": reason, "message": "words"}, fleet={}, outcome=Outcome.DONE)
 
-    assert asyncio.run(_await(recorded(reconcile, NoOpTracer()))) is Outcome.DONE
+    assert asyncio.run(_await(recorded(reconcile, NoOpTracer(), FleetMetrics()))) is Outcome.DONE
     assert events == [(kind, reason, "words")]
 
 

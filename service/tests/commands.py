@@ -7,7 +7,7 @@ import os
 import sysconfig
 from pathlib import Path
 
-COMMANDS = ("producer", "consumer", "echo", "scout-sim", "operator")
+COMMANDS = ("producer", "consumer", "echo", "scout-sim", "broker-metrics", "operator")
 
 _POD_TEMPLATE = {
     "metadata": {"labels": {"app.kubernetes.io/component": "fleet"}},

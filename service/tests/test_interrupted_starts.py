@@ -22,6 +22,7 @@ _SERVICES = {
     "check": "mqtt_trace_producer",
     "consumer": "mqtt_trace_consumer",
     "echo": "mqtt_trace_echo",
+    "broker-metrics": "mqtt_trace_broker_metrics",
     "operator": "mqtt_trace_operator",
     "scout-sim": "scout_sim",
 }

@@ -14,6 +14,7 @@ from mqtt_trace import ConfigurationError
 from mqtt_trace_operator.children import PodTemplate
 from mqtt_trace_operator.cluster import Cluster
 from mqtt_trace_operator.handlers import build_registry, operator_settings
+from mqtt_trace_operator.metrics import FleetMetrics
 from mqtt_trace_operator.probe import Probe
 from mqtt_trace_operator.reconcile import Reconciler
 from mqtt_trace_operator.recorder import recorded
@@ -49,7 +50,8 @@ async def operate(settings: OperatorSettings, stop: asyncio.Event) -> None:
             sensors = Sensors(template.health_port)
             resources.push_async_callback(sensors.close)
             tracer = providers.tracer_provider.get_tracer("mqtt_trace_operator")
-            workers = Workers(recorded(Reconciler(cluster, sensors, template).reconcile, tracer))
+            reconcile = Reconciler(cluster, sensors, template).reconcile
+            workers = Workers(recorded(reconcile, tracer, FleetMetrics()))
             probe = Probe(workers, cluster)
             await resources.enter_async_context(
                 HealthServer(settings.health_host, settings.health_port, probe.status, probe.alive)

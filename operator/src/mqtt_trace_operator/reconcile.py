@@ -60,12 +60,14 @@ class Result:
         changes: Changes of children and pods, such as `StatefulSet demo created`.
         ready: The fleet's condition `Ready`, if its status or reason has changed.
         fleet: The object that Events refer to.
+        status: Its status after the reconcile, None if that is unknown.
         outcome: What the worker does next.
     """
 
     changes: list[str] = field(default_factory=list)
     ready: Mapping[str, Any] | None = None
     fleet: Object | None = None
+    status: Mapping[str, Any] | None = None
     outcome: Outcome = Outcome.GONE
 
 
@@ -196,6 +198,7 @@ class Reconciler:
     async def _write(self, result: Result, status: Mapping[str, Any]) -> None:
         resource = result.fleet or {}
         former = resource.get("status") or {}
+        result.status = status
         if status == former:
             return
         metadata = resource["metadata"]

@@ -1,4 +1,4 @@
-"""Records the results of reconciles: as spans, log lines, and Events of the fleet."""
+"""Records the results of reconciles: as spans, metrics, log lines, and Events of the fleet."""
 
 import logging
 import time
@@ -9,6 +9,7 @@ from typing import cast
 import kopf
 from opentelemetry.trace import Span, Status, StatusCode, Tracer
 
+from mqtt_trace_operator.metrics import FleetMetrics
 from mqtt_trace_operator.reconcile import Outcome, Result
 from mqtt_trace_operator.workers import Key, Reconcile
 
@@ -18,8 +19,8 @@ _EXPECTED = {"Connected", "Connecting", "NotApplied"}
 """Reasons of `Ready` that call for no action."""
 
 
-def recorded(reconcile: Callable[[str, str], Awaitable[Result]], tracer: Tracer) -> Reconcile:
-    """Wrap a reconcile so that each result with a change is recorded, and each error as a span."""
+def recorded(reconcile: Callable[[str, str], Awaitable[Result]], tracer: Tracer, metrics: FleetMetrics) -> Reconcile:
+    """Wrap a reconcile so that each result is measured, each with a change is recorded, and each error is a span."""
 
     async def reconcile_and_record(key: Key) -> Outcome:
         began = time.time_ns()
@@ -31,6 +32,7 @@ def recorded(reconcile: Callable[[str, str], Awaitable[Result]], tracer: Tracer)
                 span.set_attribute("error.type", type(error).__qualname__)
                 span.set_status(Status(StatusCode.ERROR, str(error)))
             raise
+        metrics.reconciled(key, result)
         if result.changes or result.ready is not None:
             with _span(tracer, key, began) as span:
                 span.set_attribute("mqtt_trace.reconcile.changes", result.changes)

@@ -1,0 +1,1 @@
+"""Mosquitto's own statistics below `$SYS` as OpenTelemetry metrics."""
