@@ -12,7 +12,7 @@ from mqtt_trace_broker_metrics.settings import Settings
 from mqtt_trace_broker_metrics.statistics import TOPICS, Statistics
 
 _FIRST_WITHIN_S = 30.0
-"""Mosquitto retains its statistics, so they arrive at once; after its start, it publishes them within a sys_interval."""
+"""Mosquitto retains its statistics, so they arrive at once; after its start, it publishes them after a sys_interval."""
 
 _log = logging.getLogger(__name__)
 
