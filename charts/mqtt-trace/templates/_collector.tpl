@@ -1,6 +1,9 @@
 {{/* The Collector's configuration: the chart's pipelines with exporters and sampling of the values, and collector.config over them. */}}
 {{- define "mqtt-trace.collectorConfig" -}}
 {{- $config := .Files.Get "files/collector.yaml" | fromYaml -}}
+{{- if .Values.monitoring.podMonitor.enabled -}}
+{{- $config = include "mqtt-trace.merged" (list $config (.Files.Get "files/collector-monitoring.yaml" | fromYaml)) | fromYaml -}}
+{{- end -}}
 {{- $pipelines := $config.service.pipelines -}}
 {{- $template := omit (get $config.exporters "otlp_http/b14") "auth" -}}
 {{- if not (include "mqtt-trace.hasScout" .) -}}

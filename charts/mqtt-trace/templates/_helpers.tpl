@@ -75,6 +75,12 @@ app.kubernetes.io/part-of: mqtt-trace
 {{- if not .Values.broker.external.host }}true{{ end -}}
 {{- end -}}
 
+{{- define "mqtt-trace.hasBrokerMetrics" -}}
+{{- $enabled := .Values.brokerMetrics.enabled -}}
+{{- if kindIs "invalid" $enabled }}{{ $enabled = .Values.monitoring.podMonitor.enabled }}{{ end -}}
+{{- if and $enabled (include "mqtt-trace.hasBroker" .) }}true{{ end -}}
+{{- end -}}
+
 {{- define "mqtt-trace.hasCollector" -}}
 {{- if not .Values.collector.external.endpoint }}true{{ end -}}
 {{- end -}}
@@ -147,6 +153,9 @@ A value of a Secret that outlives upgrades, in base64: what is given, else what 
 {{- if include "mqtt-trace.hasBroker" . }}
 - mosquitto
 {{- end }}
+{{- if include "mqtt-trace.hasBrokerMetrics" . }}
+- broker-metrics
+{{- end }}
 {{- if include "mqtt-trace.hasCollector" . }}
 - otel-collector
 {{- end }}
@@ -180,6 +189,6 @@ kubectl -n {{ $namespace }} describe pods -l {{ $pods }} | grep -A20 ^Events; ku
 {{/* The enabled workloads, by kubectl's names, as a YAML list. */}}
 {{- define "mqtt-trace.workloads" -}}
 {{- range without (include "mqtt-trace.components" . | fromYamlArray) "test" }}
-- {{ has . (list "echo" "operator" "producer") | ternary "deployment" "statefulset" }}/{{ include "mqtt-trace.component" (list $ .) }}
+- {{ has . (list "broker-metrics" "echo" "operator" "producer") | ternary "deployment" "statefulset" }}/{{ include "mqtt-trace.component" (list $ .) }}
 {{- end }}
 {{- end -}}
