@@ -9,7 +9,8 @@ from bench.comparisons import script
 from bench.testbed import Testbed, cpu_seconds, get_json
 from local.ports import HOST, free_port
 from local.processes import answers_http
-from local.stack import Service, Stack
+from local.services import Service
+from local.stack import Stack
 
 DEVICES = (1, 500, 2_000)
 STACK_DEVICES = 200

@@ -11,6 +11,8 @@ _REASONS = {
     "otelcol-contrib": "no Collector: put otelcol-contrib on PATH",
     "helm": "no Helm 3: put it on PATH as helm",
     "helm4": "no Helm 4: put it on PATH as helm4",
+    "prometheus": "no Prometheus: put prometheus on PATH",
+    "promtool": "no promtool: put it on PATH, it comes with Prometheus",
     "curl": "no curl: install it",
     CHROMIUM[0]: "no browser: install chromium",
 }

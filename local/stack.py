@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-import sysconfig
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,61 +12,30 @@ from typing import Self
 from local.interrupts import held_back
 from local.mosquitto import Mosquitto
 from local.ports import HOST, free_port
-from local.processes import Process, answers_http
+from local.services import Env, Service, inherited, script
 
 COLLECTOR = "otelcol-contrib"
 TENANT = "demo"
 CLIENT_ID = "local-stack"
 
 _COLLECTOR_CONFIG = Path(__file__).with_name("collector.yaml")
-
-# A user's shell may set these for other programs; here they would send telemetry elsewhere, change the simulation, or
-# keep a service from starting.
-_NOT_INHERITED = (
-    "OTEL_",
-    "COLLECTOR_",
-    "DEAD_LETTER_",
-    "DEVICE_",
-    "DRAIN_",
-    "ECHO_",
-    "FLEET_",
-    "HEALTH_",
-    "LOG_LEVEL",
-    "MQTT_",
-    "PUBLISH_",
-    "RECEIVE_",
-    "SCOUT_",
-    "SITE_",
-)
-
-Env = dict[str, str]
-
-
-class Service(Process):
-    """A process of the stack."""
-
-    def __init__(self, name: str, command: Sequence[str], *, log: Path, env: Env, ready_url: str) -> None:
-        super().__init__(name, command, log=log, env=env)
-        self._ready = answers_http(ready_url)
-
-    def start(self) -> None:
-        """Start it and return when it is ready."""
-        super().start()
-        self.wait_until(self._ready, timeout_s=60)
+_MONITORING_CONFIG = Path(__file__).parents[1] / "charts" / "mqtt-trace" / "files" / "collector-monitoring.yaml"
 
 
 class Stack:
     """All parts on free ports, each started when the previous one is ready, and stopped in reverse order.
 
-    Parts are `mosquitto`, `scout-sim`, `collector`, `echo`, `consumer` and `producer`: `start`, `stop`, `kill` and
-    `restart` take their names, and a part comes back on its own port with its own data. There are parts, and a folder,
-    from the first start on.
+    Parts are `mosquitto`, `scout-sim`, `collector`, `broker-metrics` (with `monitoring`), `echo`, `consumer` and
+    `producer`: `start`, `stop`, `kill` and `restart` take their names, and a part comes back on its own port with its
+    own data. There are parts, and a folder, from the first start on.
 
     Args:
         devices: Number of simulated sensors.
         interval_s: Seconds between two readings of a sensor.
         producer: Whether the producer is started with the rest.
         collector: Whether a Collector stands between services and scout-sim; by default when it is installed.
+        monitoring: Whether the Collector has the services' and the broker's metrics for Prometheus, at
+            `prometheus_url`.
         env: Further environment variables by part.
         folder: Where data and logs go. A temporary folder by default, removed at the end unless there was an error and
             a log that may tell more about it.
@@ -83,6 +51,7 @@ class Stack:
         interval_s: float = 1.0,
         producer: bool = True,
         collector: bool | None = None,
+        monitoring: bool = False,
         env: Mapping[str, Mapping[str, str]] | None = None,
         folder: Path | None = None,
         on_start: Callable[[str], None] | None = None,
@@ -92,12 +61,16 @@ class Stack:
         self.has_collector = bool(shutil.which(COLLECTOR)) if collector is None else collector
         self.folder = folder or Path(tempfile.gettempdir()) / f"mqtt-trace-{secrets.token_hex(8)}"
         self._temporary = folder is None
+        self._monitoring = monitoring
         self._env = env or {}
         self._on_start = on_start
         self._secret = secrets.token_hex(16)
         self._ports = {
             name: free_port()
-            for name in ("scout-sim", "otlp", "grpc", "health", "metrics", "echo", "consumer", "producer")
+            for name in (
+                *("scout-sim", "otlp", "grpc", "health", "metrics", "prometheus"),
+                *("broker-metrics", "echo", "consumer", "producer"),
+            )
         }
         self.parts: dict[str, Mosquitto | Service] = {}
         self._started: set[str] = set()
@@ -117,6 +90,11 @@ class Stack:
     def collector_metrics_url(self) -> str:
         """The address of the Collector's own metrics, in Prometheus' format."""
         return f"{self._url('metrics')}/metrics"
+
+    @property
+    def prometheus_url(self) -> str:
+        """The address of the metrics that the Collector receives, in Prometheus' format."""
+        return f"{self._url('prometheus')}/metrics"
 
     @property
     def scout_credentials(self) -> Env:
@@ -210,10 +188,13 @@ class Stack:
         if self._temporary:
             self.folder.mkdir(mode=0o700)
         (self.folder / "mosquitto").mkdir()
-        self.mosquitto = Mosquitto(folder=self.folder / "mosquitto")
+        config = ["sys_interval 1"] if self._monitoring else []
+        self.mosquitto = Mosquitto(folder=self.folder / "mosquitto", config=config)
         self.parts = {"mosquitto": self.mosquitto, "scout-sim": self._scout_sim()}
         if self.has_collector:
             self.parts["collector"] = self._collector()
+        if self._monitoring:
+            self.parts["broker-metrics"] = self._broker_metrics()
         self.parts |= {"echo": self._echo(), "consumer": self._consumer(), "producer": self._producer()}
 
     def _url(self, name: str) -> str:
@@ -239,7 +220,7 @@ class Stack:
             "SCOUT_SIM_DATABASE": str(self.folder / "scout-sim.db"),
             "SCOUT_SIM_REQUIRE_TOKEN": "true" if self.has_collector else "false",
         }
-        return self._service("scout-sim", [_script("mqtt-trace-scout-sim")], env, f"{self.scout_url}/health")
+        return self._service("scout-sim", [script("mqtt-trace-scout-sim")], env, f"{self.scout_url}/health")
 
     def _collector(self) -> Service:
         env = {
@@ -248,23 +229,31 @@ class Stack:
             "COLLECTOR_HTTP_PORT": str(self._ports["otlp"]),
             "COLLECTOR_HEALTH_PORT": str(self._ports["health"]),
             "COLLECTOR_METRICS_PORT": str(self._ports["metrics"]),
+            "COLLECTOR_PROMETHEUS_PORT": str(self._ports["prometheus"]),
             "COLLECTOR_STORAGE": str(self.folder / "collector"),
             **self.scout_credentials,
         }
-        return self._service("collector", [COLLECTOR, "--config", str(_COLLECTOR_CONFIG)], env, self._url("health"))
+        configs = [_MONITORING_CONFIG, _COLLECTOR_CONFIG] if self._monitoring else [_COLLECTOR_CONFIG]
+        command = [COLLECTOR, *(part for config in configs for part in ("--config", str(config)))]
+        return self._service("collector", command, env, self._url("health"))
+
+    def _broker_metrics(self) -> Service:
+        env = {**self._telemetry(), **self._mqtt("broker-metrics")}
+        command = [script("mqtt-trace-broker-metrics")]
+        return self._service("broker-metrics", command, env, f"{self._url('broker-metrics')}/ready")
 
     def _echo(self) -> Service:
         env = {**self._telemetry(), "ECHO_HOST": HOST, "ECHO_PORT": str(self._ports["echo"])}
-        return self._service("echo", [_script("mqtt-trace-echo")], env, f"{self._url('echo')}/health")
+        return self._service("echo", [script("mqtt-trace-echo")], env, f"{self._url('echo')}/health")
 
     def _consumer(self) -> Service:
         env = {**self._telemetry(), **self._mqtt("consumer"), "ECHO_URL": f"{self._url('echo')}/echo"}
-        return self._service("consumer", [_script("mqtt-trace-consumer")], env, self.consumer_url)
+        return self._service("consumer", [script("mqtt-trace-consumer")], env, self.consumer_url)
 
     def _producer(self) -> Service:
         simulated = {"DEVICE_COUNT": str(self.devices), "PUBLISH_INTERVAL_S": str(self.interval_s)}
         env = {**self._telemetry(), **self._mqtt("producer"), **simulated}
-        return self._service("producer", [_script("mqtt-trace-producer")], env, self.producer_url)
+        return self._service("producer", [script("mqtt-trace-producer")], env, self.producer_url)
 
     def _mqtt(self, name: str) -> Env:
         broker = {"MQTT_BROKER_HOST": self.mosquitto.host, "MQTT_BROKER_PORT": str(self.mosquitto.port)}
@@ -279,13 +268,3 @@ class Stack:
             "OTEL_BLRP_SCHEDULE_DELAY": "200",
             "OTEL_METRIC_EXPORT_INTERVAL": "250",
         }
-
-
-def inherited(environ: Mapping[str, str]) -> Env:
-    """Return the shell's variables for the parts; services also read settings in lower case."""
-    return {name: value for name, value in environ.items() if not name.upper().startswith(_NOT_INHERITED)}
-
-
-def _script(name: str) -> str:
-    """Return the path of a command of this environment, whether or not its folder is on PATH."""
-    return str(Path(sysconfig.get_path("scripts")) / name)

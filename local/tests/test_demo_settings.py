@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from local.demo import readings_from
-from local.stack import inherited
+from local.services import inherited
 
 ROOT = Path(__file__).parents[2]
 

@@ -49,6 +49,6 @@ class FleetMetrics:
         def observe(_options: CallbackOptions) -> Iterator[Observation]:
             # A copy, because this runs in the exporter's thread.
             for key, sensors in dict(self._fleets).items():
-                yield Observation(read(sensors), {"fleet.name": key.name, "fleet.namespace": key.namespace})
+                yield Observation(read(sensors), {"fleet.id": key.name, "fleet.namespace": key.namespace})
 
         return observe
