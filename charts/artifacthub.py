@@ -11,7 +11,6 @@ from typing import Any
 
 import yaml
 
-from charts import KUBERNETES
 from charts.published import REGISTRY, with_registry
 
 CHART = Path(__file__).with_name("mqtt-trace")
@@ -33,7 +32,7 @@ def published_images() -> list[dict[str, str]]:
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as values:
         values.write(with_registry((CHART / "values.yaml").read_text(), REGISTRY))
         values.flush()
-        command = ["helm", "template", "demo", str(CHART), "--kube-version", KUBERNETES, "--values", values.name]
+        command = ["helm", "template", "demo", str(CHART), "--values", values.name]
         manifests = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = sorted(set(re.findall(r"""^[ -]+image: ["']?([^\s"']+)""", manifests, re.MULTILINE)))
     return [{"name": image.rpartition("/")[2].partition(":")[0], "image": image} for image in found]

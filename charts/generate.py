@@ -18,7 +18,6 @@ from pathlib import Path
 
 import yaml
 
-from charts import KUBERNETES
 from charts.artifacthub import published_images, with_annotations
 from charts.schema import schema_json, source
 
@@ -66,7 +65,7 @@ def render(example: Path, *, helm: str = "helm") -> dict[str, str]:
     """
     values = str(example / "values.yaml")
     with tempfile.TemporaryDirectory() as folder:
-        options = ["--kube-version", KUBERNETES, "--namespace", "iot", "--values", values]
+        options = ["--namespace", "iot", "--values", values]
         command = [helm, "template", "demo", str(CHART), *options]
         subprocess.run([*command, "--output-dir", folder], check=True, capture_output=True, text=True)
         return _files(Path(folder) / CHART.name / "templates")

@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from charts import KUBERNETES
 from local.commands import CommandError, Kubectl, need, run
 
 NAME = "mqtt-trace"
@@ -55,7 +54,7 @@ def chart_images() -> list[str]:
     Raises:
         CommandError: the chart does not render.
     """
-    manifests = run("helm", "template", "demo", str(CHART), "--kube-version", KUBERNETES)
+    manifests = run("helm", "template", "demo", str(CHART))
     return sorted(set(re.findall(r'^\s+image: "?([^\s"]+)', manifests, re.MULTILINE)))
 
 

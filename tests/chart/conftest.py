@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from charts import KUBERNETES
 from charts.generate import CHART
 from local.needed import skip_without
 
@@ -34,7 +33,7 @@ def template(
     """`helm template` with values as `path=value`, and other options as Helm has them."""
     given = [part for value in values for part in ("--set", value)]
     return subprocess.run(
-        [helm, "template", release, str(chart), "--kube-version", KUBERNETES, "--namespace", "iot", *given, *options],
+        [helm, "template", release, str(chart), "--namespace", "iot", *given, *options],
         capture_output=True,
         text=True,
         check=False,

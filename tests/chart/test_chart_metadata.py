@@ -113,7 +113,7 @@ def test_versions_of_clouds_are_accepted(render: Render, version: str) -> None:
 
 
 def test_an_older_kubernetes_is_refused(refuse: Refuse) -> None:
-    """The refusal names both versions."""
+    """The refusal names both versions, also where Helm assumes an older one without a cluster."""
     said = refuse(options=("--kube-version", "1.27.9-gke.1"))
-    assert "chart requires kubeVersion: >=1.28.0-0 which is incompatible with Kubernetes v1.27.9" in said
+    assert "Kubernetes v1.27.9-gke.1 is too old: the chart requires 1.28 or later." in said
     assert "Kubernetes 1.28 or later" in " ".join((CHART / "README.md").read_text().split())
