@@ -26,7 +26,7 @@ demo: setup
 
 test:
 	@local/setup tests
-	@.venv/bin/pytest $(TESTS)
+	@.venv/bin/pytest --numprocesses auto --dist worksteal $(TESTS)
 
 check: setup
 	.venv/bin/ruff format --check .

@@ -9,6 +9,8 @@ HOST = "127.0.0.1"
 # could otherwise get the server's port as its source, connect to itself, and prevent the server's restart.
 _CANDIDATES = range(20_000, 30_000)
 
+# Hypothesis seeds `random`, so that the workers of a test run would try the same ports at the same time.
+_random = random.SystemRandom()
 _handed_out: set[int] = set()
 
 
@@ -19,7 +21,7 @@ def free_port() -> int:
         OSError: no port in 20000-29999 is free.
     """
     candidates = [port for port in _CANDIDATES if port not in _handed_out]
-    for port in random.sample(candidates, len(candidates)):
+    for port in _random.sample(candidates, len(candidates)):
         if _is_free(port):
             _handed_out.add(port)
             return port
