@@ -83,6 +83,53 @@ def test_fleets_elsewhere_find_the_broker_and_get_in(render: Render) -> None:
         assert {} in [source.get("namespaceSelector") for source in rule["from"]]
 
 
+def test_it_may_do_the_same_in_the_namespaces_of_a_list(render: Render) -> None:
+    """With `operator.namespaces` each has a Role and a RoleBinding, and the operator watches exactly these."""
+    manifests = render("operator.namespaces={plant,iot,field}")
+    rules = get(render(), "Role")["rules"]
+    for namespace, name in {"plant": f"iot:{_NAME}", "iot": _NAME, "field": f"iot:{_NAME}"}.items():
+        role, binding = (
+            next(m for m in manifests if (m["kind"], m["metadata"].get("namespace")) == (kind, namespace))
+            for kind in ("Role", "RoleBinding")
+        )
+        assert (role["metadata"]["name"], role["rules"]) == (name, rules)
+        assert binding["roleRef"]["name"] == name
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": _NAME, "namespace": "iot"}]
+    assert len([m for m in manifests if m["kind"] in ("Role", "RoleBinding")]) == 6
+    assert not [m for m in manifests if m["kind"].startswith("ClusterRole")]
+    assert env(get(manifests, "Deployment")["spec"]["template"])["WATCH_NAMESPACE"] == "plant,iot,field"
+
+
+def test_only_the_namespaces_of_the_list_get_in(render: Render) -> None:
+    """With `operator.namespaces` names resolve from other namespaces, and policies let in the fleets of these alone."""
+    manifests = render("operator.namespaces={plant,field}")
+    variables = env(pod_template(manifests))
+    assert variables["MQTT_BROKER_HOST"] == "demo-mqtt-trace-mosquitto.iot"
+    assert variables["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://demo-mqtt-trace-otel-collector.iot:4318"
+    listed = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["plant", "field"]}
+    for component in ("mosquitto", "otel-collector"):
+        (rule,) = get(manifests, "NetworkPolicy", f"demo-mqtt-trace-{component}")["spec"]["ingress"]
+        selectors = [source.get("namespaceSelector") for source in rule["from"]]
+        assert selectors == [None, {"matchExpressions": [listed]}]
+    *_, to_fleets = get(manifests, "NetworkPolicy")["spec"]["egress"]
+    assert to_fleets["to"][0]["namespaceSelector"] == {"matchExpressions": [listed]}
+
+
+def test_a_list_of_the_releases_namespace_alone_changes_nothing(render: Render) -> None:
+    """`operator.namespaces` with only the release's namespace is the default."""
+    same, default = (
+        [m for m in made if m["kind"] != "Secret"] for made in (render("operator.namespaces={iot}"), render())
+    )
+    assert same == default
+
+
+def test_the_binding_is_for_the_account_of_the_operator(render: Render) -> None:
+    """With `operator.serviceAccount.name` the binding names that account."""
+    manifests = render("operator.serviceAccount.name=mine")
+    assert get(manifests, "RoleBinding")["subjects"][0]["name"] == "mine"
+    assert get(manifests, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "mine"
+
+
 def test_one_operator_runs_at_a_time(render: Render) -> None:
     """The old one ends before the new one starts."""
     spec = get(render(), "Deployment")["spec"]

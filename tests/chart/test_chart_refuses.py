@@ -27,6 +27,8 @@ CREDENTIALS = [f"scout.credentials.{key}=https://x" for key in ("clientId", "cli
         ("broker.image.tag=", "at '/broker/image/tag': '' does not match pattern"),
         ("broker.external.host=[::1]:8883", "at '/broker/external/host': '[::1]:8883' does not match pattern"),
         ("broker.external.host=b:8883", "at '/broker/external/host': 'b:8883' does not match pattern"),
+        ("operator.namespaces={a,a}", "at '/operator/namespaces': items at 0 and 1 are equal"),
+        ("operator.namespaces={iot-*}", "at '/operator/namespaces/0': 'iot-*' does not match pattern"),
         ("scout.environment=2024-11", "at '/scout/environment': '2024-11' does not match pattern"),
         ("scout.environment=.inf", "at '/scout/environment': '.inf' does not match pattern"),
         ("scout.environment=~", "at '/scout/environment': '~' does not match pattern"),
@@ -111,6 +113,10 @@ def test_an_unknown_or_mistyped_value_is_refused_with_its_path(refuse: Refuse, v
         (
             ["echo.enabled=false"],
             "consumer.echoUrl is empty and echo.enabled is false: the consumer needs one of them to post readings.",
+        ),
+        (
+            ["operator.clusterWide=true", "operator.namespaces={a}"],
+            "operator.clusterWide and operator.namespaces are both set: use only one of them.",
         ),
         (
             ["collector.external.endpoint=http://a", "scout.existingSecret=b"],

@@ -6,7 +6,7 @@
     - podSelector:
         matchLabels:
           mqtt-trace.io/access-{{ .access }}: "true"
-    {{- if and (has .access (list "broker" "collector")) .root.Values.operator.enabled .root.Values.operator.clusterWide }}
+    {{- if and (has .access (list "broker" "collector")) .root.Values.operator.enabled (include "mqtt-trace.hasFleetsElsewhere" .root) }}
     {{- include "mqtt-trace.fleetPods" .root | nindent 4 }}
     {{- end }}
   ports:
@@ -32,6 +32,12 @@
     matchLabels: {{- include "mqtt-trace.selectorLabels" (list . "fleet") | nindent 6 }}
   {{- if .Values.operator.clusterWide }}
   namespaceSelector: {}
+  {{- else if include "mqtt-trace.hasFleetsElsewhere" . }}
+  namespaceSelector:
+    matchExpressions:
+      - key: kubernetes.io/metadata.name
+        operator: In
+        values: {{- include "mqtt-trace.fleetNamespaces" . | nindent 10 }}
   {{- end }}
 {{- end -}}
 

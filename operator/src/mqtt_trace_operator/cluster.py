@@ -47,7 +47,7 @@ class Cluster:
         await self._client.close()
 
     async def has_crd(self, namespace: str | None) -> bool:
-        """Whether the cluster has the CRD.
+        """Whether the cluster has the CRD, asked by a list of the fleets of a namespace or, if None, of all.
 
         Raises:
             lightkube.ApiError: The API server refuses to list fleets.

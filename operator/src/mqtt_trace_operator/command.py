@@ -36,7 +36,7 @@ def main() -> None:
 
 
 async def operate(settings: OperatorSettings, stop: asyncio.Event) -> None:
-    """Reconcile the fleets of a namespace, or of the whole cluster, until `stop`.
+    """Reconcile the fleets of some namespaces, or of the whole cluster, until `stop`.
 
     Raises:
         mqtt_trace.ConfigurationError: A setting cannot be used.
@@ -62,7 +62,7 @@ async def operate(settings: OperatorSettings, stop: asyncio.Event) -> None:
                     registry=build_registry(workers, stop),
                     settings=operator_settings(),
                     clusterwide=settings.watch_namespace is None,
-                    namespaces=[settings.watch_namespace] if settings.watch_namespace else [],
+                    namespaces=settings.watch_namespace or (),
                     stop_flag=stop,
                     ready_flag=probe.watching,
                 )
@@ -77,18 +77,29 @@ def _cluster() -> Cluster:
         raise ConfigurationError(variable="KUBECONFIG", problem=f"gives access to no cluster: {error}") from error
 
 
-async def _wait_for_crd(cluster: Cluster, namespace: str | None, stop: asyncio.Event) -> None:
-    """Wait for the CRD: kopf looks for it only once, and it may be installed together with the operator."""
+async def _wait_for_crd(cluster: Cluster, namespaces: tuple[str, ...] | None, stop: asyncio.Event) -> None:
+    """Wait until the fleets of all namespaces can be listed: kopf tries only once.
+
+    CRD and roles may be installed together with the operator.
+    """
     logged = ""
     while not stop.is_set():
-        try:
-            if await cluster.has_crd(namespace):
-                return
-            problem = "the cluster has no SensorFleet: install the CRD (crds.enabled)"
-        except (ApiError, httpx2.HTTPError) as error:
-            problem = f"fleets cannot be listed: {error}"
+        problem = await _find_problem(cluster, namespaces)
+        if problem is None:
+            return
         if problem != logged:
             _logger.warning("%s; waiting", problem)
             logged = problem
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _CRD_RETRY_S)
+
+
+async def _find_problem(cluster: Cluster, namespaces: tuple[str, ...] | None) -> str | None:
+    for namespace in namespaces or (None,):
+        try:
+            if not await cluster.has_crd(namespace):
+                return "the cluster has no SensorFleet: install the CRD (crds.enabled)"
+        except (ApiError, httpx2.HTTPError) as error:
+            where = "" if namespace is None else f" in {namespace}"
+            return f"fleets{where} cannot be listed: {error}"
+    return None
