@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,17 @@ def test_every_pod_keeps_to_the_restricted_standard(example: Path) -> None:
                 "readOnlyRootFilesystem": True,
                 "capabilities": {"drop": ["ALL"]},
             }
+
+
+def test_the_platform_chooses_users_when_told(render: Render) -> None:
+    """With null for `podSecurityContext` and the broker's no pod, of a fleet neither, names a user or a group."""
+    manifests = render("podSecurityContext=null", "broker.podSecurityContext=null")
+    assert [pod["metadata"] for pod in pods(manifests) if "securityContext" in pod["spec"]] == []
+    fleet = json.loads(get(manifests, "ConfigMap", "operator")["data"]["pod-template.json"])
+    assert "securityContext" not in fleet["spec"]
+    for pod in [*pods(manifests), fleet]:
+        for container in containers(pod):
+            assert container["securityContext"].keys().isdisjoint({"runAsUser", "runAsGroup"})
 
 
 @by_example
