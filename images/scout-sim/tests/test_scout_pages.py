@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from html import unescape
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -87,7 +88,7 @@ def test_the_waterfall_shows_spans_and_one_in_detail(scout: ScoutSim) -> None:
     selected = page(scout, f"/traces/{trace}", span=child["spanId"])
     for text in ("messaging.system", "site-p", "retried", "status ERROR: echo is away", "processed message on p/1"):
         assert text in selected
-    assert f'href="/traces/{other}?span={"cd" * 8}"' in selected
+    assert f'href="{other}?span={"cd" * 8}"' in selected
     assert "sensor-p" not in selected
 
 
@@ -158,7 +159,7 @@ def test_the_list_shows_the_newest_traces(scout: ScoutSim) -> None:
     trace = trace_id()
     scout.send_spans(span(trace, "listed", at_ms=60_000), service_name="p-list")
     markup = page(scout, "/")
-    assert f'<a class="name" href="/traces/{trace}">listed</a>' in markup
+    assert f'<a class="name" href="traces/{trace}">listed</a>' in markup
     assert "p-list" in markup
 
 
@@ -172,6 +173,29 @@ def test_an_empty_page_says_what_to_do(scout: ScoutSim, make_scout: Callable[...
     assert f"token_url: {empty.url}/realms/demo/protocol/openid-connect/token" in welcome
     assert "audience: b14collector" in welcome
     assert "scout-sim-secret" not in welcome
+
+
+def test_every_link_stays_below_the_path_of_a_proxy(scout: ScoutSim) -> None:
+    """A proxy that removes `/observe/scout` before it forwards serves the pages, their links and their style."""
+    public = "https://iot.example.com/observe/scout/"
+    trace = trace_id()
+    scout.send_spans(span(trace, links=[{"traceId": trace, "spanId": "cd" * 8}]))
+    for below, status in (("", 200), (f"traces/{trace}", 200), (f"traces/{trace_id()}", 404)):
+        markup = page(scout, f"/{below}", status)
+        links = {urljoin(f"{public}{below}", link) for link in re.findall(r'(?:href|src)="([^"]+)"', markup)}
+        assert f"{public}static/style.css" in links
+        assert public in links
+        assert [link for link in links if not link.startswith(public)] == []
+        gone = [link for link in links if scout.client.get(f"/{link.removeprefix(public)}").status_code != 200]
+        assert gone == []
+
+
+def test_the_shown_addresses_are_those_of_the_proxy(make_scout: Callable[..., ScoutSim]) -> None:
+    """With the scheme, the host and the path that clients use."""
+    forwarded = {"Host": "iot.example.com", "X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/observe/scout/"}
+    welcome = make_scout().client.get("/", headers=forwarded).text
+    assert "endpoint: https://iot.example.com/observe/scout/demo/otlp" in welcome
+    assert "token_url: https://iot.example.com/observe/scout/realms/demo/protocol/openid-connect/token" in welcome
 
 
 def test_the_style_sheet_loads_nothing(scout: ScoutSim) -> None:

@@ -42,6 +42,7 @@ def main() -> None:
         log_level="warning",
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_SHUTDOWN_S,
+        forwarded_allow_ips="*",  # an ingress controller has any address, and only shown addresses depend on it
     )
     logging.getLogger("uvicorn.error").addFilter(_is_no_cancelled_request)
     address = host_and_port(*listening.getsockname()[:2])

@@ -1,4 +1,7 @@
-"""The pages: the newest traces, and the waterfall of a trace. They work without scripts."""
+"""The pages: the newest traces, and the waterfall of a trace. They work without scripts, and their links are relative.
+
+So they also work behind a proxy that serves them below a path of its own.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -38,12 +41,13 @@ def recent(request: Request, dependencies: Injected) -> HTMLResponse:
     found = queries.traces(dependencies.store, TraceFilter())
     return _page(
         "traces.html",
+        root="./",
         traces=found,
         longest_ms=max((trace["duration_ms"] for trace in found), default=0),
         colours=assign_colours(queries.services(dependencies.store)),
         settings=dependencies.settings,
         audience=AUDIENCE,
-        address=str(request.base_url).rstrip("/"),
+        address=_address(request),
     )
 
 
@@ -52,12 +56,13 @@ def waterfall(trace_id: str, dependencies: Injected, span: str = "") -> HTMLResp
     """The waterfall of a trace, and the details of the span with the id `span`, by default the topmost."""
     spans = queries.spans(dependencies.store, trace_id)
     if not spans:
-        return _page("unknown.html", status=404, trace_id=trace_id)
+        return _page("unknown.html", status=404, root="../", trace_id=trace_id)
     colours = assign_colours(queries.services(dependencies.store))
     laid_out = lay_out(spans, colours)
     selected = _find_span(spans, span) if span else laid_out.rows[0].span
     return _page(
         "trace.html",
+        root="../",
         trace_id=spans[0]["trace_id"],
         waterfall=laid_out,
         colours=colours,
@@ -68,6 +73,12 @@ def waterfall(trace_id: str, dependencies: Injected, span: str = "") -> HTMLResp
         error=any(span["status"]["code"] == "ERROR" for span in spans),
         start_ns=min(span["start_ns"] for span in spans),
     )
+
+
+def _address(request: Request) -> str:
+    """Where clients reach scout-sim: uvicorn has applied X-Forwarded-Proto, and proxies keep the host."""
+    below = request.headers.get("X-Forwarded-Prefix", "").strip("/")
+    return f"{request.base_url}{below}".rstrip("/")
 
 
 def _find_span(spans: Sequence[Span], span_id: str) -> Span | None:
