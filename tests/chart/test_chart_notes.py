@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -26,8 +27,9 @@ def notes(render: Render, tmp_path: Path) -> Notes:
         "kind: Notes\nmetadata: { name: notes }\n" + f'text: {{{{ tpl (.Files.Get "{text.name}") . | toJson }}}}\n'
     )
 
-    def noted(*values: str) -> str:
-        (found,) = (manifest for manifest in render(*values, chart=chart) if manifest["kind"] == "Notes")
+    def noted(*values: str, options: tuple[str, ...] = ()) -> str:
+        manifests = render(*values, options=options, chart=chart)
+        (found,) = (manifest for manifest in manifests if manifest["kind"] == "Notes")
         return str(found["text"])
 
     return noted
@@ -57,3 +59,21 @@ def test_the_notes_say_where_the_certificate_is(notes: Notes) -> None:
     assert "ca.crt" not in notes()
     assert "ca.crt in the Secret demo-mqtt-trace-mosquitto-tls" in notes("broker.tls.enabled=true")
     assert "ca.crt in the Secret mine" in notes("broker.tls.enabled=true", "broker.tls.existingSecret=mine")
+
+
+def test_the_notes_name_the_addresses_of_the_trace_page(notes: Notes) -> None:
+    """Those of Ingress and HTTPRoute, with the scheme and the path; without either, the port-forward alone."""
+    assert "without the port-forward" not in notes()
+    ingress = {
+        "enabled": True,
+        "hosts": [
+            {"host": "iot.example.com", "paths": [{"path": "/", "pathType": "Prefix"}]},
+            {"host": "plain.example.com", "paths": [{"path": "/scout/", "pathType": "Prefix"}]},
+        ],
+        "tls": [{"hosts": ["iot.example.com"], "secretName": "certificate"}],
+    }
+    route = {"enabled": True, "parentRefs": [{"name": "gateway"}], "hostnames": ["route.example.com"]}
+    given = (f"scoutSim.ingress={json.dumps(ingress)}", f"scoutSim.httpRoute={json.dumps(route)}")
+    said = notes(options=tuple(part for value in given for part in ("--set-json", value)))
+    urls = ("https://iot.example.com/", "http://plain.example.com/scout/", "http://route.example.com/")
+    assert [url for url in urls if f"  {url}\n" not in said] == []
