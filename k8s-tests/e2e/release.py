@@ -103,7 +103,7 @@ class Release:
         """Scale, and wait until exactly this number of replicas is ready."""
         self.kubectl("scale", workload, f"--replicas={replicas}")
         self.roll_out(workload)
-        component = workload.rpartition("-")[2]
+        component = workload.partition("-mqtt-trace-")[2]
         until(lambda: len(self.pods(component)) == replicas, f"{workload} has {replicas} pods", 120)
 
     def failing_test(self) -> str:

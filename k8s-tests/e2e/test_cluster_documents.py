@@ -4,28 +4,17 @@ import shlex
 
 import pytest
 
+from e2e import reader
 from e2e.fleets import SensorFleet
+from e2e.reader import PLACE, run
 from e2e.release import Release, until
-from local import commands
-from local.cluster import ROOT
 from local.documents import blocks
-
-PLACE = "in the cluster"
 
 
 @pytest.fixture(scope="module")
 def shell_env(release: Release, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a reader whose kubectl and helm speak to the release's namespace."""
-    kubeconfig = tmp_path_factory.mktemp("reader") / "kubeconfig"
-    kubeconfig.write_text(release.kubectl("config", "view", "--raw", "--minify"))
-    env = {"KUBECONFIG": str(kubeconfig), "HELM_NAMESPACE": release.kubectl.namespace}
-    commands.run("kubectl", "config", "set-context", "--current", f"--namespace={release.kubectl.namespace}", env=env)
-    return env
-
-
-def run(code: str, env: dict[str, str]) -> str:
-    """Run a block as printed, and return its standard output."""
-    return commands.run("bash", "-c", f"set -euo pipefail\n{code}", cwd=ROOT, env=env)
+    return reader.environment(release.kubectl, tmp_path_factory.mktemp("reader"))
 
 
 def troubleshooting(word: str) -> str:
