@@ -47,7 +47,7 @@ def attributes_of(part: Json) -> Json:
 
 @contextmanager
 def otlp_backend(
-    folder: Path, certificates: Certificates, headers: Sequence[str], paths: Sequence[str]
+    folder: Path, certificates: Certificates, headers: Sequence[str] = (), paths: Sequence[str] = ("",)
 ) -> Iterator[OtlpBackend]:
     """Run a backend, which adds these headers of each export to the resources as `header.<name>`.
 
@@ -67,11 +67,12 @@ def otlp_backend(
     actions = [
         {"key": f"header.{name}", "from_context": f"metadata.{name.lower()}", "action": "insert"} for name in headers
     ]
-    pipeline = {"receivers": list(receivers), "processors": ["resource"], "exporters": ["file"]}
+    processors = {"resource": {"attributes": actions}} if actions else {}
+    pipeline = {"receivers": list(receivers), "processors": list(processors), "exporters": ["file"]}
     received = folder / "received.json"
     config = {
         "receivers": receivers,
-        "processors": {"resource": {"attributes": actions}},
+        "processors": processors,
         "exporters": {"file": {"path": str(received), "flush_interval": "100ms"}},
         "extensions": {"health_check": {"endpoint": f"{HOST}:{health}"}},
         "service": {

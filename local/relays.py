@@ -90,8 +90,9 @@ class _Tunnel(BaseRequestHandler):
         except OSError:
             self.request.sendall(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n")
             return
-        self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        _join(self.request, upstream)
+        with upstream:
+            self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            _join(self.request, upstream)
 
 
 class _Terminated(BaseRequestHandler):
@@ -102,7 +103,8 @@ class _Terminated(BaseRequestHandler):
             client = self.server.context.wrap_socket(self.request, server_side=True)
         except OSError:  # a client that does not trust the certificate
             return
-        _join(client, socket.create_connection(self.server.target, timeout=_CONNECT_S))
+        with client, socket.create_connection(self.server.target, timeout=_CONNECT_S) as upstream:
+            _join(client, upstream)
 
 
 def _join(client: socket.socket, upstream: socket.socket) -> None:
@@ -112,7 +114,6 @@ def _join(client: socket.socket, upstream: socket.socket) -> None:
     back.start()
     _pass_on(client, upstream)
     back.join()
-    upstream.close()
 
 
 def _pass_on(source: socket.socket, sink: socket.socket) -> None:

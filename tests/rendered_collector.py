@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 import yaml
 
 from local.needed import skip_without
+from local.ports import HOST, free_port
+from local.processes import Process, answers_http
 
 _NAME = "demo-mqtt-trace-otel-collector"
 
@@ -45,6 +49,23 @@ class RenderedCollector:
             timeout=60,
         )
         return done.stderr if done.returncode else ""
+
+    @contextmanager
+    def running(self, folder: Path, **env: str) -> Iterator[str]:
+        """Run the Collector with these variables over the chart's; returns its OTLP/HTTP address."""
+        file = folder / "config.yaml"
+        file.write_text(self.config)
+        ports = {name: free_port() for name in ("HEALTH", "GRPC", "HTTP", "METRICS")}
+        given = {"PATH": os.environ["PATH"], "COLLECTOR_HOST": HOST, "COLLECTOR_STORAGE": str(folder / "storage")}
+        given |= {f"COLLECTOR_{name}_PORT": str(port) for name, port in ports.items()}
+        command = ["otelcol-contrib", "--config", str(file)]
+        process = Process("collector", command, log=folder / "collector.log", env={**given, **self.env, **env})
+        process.start()
+        try:
+            process.wait_until(answers_http(f"http://{HOST}:{ports['HEALTH']}"), timeout_s=60)
+            yield f"http://{HOST}:{ports['HTTP']}"
+        finally:
+            process.stop()
 
 
 def collector_of(manifests: list[dict[str, Any]]) -> RenderedCollector:

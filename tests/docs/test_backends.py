@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,14 +20,16 @@ from local.documents import blocks
 from local.needed import needs, skip_without
 from local.otlp_backend import OtlpBackend, otlp_backend
 from local.ports import HOST, free_port
-from local.processes import Process, answers_http
-from local.relays import ConnectProxy
+from local.relays import ConnectProxy, TlsTerminator
+from local.scout import Scout
+from local.stack import Stack
 from local.waiting import until
 from tests.rendered_collector import RenderedCollector, collector_of
 
 PAGE = "how-to/backends.md"
 RECIPES = {block.title: block.code for block in blocks(PAGE, "yaml")}
 EXPORTERS = {title: yaml.safe_load(code)["collector"].get("exporters", {}) for title, code in RECIPES.items()}
+TOKEN_HOST, SCOUT_HOST = "id.b14.dev", "otel.prod.base14.io"
 ALL = ["traces", "metrics", "logs"]
 
 needs_collector = needs("otelcol-contrib")
@@ -55,7 +56,7 @@ def tunnel_of(exporter: dict[str, Any]) -> tuple[str, tuple[str, str, str]]:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """A private authority, and a certificate for the hosts of all recipes."""
     hosts = {str(urlsplit(e["endpoint"]).hostname) for exporters in EXPORTERS.values() for e in exporters.values()}
-    return make_certificates(tmp_path_factory.mktemp("certificates"), *sorted(hosts))
+    return make_certificates(tmp_path_factory.mktemp("certificates"), TOKEN_HOST, SCOUT_HOST, *sorted(hosts))
 
 
 @pytest.fixture(scope="module")
@@ -65,29 +66,6 @@ def backend(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
     headers = {name for exporters in EXPORTERS.values() for e in exporters.values() for name in e.get("headers", ())}
     with otlp_backend(tmp_path_factory.mktemp("backend"), certificates, sorted(headers), ["", "/otlp"]) as running:
         yield running
-
-
-@contextmanager
-def running(collector: RenderedCollector, folder: Path, **env: str) -> Iterator[str]:
-    """Run a rendered Collector with the variables that the chart gives it; returns its OTLP/HTTP address."""
-    file = folder / "config.yaml"
-    file.write_text(collector.config)
-    ports = {name: free_port() for name in ("HEALTH", "GRPC", "HTTP", "METRICS")}
-    given = {
-        "PATH": os.environ["PATH"],
-        "COLLECTOR_HOST": HOST,
-        "COLLECTOR_STORAGE": str(folder / "storage"),
-        **collector.env,
-        **env,
-    }
-    given |= {f"COLLECTOR_{name}_PORT": str(port) for name, port in ports.items()}
-    process = Process("collector", ["otelcol-contrib", "--config", str(file)], log=folder / "log", env=given)
-    process.start()
-    try:
-        process.wait_until(answers_http(f"http://{HOST}:{ports['HEALTH']}"), timeout_s=60)
-        yield f"http://{HOST}:{ports['HTTP']}"
-    finally:
-        process.stop()
 
 
 def send(url: str, name: str) -> None:
@@ -123,7 +101,7 @@ def test_each_recipe_delivers(recipe: str, backend: OtlpBackend, certificates: C
     trusted = {"SSL_CERT_DIR": str(certificates.ca.parent), "HTTPS_PROXY": f"http://{HOST}:{proxy_port}"}
     with ExitStack() as stack:
         proxy = stack.enter_context(ConnectProxy((HOST, proxy_port), routes))
-        url = stack.enter_context(running(collector, tmp_path, **trusted))
+        url = stack.enter_context(collector.running(tmp_path, **trusted))
         send(url, recipe)
         for exporter in EXPORTERS[recipe].values():
             for signal in exporter.get("signals", ALL):
@@ -148,3 +126,33 @@ def test_each_secret_of_a_recipe_is_created_with_its_key() -> None:
     used = {tuple(v["secretKeyRef"].values()) for header in headers for v in header.values() if isinstance(v, dict)}
     assert used
     assert used <= created
+
+
+@needs_collector
+def test_scout_is_reached_through_the_proxy_of_the_page(certificates: Certificates, tmp_path: Path) -> None:
+    """The token request and the exports of the page's `proxy.yaml` go through its proxy, and trust its authority."""
+    (tmp_path / "stack").mkdir()
+    stack = Stack(folder=tmp_path / "stack", collector=True)
+    stack.start("scout-sim")
+    hosts = {"SCOUT_TOKEN_URL": TOKEN_HOST, "SCOUT_OTLP_ENDPOINT": SCOUT_HOST}
+    tls_port, proxy_port = free_port(), free_port()
+    credentials = dict(stack.scout_credentials)
+    for name, host in hosts.items():
+        credentials[name] = credentials[name].replace(stack.scout_url, f"https://{host}")
+    collector = rendered("proxy.yaml", tmp_path)
+    assert collector.env["HTTPS_PROXY"] == "http://proxy.example.com:3128"
+    assert collector.env["SSL_CERT_DIR"].split(":")[0] == "/etc/ssl/certs"
+    network = {"SSL_CERT_DIR": str(certificates.ca.parent), "HTTPS_PROXY": f"http://{HOST}:{proxy_port}"}
+    scout = (HOST, urlsplit(stack.scout_url).port or 0)
+    try:
+        with (
+            TlsTerminator((HOST, tls_port), certificates.certificate, certificates.key, scout),
+            ConnectProxy((HOST, proxy_port), {f"{host}:443": (HOST, tls_port) for host in hosts.values()}) as proxy,
+            collector.running(tmp_path, **credentials, **network) as url,
+            Scout(stack.scout_url) as client,
+        ):
+            send(url, "proxied")
+            until(lambda: client.trace_ids(service="proxied"), "the trace is in Scout")
+    finally:
+        stack.close()
+    assert set(proxy.tunnels) == {f"{host}:443" for host in hosts.values()}

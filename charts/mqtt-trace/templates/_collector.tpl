@@ -26,7 +26,31 @@
 {{- $_ := set $pipeline "exporters" (append $pipeline.exporters $id) -}}
 {{- end -}}
 {{- end -}}
+{{- if .Values.collector.tailSampling.enabled -}}
+{{- $_ := set $config.processors "tail_sampling" (include "mqtt-trace.tailSampling" .Values.collector.tailSampling | fromYaml) -}}
+{{- $_ := set $pipelines.traces "processors" (append $pipelines.traces.processors "tail_sampling") -}}
+{{- end -}}
 {{- include "mqtt-trace.merged" (list $config .Values.collector.config) -}}
+{{- end -}}
+
+{{/* The processor of collector.tailSampling, the last of its pipeline: it makes new batches of what it keeps. */}}
+{{- define "mqtt-trace.tailSampling" -}}
+decision_wait: {{ int .decisionWaitSeconds }}s
+# Spans of a retry or a redelivery come minutes later.
+decision_cache: { sampled_cache_size: 100000, non_sampled_cache_size: 100000 }
+policies:
+  - { name: errors, type: status_code, status_code: { status_codes: [ERROR] } }
+  - { name: slow, type: latency, latency: { threshold_ms: {{ int .slowMilliseconds }} } }
+  - name: missing-context
+    type: boolean_attribute
+    boolean_attribute: { key: mqtt.missing_context, value: true }
+  - { name: helm-test, type: string_attribute, string_attribute: { key: service.name, values: [mqtt-trace-check] } }
+  {{- if gt (float64 .ratio) 0.0 }}
+  - { name: ratio, type: probabilistic, probabilistic: { sampling_percentage: {{ mulf .ratio 100 | toJson }} } }
+  {{- end }}
+  {{- with .policies }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{/* The Collector's name of an exporter: (list "tempo" .Values.collector.exporters.tempo). */}}

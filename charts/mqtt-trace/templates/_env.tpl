@@ -32,6 +32,10 @@ OTEL_EXPORTER_OTLP_ENDPOINT: http://{{ include "mqtt-trace.component" (list $roo
 {{- else }}
 OTEL_EXPORTER_OTLP_ENDPOINT: {{ $root.Values.collector.external.endpoint | quote }}
 {{- end }}
+{{- if and (lt (float64 $root.Values.sampling.ratio) 1.0) (ne (index . 1) "mqtt-trace-check") }}
+OTEL_TRACES_SAMPLER: parentbased_traceidratio
+OTEL_TRACES_SAMPLER_ARG: {{ toString $root.Values.sampling.ratio | quote }}
+{{- end }}
 K8S_POD_NAME:
   fieldRef: { fieldPath: metadata.name }
 K8S_NAMESPACE_NAME:

@@ -10,14 +10,18 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from images.producer.tests.producer_harness import command, environment
+from local.certificates import make_certificates
 from local.mosquitto import Mosquitto
 from local.needed import needs
 from local.ports import HOST, free_port
+from local.relays import ConnectProxy, TlsTerminator
 from local.stack import COLLECTOR, Stack
 
 needs_collector = needs(COLLECTOR)
@@ -274,6 +278,30 @@ def test_the_collectors_counters_prove_delivery_to_scout(stack: Stack) -> None:
     assert code == 0, printed
     assert "credentials: ok" in printed
     assert "delivery: ok" in printed
+
+
+@needs_collector
+def test_the_token_is_requested_as_the_collector_does(stack: Stack, tmp_path: Path) -> None:
+    """Through the proxy of `HTTPS_PROXY`, and from a server that only `SCOUT_CA_FILE` trusts."""
+    certificates = make_certificates(tmp_path, "id.b14.dev")
+    tls, proxy_at = (HOST, free_port()), (HOST, free_port())
+    scout = (HOST, urlsplit(stack.scout_url).port or 0)
+    path = urlsplit(stack.scout_credentials["SCOUT_TOKEN_URL"]).path
+    settings = {
+        **stack_settings(stack),
+        **scout_settings(stack, SCOUT_TOKEN_URL=f"https://id.b14.dev{path}"),
+        "HTTPS_PROXY": f"http://{HOST}:{proxy_at[1]}",
+    }
+    with (
+        TlsTerminator(tls, certificates.certificate, certificates.key, scout),
+        ConnectProxy(proxy_at, {"id.b14.dev:443": tls}) as proxy,
+    ):
+        code, printed = check(**settings, SCOUT_CA_FILE=certificates.ca)
+        assert (code, "credentials: ok" in printed) == (0, True), printed
+        code, printed = check(**settings)
+        assert "gives no token" in printed
+        assert "certificate verify failed" in printed
+    assert proxy.tunnels == ["id.b14.dev:443"] * 2
 
 
 @needs_collector
