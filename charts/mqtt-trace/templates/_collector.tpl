@@ -14,6 +14,7 @@
 {{- $_ := set $pipeline "exporters" (without $pipeline.exporters "otlp_http/b14") -}}
 {{- end -}}
 {{- end -}}
+{{- $_ := set $config.service.telemetry "resource" (include "mqtt-trace.collectorResource" . | fromYaml) -}}
 {{- range $name, $exporter := .Values.collector.exporters -}}
 {{- $id := include "mqtt-trace.exporterId" (list $name $exporter) -}}
 {{- $headers := include "mqtt-trace.exporterHeaders" (list $name $exporter) | fromYaml -}}
@@ -31,6 +32,15 @@
 {{- $_ := set $pipelines.traces "processors" (append $pipelines.traces.processors "tail_sampling") -}}
 {{- end -}}
 {{- include "mqtt-trace.merged" (list $config .Values.collector.config) -}}
+{{- end -}}
+
+{{/* The resource of the Collector's own metrics and log. */}}
+{{- define "mqtt-trace.collectorResource" -}}
+attributes:
+  - { name: service.namespace, value: mqtt-trace }
+  - { name: k8s.pod.name, value: "${env:K8S_POD_NAME}" }
+  - { name: k8s.namespace.name, value: "${env:K8S_NAMESPACE_NAME}" }
+  - { name: k8s.node.name, value: "${env:K8S_NODE_NAME}" }
 {{- end -}}
 
 {{/* The processor of collector.tailSampling, the last of its pipeline: it makes new batches of what it keeps. */}}

@@ -21,6 +21,16 @@ those come first, so that others can refer to them as $(NAME).
 {{- end }}
 {{- end -}}
 
+{{/* The pod's name, namespace and node, for the resource of its telemetry. */}}
+{{- define "mqtt-trace.downwardEnv" -}}
+K8S_POD_NAME:
+  fieldRef: { fieldPath: metadata.name }
+K8S_NAMESPACE_NAME:
+  fieldRef: { fieldPath: metadata.namespace }
+K8S_NODE_NAME:
+  fieldRef: { fieldPath: spec.nodeName }
+{{- end -}}
+
 {{/* Endpoint, name and resource of a service's telemetry: (list . "mqtt-trace-producer" .Values.producer). */}}
 {{- define "mqtt-trace.telemetryEnv" -}}
 {{- $root := first . -}}
@@ -36,12 +46,7 @@ OTEL_EXPORTER_OTLP_ENDPOINT: {{ $root.Values.collector.external.endpoint | quote
 OTEL_TRACES_SAMPLER: parentbased_traceidratio
 OTEL_TRACES_SAMPLER_ARG: {{ toString $root.Values.sampling.ratio | quote }}
 {{- end }}
-K8S_POD_NAME:
-  fieldRef: { fieldPath: metadata.name }
-K8S_NAMESPACE_NAME:
-  fieldRef: { fieldPath: metadata.namespace }
-K8S_NODE_NAME:
-  fieldRef: { fieldPath: spec.nodeName }
+{{ include "mqtt-trace.downwardEnv" $root }}
 {{- $attributes := list
   "k8s.pod.name=$(K8S_POD_NAME)"
   "k8s.namespace.name=$(K8S_NAMESPACE_NAME)"
