@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -105,7 +106,7 @@ def test_each_recipe_delivers(recipe: str, backend: OtlpBackend, certificates: C
         send(url, recipe)
         for exporter in EXPORTERS[recipe].values():
             for signal in exporter.get("signals", ALL):
-                resource = until(lambda signal=signal: received(backend, signal, recipe), f"{signal} by {recipe}")
+                resource = until(partial(received, backend, signal, recipe), f"{signal} by {recipe}")
                 for header, value in exporter.get("headers", {}).items():
                     expected = value if isinstance(value, str) else "/".join(value["secretKeyRef"].values())
                     assert resource[f"header.{header}"] == expected

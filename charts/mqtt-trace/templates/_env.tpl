@@ -54,7 +54,10 @@ OTEL_TRACES_SAMPLER_ARG: {{ toString $root.Values.sampling.ratio | quote }}
   "service.namespace=mqtt-trace"
   (printf "service.version=%s" ($values.image.tag | default $root.Chart.AppVersion)) }}
 {{- with get ($values.env | default dict) "OTEL_RESOURCE_ATTRIBUTES" }}
-{{- $attributes = append $attributes . }}
+{{- if kindIs "map" . }}
+USER_RESOURCE_ATTRIBUTES: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- $attributes = append $attributes (kindIs "map" . | ternary "$(USER_RESOURCE_ATTRIBUTES)" .) }}
 {{- end }}
 OTEL_RESOURCE_ATTRIBUTES: {{ join "," $attributes | quote }}
 {{- end -}}

@@ -77,7 +77,7 @@ spec:
 {{- $env = merge (include "mqtt-trace.telemetryEnv" (list .root $own.service .values) | fromYaml) $env -}}
 {{- end -}}
 {{- $theirs := .values.env | default dict -}}
-{{- if and $own.service (kindIs "string" $theirs.OTEL_RESOURCE_ATTRIBUTES) -}}
+{{- if $own.service -}}
 {{- $theirs = omit $theirs "OTEL_RESOURCE_ATTRIBUTES" -}}
 {{- end -}}
 {{- $container := dict "name" .component "image" $image "imagePullPolicy" .root.Values.imagePullPolicy -}}
