@@ -57,7 +57,7 @@ def start_outside(kubectl: Kubectl, images: dict[str, str], folder: Path) -> Non
         *map(_service, ("scout", "proxy", "backend"), (SCOUT_PORT, PROXY_PORT, BACKEND_PORT)),
     ):
         kubectl("apply", "--filename", "-", stdin=json.dumps(manifest))
-    kubectl("wait", f"pod/{POD}", "--for=condition=Ready", "--timeout=120s")
+    kubectl("wait", f"pod/{POD}", "--for=condition=Ready", "--timeout=300s")
 
 
 def _pod(images: dict[str, str]) -> dict[str, Any]:

@@ -125,6 +125,7 @@ def ports_out(manifests: list[dict[str, Any]], component: str = "otel-collector"
         (TEMPO, {4317}),
         (("collector.exporters.a.endpoint=https://a", "collector.exporters.b.endpoint=http://b/otlp"), {80, 443}),
         (("collector.env.HTTPS_PROXY=http://proxy.corp:3128",), {3128}),
+        (("collector.env.HTTPS_PROXY=http://user:1@proxy.corp/", "collector.env.http_proxy=https://p"), {80, 443}),
         (("networkPolicy.collectorPorts={3100}", *TEMPO), {3100, 4317}),
         (("scout.enabled=false", *TEMPO), {4317}),
         (("scout.existingSecret=mine", *TEMPO), {443, 4317}),
@@ -158,6 +159,7 @@ def test_the_network_policy_lets_telemetry_out_to_each_backend(
         (("collector.exporters.a.endpoint=http://a", "collector.exporters.a.header=x"), "header"),
         (("collector.exporters.a.endpoint=http://a", "collector.exporters.a.headers.b="), "headers"),
         (("collector.config.exporter.a=1",), "exporter"),
+        (("collector.config.service.pipelines.traces=otlp",), "/collector/config/service/pipelines/traces"),
     ],
 )
 def test_values_that_cannot_work_are_refused(refuse: Refuse, values: tuple[str, ...], sentence: str) -> None:

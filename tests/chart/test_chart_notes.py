@@ -77,3 +77,14 @@ def test_the_notes_name_the_addresses_of_the_trace_page(notes: Notes) -> None:
     said = notes(options=tuple(part for value in given for part in ("--set-json", value)))
     urls = ("https://iot.example.com/", "http://plain.example.com/scout/", "http://route.example.com/")
     assert [url for url in urls if f"  {url}\n" not in said] == []
+def test_the_notes_name_the_backends(notes: Notes) -> None:
+    """With their signals, and Scout only where the Collector sends to it."""
+    tempo = ("collector.exporters.tempo.endpoint=http://tempo:4318", "collector.exporters.tempo.signals={traces}")
+    line = "  tempo                http://tempo:4318 (traces)"
+    said = notes(*tempo)
+    assert f"The Collector also sends to your backends:\n\n{line}\n" in said
+    assert "they go to scout-sim" in said
+    said = notes("scout.enabled=false", *tempo)
+    assert f"The Collector sends to your backends:\n\n{line}\n" in said
+    assert "Scout" not in said
+    assert "nothing arrives in a backend    the Collector" in said

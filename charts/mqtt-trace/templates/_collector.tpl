@@ -123,7 +123,8 @@ policies:
 {{- end -}}
 {{- range $url := include "mqtt-trace.proxyEnv" . | fromYaml -}}
 {{- if and (kindIs "string" $url) (regexMatch "^https?://" $url) -}}
-{{- $ports = append $ports (include "mqtt-trace.urlPort" $url | int) -}}
+{{- $port := regexFind "[0-9]+" (regexFind ":[0-9]{1,5}/?$" $url) | default (hasPrefix "https" $url | ternary "443" "80") -}}
+{{- $ports = append $ports (int $port) -}}
 {{- end -}}
 {{- end -}}
 {{- with $ports }}
