@@ -1,4 +1,4 @@
-{{/* The Collector's configuration: the chart's pipelines with exporters and sampling of the values, and collector.config over them. */}}
+{{/* The Collector's configuration: that of local stacks, with exporters and sampling, and collector.config over it all. */}}
 {{- define "mqtt-trace.collectorConfig" -}}
 {{- $config := .Files.Get "files/collector.yaml" | fromYaml -}}
 {{- if .Values.monitoring.podMonitor.enabled -}}
