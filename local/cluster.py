@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from local.commands import CommandError, Kubectl, need, run
@@ -35,7 +35,7 @@ def prepare(say: Say) -> list[str]:
     need("docker", "kind", "kubectl", "helm")
     _create(say)
     build_images()
-    return _load(say)
+    return load(chart_images(), say)
 
 
 def build_images() -> None:
@@ -49,13 +49,33 @@ def build_images() -> None:
 
 
 def chart_images() -> list[str]:
-    """Return the images of the chart's pods with default values.
+    """Return the images of the chart's pods with default values, and of broker-metrics.
 
     Raises:
         CommandError: the chart does not render.
     """
-    manifests = run("helm", "template", "demo", str(CHART))
+    manifests = run("helm", "template", "demo", str(CHART), "--set", "brokerMetrics.enabled=true")
     return sorted(set(re.findall(r'^\s+image: "?([^\s"]+)', manifests, re.MULTILINE)))
+
+
+def load(images: Iterable[str], say: Say) -> list[str]:
+    """Load images from Docker that the cluster does not have; the node pulls those that Docker does not have.
+
+    Returns:
+        The images that were loaded.
+
+    Raises:
+        CommandError: they were not loaded.
+    """
+    known = run("docker", "exec", _NODE, "sh", "-c", f"touch {_LOADED}; cat {_LOADED}").splitlines()
+    wanted = {image: f"{image} {image_id}" for image in images if (image_id := _docker_id(image))}
+    missing = [image for image, line in wanted.items() if line not in known]
+    if missing:
+        say(f"loading {', '.join(missing)}")
+        run("kind", "load", "docker-image", "--name", NAME, *missing)
+        others = [line for line in known if line.split()[0] not in wanted]
+        run("docker", "exec", "--interactive", _NODE, "tee", _LOADED, stdin="\n".join([*others, *wanted.values()]))
+    return missing
 
 
 def _create(say: Say) -> None:
@@ -71,18 +91,6 @@ def _create(say: Say) -> None:
         run("kind", "create", "cluster", "--name", NAME, "--kubeconfig", str(KUBECONFIG), "--wait", "180s", *chosen)
     # A node is ready before its DNS; until then, connections would fail and back off.
     Kubectl(KUBECONFIG, "kube-system")("rollout", "status", "deployment/coredns", "--timeout=180s")
-
-
-def _load(say: Say) -> list[str]:
-    """Load images from Docker; the node pulls those that Docker does not have."""
-    known = run("docker", "exec", _NODE, "sh", "-c", f"touch {_LOADED}; cat {_LOADED}").splitlines()
-    wanted = {image: f"{image} {image_id}" for image in chart_images() if (image_id := _docker_id(image))}
-    missing = [image for image, line in wanted.items() if line not in known]
-    if missing:
-        say(f"loading {', '.join(missing)}")
-        run("kind", "load", "docker-image", "--name", NAME, *missing)
-        run("docker", "exec", "--interactive", _NODE, "tee", _LOADED, stdin="\n".join(wanted.values()))
-    return missing
 
 
 def _docker_id(image: str) -> str | None:

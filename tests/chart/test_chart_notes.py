@@ -77,6 +77,8 @@ def test_the_notes_name_the_addresses_of_the_trace_page(notes: Notes) -> None:
     said = notes(options=tuple(part for value in given for part in ("--set-json", value)))
     urls = ("https://iot.example.com/", "http://plain.example.com/scout/", "http://route.example.com/")
     assert [url for url in urls if f"  {url}\n" not in said] == []
+
+
 def test_the_notes_name_the_backends(notes: Notes) -> None:
     """With their signals, and Scout only where the Collector sends to it."""
     tempo = ("collector.exporters.tempo.endpoint=http://tempo:4318", "collector.exporters.tempo.signals={traces}")

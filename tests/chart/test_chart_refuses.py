@@ -122,6 +122,14 @@ def test_an_unknown_or_mistyped_value_is_refused_with_its_path(refuse: Refuse, v
             ["collector.external.endpoint=http://a", "scout.existingSecret=b"],
             "collector.external.endpoint replaces the Collector that uses Scout's credentials: set only one of them.",
         ),
+        (
+            ["brokerMetrics.enabled=true", "broker.external.host=a"],
+            "brokerMetrics.enabled is true with broker.external.host: it reads those of the chart's Mosquitto only.",
+        ),
+        (
+            ["monitoring.podMonitor.enabled=true", "collector.external.endpoint=http://a"],
+            "monitoring.podMonitor.enabled is true with collector.external.endpoint: have that Collector scraped.",
+        ),
     ],
 )
 def test_values_that_contradict_each_other_are_refused_in_a_sentence(
@@ -139,6 +147,7 @@ def test_values_that_contradict_each_other_are_refused_in_a_sentence(
         "producer.env.health_port",
         "echo.env.ECHO_PORT",
         "scoutSim.env.SCOUT_SIM_HOST",
+        "brokerMetrics.env.HEALTH_PORT",
         "operator.env.HEALTH_PORT",
     ],
 )

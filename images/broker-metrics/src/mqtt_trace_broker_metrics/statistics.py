@@ -71,7 +71,7 @@ class Statistics:
         """The number of statistics with a value."""
         return len(self._values)
 
-    def received(self, topic: str, payload: bytes) -> None:
+    def received(self, topic: str, payload: bytes | bytearray) -> None:
         """Take a message of the broker; other topics, and payloads that are no number, are ignored."""
         name = topic.removeprefix(_PREFIX)
         if name in _TOPICS_OF_STATISTICS:
