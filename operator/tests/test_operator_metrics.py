@@ -34,7 +34,7 @@ def read(reader: InMemoryMetricReader) -> dict[str, dict[str, float]]:
                 for point in metric.data.data_points:
                     assert isinstance(point, NumberDataPoint)
                     fleet = point.attributes or {}
-                    name = f"{fleet['fleet.namespace']}/{fleet['fleet.id']}"
+                    name = "/".join(map(str, (fleet["fleet.namespace"], fleet["fleet.id"])))
                     values.setdefault(metric.name, {})[name] = point.value
     return values
 
