@@ -34,9 +34,9 @@ IMAGES_END = "<!-- end of images -->"
 COMPONENTS = """\
 ### Of every component
 
-`broker`, `collector`, `scoutSim`, `producer`, `consumer`, `echo` and `operator` may each have these. Those of the
-producer, except `serviceAccount`, apply to the pods of fleets, too. Maps are merged with the values of the same name
-for all pods, lists replace them, and null removes them.
+`broker`, `brokerMetrics`, `collector`, `scoutSim`, `producer`, `consumer`, `echo` and `operator` may each have these.
+Those of the producer, except `serviceAccount`, apply to the pods of fleets, too. Maps are merged with the values of the
+same name for all pods, lists replace them, and null removes them.
 """
 OTHERS = """\
 ### All others
