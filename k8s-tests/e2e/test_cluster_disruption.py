@@ -1,5 +1,6 @@
 """Every published reading is processed and traced, whichever part is unavailable meanwhile."""
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ DEVICES = 50
 SERVICES = {"mqtt-trace-producer", "mqtt-trace-consumer", "mqtt-trace-echo"}
 FLEET = (f"producer.devices={DEVICES}", "producer.intervalSeconds=2")
 ECHO_AWAY_S = 60
+DAMAGED_FILES = "mqtt_trace.collector.storage.damaged_files"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -80,6 +82,51 @@ def test_no_reading_is_lost_when_a_pod_is_deleted(release: Release, scout: Scout
     release.delete_pod(component)
     release.roll_out(f"statefulset/{release.object(component)}")
     require_all(release, scout, start)
+
+
+def test_a_damaged_queue_costs_its_own_telemetry_alone(release: Release, scout: Scout) -> None:
+    """The Collector starts without the file, its pod says so, a metric counts it, and all readings are traced."""
+    start = now()
+    release.published_next(DEVICES, start)
+    collector = release.object("otel-collector")
+    release.kubectl("scale", f"statefulset/{collector}", "--replicas=0")
+    until(lambda: not release.pods("otel-collector"), "the Collector is away", 120)
+    cut_off(release, collector, "exporter_otlp_http_b14_traces")
+    release.kubectl("scale", f"statefulset/{collector}", "--replicas=1")
+    release.roll_out(f"statefulset/{collector}")
+    [pod] = release.pods("otel-collector")
+    [check] = pod["status"]["initContainerStatuses"]
+    assert "exporter_otlp_http_b14_traces is damaged" in check["state"]["terminated"]["message"]
+    until(lambda: scout.counter(DAMAGED_FILES, "otel-collector") == 1, "the metric counts the file", 120)
+    require_all(release, scout, start)
+    release.kubectl("exec", f"{collector}-0", "--container=log", "--", "rm", "-r", "/var/lib/otelcol/damaged")
+
+
+def cut_off(release: Release, collector: str, file: str) -> None:
+    """Cut a file in the volume of the absent Collector off after its two meta pages, in a pod of its own."""
+    pod = release.kubectl.json("get", "statefulset", collector)["spec"]["template"]["spec"]
+    [check] = pod["initContainers"]
+    name = "cut-off"
+    container = {
+        **{key: check[key] for key in ("image", "imagePullPolicy", "securityContext")},
+        "name": name,
+        "command": ["truncate", "--size=8192", f"/var/lib/otelcol/{file}"],
+        "volumeMounts": [mount for mount in check["volumeMounts"] if mount["name"] == "data"],
+    }
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {
+            "restartPolicy": "Never",
+            "securityContext": pod["securityContext"],
+            "containers": [container],
+            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": f"data-{collector}-0"}}],
+        },
+    }
+    release.kubectl("apply", "--filename", "-", stdin=json.dumps(manifest))
+    release.kubectl("wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=120s")
+    release.kubectl("delete", "pod", name)
 
 
 def test_no_reading_is_lost_over_an_upgrade(release: Release, scout: Scout) -> None:

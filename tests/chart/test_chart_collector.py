@@ -51,7 +51,7 @@ def test_an_environment_that_is_accepted_is_read_as_text(render: Render, environ
         for manifest in render(options=("--set-string", f"scout.environment={environment}"))
         if (manifest["kind"], manifest["metadata"]["name"]) == ("StatefulSet", "demo-mqtt-trace-otel-collector")
     )
-    (container,) = collector["spec"]["template"]["spec"]["containers"]
+    container, *_ = collector["spec"]["template"]["spec"]["containers"]
     variables = {variable["name"]: variable.get("value") for variable in container["env"]}
     read = read_by_the_collector(SCOUT_ENVIRONMENT=variables["SCOUT_ENVIRONMENT"])
     values = [attribute["value"] for attribute in read["processors"]["resource"]["attributes"]]

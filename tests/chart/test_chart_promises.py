@@ -49,8 +49,8 @@ def containers(pod: Manifest) -> list[Manifest]:
 
 
 def env(workload: Manifest) -> dict[str, Any]:
-    """Variables of a workload's container: text, or where they come from."""
-    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    """Variables of a workload's own container: text, or where they come from."""
+    container, *_ = workload["spec"]["template"]["spec"]["containers"]
     return {variable["name"]: variable.get("value", variable.get("valueFrom")) for variable in container["env"]}
 
 
@@ -99,14 +99,14 @@ def test_every_pod_has_an_account_of_its_own(example: Path) -> None:
 
 @by_example
 def test_every_container_has_resources_and_probes(example: Path) -> None:
-    """Requests and a memory limit everywhere; three probes wherever something keeps running."""
+    """Requests and a memory limit everywhere; three probes wherever a component keeps running."""
     manifests = checked_in(example)
     for pod in pods(manifests):
         for container in containers(pod):
             assert set(container["resources"]["requests"]) == {"cpu", "memory"}
             assert "memory" in container["resources"]["limits"]
         if "helm.sh/hook" not in pod["metadata"].get("annotations", {}):
-            (container,) = pod["spec"]["containers"]
+            container, *_ = pod["spec"]["containers"]
             assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container)
 
 
@@ -139,10 +139,14 @@ def test_every_object_carries_the_labels_of_its_component(example: Path) -> None
 
 
 def test_the_collector_runs_the_production_pipeline(render: Render) -> None:
-    """Its configuration is that of the local stack, in which the pipeline is tested, with a resource of its own."""
+    """Its configuration is that of the local stack, in which the pipeline is tested, but for volumes and resource."""
     config = yaml.safe_load(get(render(), "ConfigMap", "otel-collector")["data"]["config.yaml"])
     resource = config["service"]["telemetry"].pop("resource")
-    assert config == yaml.safe_load((ROOT / "local" / "collector.yaml").read_text())
+    local = yaml.safe_load((ROOT / "local" / "collector.yaml").read_text())
+    for each in (config, local):
+        del each["exporters"]["otlp_http/b14"]["sending_queue"]["queue_size"]
+        each["service"]["telemetry"].pop("logs", None)
+    assert config == local
     assert {attribute["name"]: attribute["value"] for attribute in resource["attributes"]} == {
         "service.namespace": "mqtt-trace",
         "k8s.pod.name": "${env:K8S_POD_NAME}",
@@ -248,18 +252,15 @@ def test_a_change_of_the_brokers_configuration_rolls_it(render: Render) -> None:
 
 
 def test_a_new_version_rolls_no_pod_that_it_changes_nothing_of(render: Render, tmp_path: Path) -> None:
-    """An upgrade to the next release of the same chart leaves broker and Collector running."""
+    """An upgrade to the next release of the same chart leaves the broker running."""
     newer = tmp_path / "mqtt-trace"
     shutil.copytree(CHART, newer)
     released = yaml.safe_load((newer / "Chart.yaml").read_text()) | {"version": "99.0.0", "appVersion": "99.0.0"}
     (newer / "Chart.yaml").write_text(yaml.safe_dump(released))
     before, after = render(), render(chart=newer)
-    for name in ("mosquitto", "otel-collector"):
-        assert (
-            get(before, "StatefulSet", name)["metadata"]["labels"]
-            != get(after, "StatefulSet", name)["metadata"]["labels"]
-        )
-        assert get(before, "StatefulSet", name)["spec"] == get(after, "StatefulSet", name)["spec"]
+    old, new = get(before, "StatefulSet", "mosquitto"), get(after, "StatefulSet", "mosquitto")
+    assert old["metadata"]["labels"] != new["metadata"]["labels"]
+    assert old["spec"] == new["spec"]
 
 
 def test_the_generated_certificate_is_for_the_brokers_service(render: Render) -> None:

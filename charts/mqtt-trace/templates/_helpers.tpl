@@ -183,7 +183,7 @@ A value of a Secret that outlives upgrades, in base64: what is given, else what 
 {{- define "mqtt-trace.look" -}}
 {{- $namespace := include "mqtt-trace.namespace" (first .) -}}
 {{- $pods := printf "app.kubernetes.io/instance=%s,app.kubernetes.io/component=%s" (first .).Release.Name (last .) -}}
-kubectl -n {{ $namespace }} describe pods -l {{ $pods }} | grep -A20 ^Events; kubectl -n {{ $namespace }} logs -l {{ $pods }} --prefix --tail=30
+kubectl -n {{ $namespace }} describe pods -l {{ $pods }} | grep -A20 ^Events; kubectl -n {{ $namespace }} logs -l {{ $pods }} --all-containers --prefix --tail=30
 {{- end -}}
 
 {{/* The enabled workloads, by kubectl's names, as a YAML list. */}}
