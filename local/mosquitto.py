@@ -203,7 +203,7 @@ def _configuration(port: int, folder: Path, certificates: Certificates | None) -
         "persistence true",
         f"persistence_location {folder}/",
         # Beyond the default of 1,000, Mosquitto silently drops messages for a paused consumer.
-        "max_queued_messages 100000",
+        "max_queued_messages 10000000",
         "max_inflight_messages 1000",
         "log_dest stderr",
         "log_timestamp_format %Y-%m-%dT%H:%M:%S",

@@ -32,6 +32,7 @@ CREDENTIALS = [f"scout.credentials.{key}=https://x" for key in ("clientId", "cli
         ("scout.environment=2024-11", "at '/scout/environment': '2024-11' does not match pattern"),
         ("scout.environment=.inf", "at '/scout/environment': '.inf' does not match pattern"),
         ("scout.environment=~", "at '/scout/environment': '~' does not match pattern"),
+        ("broker.extraConfig=a\rb", "at '/broker/extraConfig': 'a\\rb' does not match pattern"),
         ("scout.environment=eu: prod", "at '/scout/environment': 'eu: prod' does not match pattern"),
     ],
 )
@@ -43,6 +44,26 @@ def test_an_unknown_or_mistyped_value_is_refused_with_its_path(refuse: Refuse, v
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
+        (
+            ["broker.resources.limits.memory=31Mi"],
+            "broker.resources.limits.memory is 31Mi: Mosquitto needs at least 32Mi.",
+        ),
+        (
+            ["broker.external.host=x", "broker.websockets.enabled=true"],
+            "broker.users, broker.extraConfig and broker.websockets are for the chart's own Mosquitto: "
+            "broker.external.host replaces it.",
+        ),
+        (
+            ["broker.websockets.enabled=true", "broker.websockets.port=1883"],
+            "broker.websockets.port is 1883, on which the broker already listens.",
+        ),
+        (
+            [
+                f"broker.users[0].{value}"
+                for value in ("name=producer", "passwordSecret.name=a", "passwordSecret.key=b", "acl={topic read #}")
+            ],
+            "broker.users has producer twice, or it is a user of the chart: choose another name.",
+        ),
         (
             ["scout.existingSecret=a", "scout.credentials.clientId=b"],
             "scout.existingSecret and scout.credentials are both set: use only one of them for Scout's credentials.",
