@@ -19,13 +19,14 @@ from pathlib import Path
 import yaml
 
 from charts.artifacthub import published_images, with_annotations
-from charts.schema import schema_json, source
+from charts.schema import required_values, schema_json, source
 
 CHART = Path(__file__).with_name("mqtt-trace")
 EXAMPLES = sorted(path.parent for path in CHART.glob("examples/*/values.yaml"))
 README = CHART / "README.md"
 SCHEMA = CHART / "values.schema.json"
 METADATA = CHART / "Chart.yaml"
+REQUIRED = CHART / "files" / "required-values"
 
 BEGIN = "<!-- values: written by charts/generate.py from the comments in values.yaml -->"
 END = "<!-- end of values -->"
@@ -47,6 +48,7 @@ def main() -> None:
     """Write schema, tables, annotations and renders."""
     SCHEMA.write_text(schema_json())
     METADATA.write_text(with_annotations(METADATA.read_text()))
+    REQUIRED.write_text(required_values())
     README.write_text(with_tables(README.read_text()))
     renders = {example: render(example) for example in EXAMPLES}  # all, before the first of the old ones goes
     for example, templates in renders.items():

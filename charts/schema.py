@@ -1,6 +1,11 @@
-"""The chart's `values.schema.json`, made of `values.schema.yaml` and Kubernetes' own objects."""
+"""The chart's `values.schema.json`, made of `values.schema.yaml` and Kubernetes' own objects.
+
+What is required and has a default is no part of it: only `--reuse-values` or null can remove a default, and a template
+refuses that with better advice than Helm's, from `files/required-values`.
+"""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +14,7 @@ import yaml
 from charts.kubernetes_fields import Schema, definition_name, definitions
 
 SOURCE = Path(__file__).with_name("values.schema.yaml")
+VALUES = Path(__file__).with_name("mqtt-trace") / "values.yaml"
 
 _KUBERNETES = "k8s:"
 _MERGED = ("PodSecurityContext", "SecurityContext", "Affinity", "PodDNSConfig")
@@ -25,6 +31,8 @@ def source() -> Schema:
 def schema_json() -> str:
     """The schema as Helm reads it, with a line break at the end."""
     schema = source()
+    for _, part in _with_defaults(schema, schema["definitions"], yaml.safe_load(VALUES.read_text())):
+        part.pop("required", None)
     for abstract in ("podSettings", "componentSettings"):
         del schema["definitions"][abstract]
     kinds: set[str] = set()
@@ -34,6 +42,22 @@ def schema_json() -> str:
         fields = schema["definitions"][definition_name(kind)]["properties"]
         fields |= {name: _nullable(field) for name, field in fields.items()}
     return json.dumps(schema, indent=1) + "\n"
+
+
+def required_values() -> str:
+    """The paths of values that are required and have a default, one on each line."""
+    schema = source()
+    found = _with_defaults(schema, schema["definitions"], yaml.safe_load(VALUES.read_text()))
+    return "".join(f"{path}{name}\n" for path, part in found for name in part.get("required", ()))
+
+
+def _with_defaults(part: Schema, parts: Schema, default: Any, path: str = "") -> Iterator[tuple[str, Schema]]:
+    """Each object of the schema that has a default, with the path before its properties."""
+    part = parts[part["$ref"].rpartition("/")[2]] if part.get("$ref", "").startswith("#") else part
+    if isinstance(default, dict) and "properties" in part:
+        yield path, part
+        for name in sorted(default.keys() & part["properties"].keys()):
+            yield from _with_defaults(part["properties"][name], parts, default[name], f"{path}{name}.")
 
 
 def _expanded(part: Any, parts: Schema) -> Any:

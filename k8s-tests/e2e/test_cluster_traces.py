@@ -75,8 +75,10 @@ def test_every_resource_names_the_environment(scout: Scout, readings: list[Publi
 
 
 def test_helm_test_passes(release: Release) -> None:
-    """The chart's own check of one reading succeeds."""
-    assert "Phase:          Succeeded" in release.helm("test", release.name, "--timeout", "5m")
+    """The chart's own check of one reading succeeds, and `--logs` prints what it found."""
+    printed = release.helm("test", release.name, "--logs", "--timeout", "5m")
+    assert "Phase:          Succeeded" in printed
+    assert "POD LOGS: " in printed
 
 
 def services_of(records: list[Json]) -> set[str]:

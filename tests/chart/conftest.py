@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -65,3 +66,16 @@ def refuse(helm: str) -> Refuse:
         return done.stderr
 
     return refused
+
+
+@pytest.fixture(scope="session")
+def chart_with_notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the chart with its notes in a manifest of the kind `Notes`: `helm template` leaves them out."""
+    chart = tmp_path_factory.mktemp("chart") / CHART.name
+    shutil.copytree(CHART, chart)
+    text = (chart / "templates" / "NOTES.txt").rename(chart / "notes")
+    (chart / "templates" / "notes.yaml").write_text(
+        "apiVersion: v1\nkind: Notes\nmetadata: { name: notes }\n"
+        f'text: {{{{ tpl (.Files.Get "{text.name}") . | toJson }}}}\n'
+    )
+    return chart

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.chart.conftest import Render
+
+CREDENTIALS = (
+    *("scout.credentials.clientId=a", "scout.credentials.clientSecret=b"),
+    *("scout.credentials.tokenUrl=https://id.example.com:8443/token", "scout.credentials.endpoint=http://[::1]/otlp"),
+)
 
 
 @pytest.mark.parametrize("component", ["producer", "consumer", "echo", "operator", "fleet", "test"])
@@ -19,3 +26,59 @@ def test_telemetry_gets_to_the_collector_by_either_protocol(render: Render, comp
         if peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "otel-collector"
     ]
     assert {4317, 4318} in ports
+
+
+def egress(render: Render, component: str, *values: str) -> list[Any]:
+    """The rules of a component's policy, but for the one of DNS."""
+    name = f"demo-mqtt-trace-{component}"
+    manifests = render(*values)
+    (policy,) = (m["spec"] for m in manifests if (m["kind"], m["metadata"]["name"]) == ("NetworkPolicy", name))
+    return [rule for rule in policy["egress"] if {"port": 53, "protocol": "UDP"} not in rule["ports"]]
+
+
+@pytest.mark.parametrize("component", ["otel-collector", "test"])
+@pytest.mark.parametrize(
+    ("values", "ports"),
+    [
+        (CREDENTIALS, {80, 8443}),
+        ((*CREDENTIALS, "networkPolicy.scoutPorts={1}"), {80, 8443}),
+        ((*CREDENTIALS, "collector.env.HTTPS_PROXY=http://proxy:3128"), {80, 8443, 3128}),
+        (("scout.existingSecret=a",), {443}),
+        (("scout.existingSecret=a", "networkPolicy.scoutPorts={4318,443}"), {443, 4318}),
+        (("scout.existingSecret=a", "collector.env.https_proxy=proxy:3128"), {443, 3128}),
+    ],
+)
+def test_scout_is_reached_on_the_ports_of_its_urls(
+    render: Render, component: str, values: tuple[str, ...], ports: set[int]
+) -> None:
+    """Those of a Secret are not known, so that they have a value."""
+    anywhere = [rule["ports"] for rule in egress(render, component, *values) if "to" not in rule]
+    assert [{port["port"] for port in rule} for rule in anywhere] == [ports]
+
+
+def test_no_ports_of_scout_let_nothing_out(render: Render) -> None:
+    """A rule with an empty list would allow every port."""
+    assert egress(render, "otel-collector", "scout.existingSecret=a", "networkPolicy.scoutPorts={}") == []
+
+
+@pytest.mark.parametrize(
+    ("component", "value", "port"),
+    [
+        ("consumer", "consumer.echoUrl=https://[2001:db8::1]/a:81", 443),
+        ("consumer", "consumer.echoUrl=http://echo.example.com:8080", 8080),
+        ("consumer", "broker.external.host=2001:db8::1", 1883),
+        ("echo", "collector.external.endpoint=http://otel:4318/otlp", 4318),
+        ("fleet", "broker.external.port=18830,broker.external.host=b", 18830),
+    ],
+)
+def test_an_address_of_the_values_can_be_reached(render: Render, component: str, value: str, port: int) -> None:
+    """On its port, or on the one of its scheme."""
+    assert {"ports": [{"port": port, "protocol": "TCP"}]} in egress(render, component, value)
+
+
+def test_names_are_resolved_on_openshift_too(render: Render) -> None:
+    """Its DNS pods listen on 5353, to which its Service leads."""
+    policies = [m["spec"] for m in render() if m["kind"] == "NetworkPolicy" and "egress" in m["spec"]]
+    dns = {(port, protocol) for port in (53, 5353) for protocol in ("UDP", "TCP")}
+    for policy in policies:
+        assert dns in [{(port["port"], port["protocol"]) for port in rule["ports"]} for rule in policy["egress"]]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from charts.generate import CHART
 from tests.chart.conftest import Render
 
 Notes = Callable[..., str]
@@ -18,17 +16,11 @@ BROKER, COLLECTOR = 'mqtt-trace.io/access-broker: "true"', 'mqtt-trace.io/access
 
 
 @pytest.fixture
-def notes(render: Render, tmp_path: Path) -> Notes:
-    """The notes of an install with these values; `helm template` leaves them out, so that a ConfigMap has them here."""
-    chart = tmp_path / "mqtt-trace"
-    shutil.copytree(CHART, chart)
-    text = (chart / "templates" / "NOTES.txt").rename(chart / "notes")
-    (chart / "templates" / "notes.yaml").write_text(
-        "kind: Notes\nmetadata: { name: notes }\n" + f'text: {{{{ tpl (.Files.Get "{text.name}") . | toJson }}}}\n'
-    )
+def notes(render: Render, chart_with_notes: Path) -> Notes:
+    """The notes of an install with these values."""
 
     def noted(*values: str, options: tuple[str, ...] = ()) -> str:
-        manifests = render(*values, options=options, chart=chart)
+        manifests = render(*values, options=options, chart=chart_with_notes)
         (found,) = (manifest for manifest in manifests if manifest["kind"] == "Notes")
         return str(found["text"])
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import tarfile
+from pathlib import Path
+
 import pytest
 
-from tests.chart.conftest import Refuse, Render
+from charts.generate import CHART
+from tests.chart.conftest import Refuse, Render, template
+
+UPGRADE = "upgrade with --reset-then-reuse-values instead of --reuse-values."
+PREVIOUS = Path(__file__).parents[2] / "k8s-tests" / "previous"
 
 CREDENTIALS = [f"scout.credentials.{key}=https://x" for key in ("clientId", "clientSecret", "tokenUrl", "endpoint")]
 
@@ -34,6 +42,22 @@ CREDENTIALS = [f"scout.credentials.{key}=https://x" for key in ("clientId", "cli
         ("scout.environment=~", "at '/scout/environment': '~' does not match pattern"),
         ("broker.extraConfig=a\rb", "at '/broker/extraConfig': 'a\\rb' does not match pattern"),
         ("scout.environment=eu: prod", "at '/scout/environment': 'eu: prod' does not match pattern"),
+        ("echo.image.tag=0.2.0 # x", "at '/echo/image/tag': '0.2.0 # x' does not match pattern"),
+        ("echo.image.tag=a\nb: c", "at '/echo/image/tag'"),
+        ("broker.image.repository=a: b", "at '/broker/image/repository': 'a: b' does not match pattern"),
+        ("broker.image.repository=a/B", "at '/broker/image/repository': 'a/B' does not match pattern"),
+        ("broker.image.repository= ", "at '/broker/image/repository'"),
+        ("collector.external.endpoint=http://h:4318/otlp #b", "at '/collector/external/endpoint'"),
+        ("collector.external.endpoint=http://h:0", "at '/collector/external/endpoint'"),
+        ("consumer.echoUrl=http://h:65536", "at '/consumer/echoUrl'"),
+        ("broker.external.port=0", "at '/broker/external/port'"),
+        ("broker.resources.limits.memory=1", "at '/broker/resources/limits/memory': got number, want string"),
+        ("broker.resources.limits.memory=512m", "at '/broker/resources/limits/memory'"),
+        ("echo.env.A.valueFrom.a=b", "at '/echo/env/A': additional properties 'valueFrom' not allowed"),
+        ("echo.env.A.secretKeyRef.name=b", "at '/echo/env/A/secretKeyRef': missing property 'key'"),
+        ("commonLabels.helm\\.sh/chart=a", "at '/commonLabels'"),
+        ("podAnnotations.a b=c", "at '/podAnnotations'"),
+        ("extraManifests[0].kind=A", "at '/extraManifests/0': missing properties 'apiVersion', 'metadata'"),
     ],
 )
 def test_an_unknown_or_mistyped_value_is_refused_with_its_path(refuse: Refuse, value: str, complaint: str) -> None:
@@ -140,6 +164,14 @@ def test_an_unknown_or_mistyped_value_is_refused_with_its_path(refuse: Refuse, v
             "operator.clusterWide and operator.namespaces are both set: use only one of them.",
         ),
         (
+            ["extraManifests[0]=a"],
+            "extraManifests[0] is not an object with apiVersion, kind and metadata.name.",
+        ),
+        (
+            ["consumer.image=null"],
+            f"consumer.image is missing, which has a default: do not set it to null, and {UPGRADE}",
+        ),
+        (
             ["collector.external.endpoint=http://a", "scout.existingSecret=b"],
             "collector.external.endpoint replaces the Collector that uses Scout's credentials: set only one of them.",
         ),
@@ -193,3 +225,15 @@ def test_an_address_may_have_colons_and_no_port(render: Render, host: str) -> No
     """A single one is what separates a port, which has a value of its own."""
     text = repr(render(f"broker.external.host={host}"))
     assert f"'MQTT_BROKER_HOST', 'value': '{host}'" in text
+
+
+def test_reused_values_of_the_previous_chart_are_refused_with_the_way_out(helm: str, tmp_path: Path) -> None:
+    """`--reuse-values` replaces the defaults of this chart with those of the previous one."""
+    chart = tmp_path / CHART.name
+    shutil.copytree(CHART, chart)
+    (previous,) = PREVIOUS.glob("mqtt-trace-*.tgz")
+    with tarfile.open(previous) as archive:
+        values = archive.extractfile("mqtt-trace/values.yaml")
+        assert values
+        (chart / "values.yaml").write_bytes(values.read())
+    assert template(helm, (), chart=chart).stderr.splitlines()[0].endswith(UPGRADE)

@@ -31,7 +31,7 @@
 {{- $_ := set $config.processors "tail_sampling" (include "mqtt-trace.tailSampling" .Values.collector.tailSampling | fromYaml) -}}
 {{- $_ := set $pipelines.traces "processors" (append $pipelines.traces.processors "tail_sampling") -}}
 {{- end -}}
-{{- include "mqtt-trace.merged" (list $config .Values.collector.config) -}}
+{{- include "mqtt-trace.merged" (list $config .Values.collector.config) | fromJson | toYaml -}}
 {{- end -}}
 
 {{/* The resource of the Collector's own metrics and log. */}}

@@ -2,10 +2,17 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* Short enough for the longest suffix and the hash of a StatefulSet's revision within 63 characters. */}}
+{{/*
+Short enough for the longest suffix and the hash of a StatefulSet's revision within 63 characters. In an umbrella chart, it
+always contains the alias, or a hash of it, because the same chart may be there under another alias.
+*/}}
 {{- define "mqtt-trace.fullname" -}}
 {{- $name := include "mqtt-trace.name" . -}}
-{{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- $full := printf "%s-%s" .Release.Name $name -}}
+{{- if and .Chart.IsRoot (contains $name .Release.Name) }}{{ $full = .Release.Name }}{{ end -}}
+{{- if and (not .Chart.IsRoot) (gt (len $full) 36) -}}
+{{- $full = printf "%s-%s" ($full | trunc 27 | trimSuffix "-") ($full | sha256sum | trunc 8) -}}
+{{- end -}}
 {{- default $full .Values.fullnameOverride | trunc 36 | trimSuffix "-" -}}
 {{- end -}}
 

@@ -41,19 +41,23 @@
   {{- end }}
 {{- end -}}
 
-{{/* Egress to any address, by port: (list 443). */}}
+{{/* Egress to any address, by port: (list 443); a rule without ports would allow all of them. */}}
 {{- define "mqtt-trace.egressByPort" -}}
+{{- with . -}}
 - ports:
     {{- range . }}
-    - { port: {{ . }}, protocol: TCP }
+    - { port: {{ int . }}, protocol: TCP }
     {{- end }}
 {{- end -}}
+{{- end -}}
 
-{{/* Any address, because some clusters resolve names on the node. */}}
+{{/* Any address, because some clusters resolve names on the node. OpenShift's DNS pods listen on 5353. */}}
 {{- define "mqtt-trace.egressToDns" -}}
 - ports:
     - { port: 53, protocol: UDP }
     - { port: 53, protocol: TCP }
+    - { port: 5353, protocol: UDP }
+    - { port: 5353, protocol: TCP }
 {{- end -}}
 
 {{- define "mqtt-trace.egressToBroker" -}}
@@ -76,8 +80,20 @@
 {{- if include "mqtt-trace.hasScoutSim" . }}
 {{- include "mqtt-trace.egress" (dict "root" . "to" "scout-sim" "ports" (list 4320)) }}
 {{- else if include "mqtt-trace.hasScout" . }}
-{{- include "mqtt-trace.egressByPort" .Values.networkPolicy.scoutPorts }}
+{{- include "mqtt-trace.egressByPort" (include "mqtt-trace.scoutPorts" . | fromJsonArray) }}
 {{- end }}
+{{- end -}}
+
+{{/* The ports of Scout, of its token endpoint and of the Collector's proxy, as a JSON list. */}}
+{{- define "mqtt-trace.scoutPorts" -}}
+{{- $scout := .Values.scout -}}
+{{- $ports := $scout.existingSecret | empty | ternary (list) (.Values.networkPolicy.scoutPorts | default list) -}}
+{{- $urls := list $scout.credentials.endpoint $scout.credentials.tokenUrl -}}
+{{- range $name, $value := .Values.collector.env | default dict -}}
+{{- if and (regexMatch "(?i)^(https?|all)_proxy$" $name) (kindIs "string" $value) }}{{ $urls = append $urls $value }}{{ end -}}
+{{- end -}}
+{{- range $urls | compact }}{{ $ports = append $ports (include "mqtt-trace.urlPort" . | int) }}{{ end -}}
+{{- uniq $ports | toJson -}}
 {{- end -}}
 
 {{- define "mqtt-trace.egressToEcho" -}}
@@ -88,10 +104,10 @@
 {{- end }}
 {{- end -}}
 
+{{/* The port of a URL. */}}
 {{- define "mqtt-trace.urlPort" -}}
-{{- $url := urlParse . -}}
-{{- $default := eq $url.scheme "https" | ternary "443" "80" -}}
-{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default $default -}}
+{{- $port := regexReplaceAll "^([a-z0-9]+://)?(\\[[^]]*\\]|[^:/]*)(:([0-9]+))?.*$" . "${4}" -}}
+{{- $port | default (hasPrefix "https:" . | ternary 443 80) -}}
 {{- end -}}
 
 {{/* The start of a component's policy, up to its rules: (list . "echo"). */}}

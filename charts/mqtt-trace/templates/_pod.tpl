@@ -17,11 +17,11 @@ What a component may have of its own:
 */}}
 {{- define "mqtt-trace.podTemplate" -}}
 {{- $own := .own -}}
-{{- $settings := include "mqtt-trace.settings" (list .root .values) | fromYaml -}}
+{{- $settings := include "mqtt-trace.settings" (list .root .values) | fromJson -}}
 {{- $labels := include "mqtt-trace.podLabels" (list .root .component) | fromYaml -}}
-{{- $labels = mergeOverwrite (dict) .root.Values.commonLabels $settings.podLabels ($own.labels | default dict) $labels -}}
+{{- $labels = mergeOverwrite (dict) (.root.Values.commonLabels | default dict) $settings.podLabels ($own.labels | default dict) $labels -}}
 {{- $annotations := mergeOverwrite (dict) $settings.podAnnotations ($own.annotations | default dict) -}}
-{{- $container := include "mqtt-trace.container" (merge (dict "settings" $settings) .) | fromYaml -}}
+{{- $container := include "mqtt-trace.container" (merge (dict "settings" $settings) .) | fromJson -}}
 {{- $volumes := concat ($own.volumes | default list) (.values.extraVolumes | default list) -}}
 metadata:
   labels: {{- toYaml $labels | nindent 4 }}
@@ -66,6 +66,12 @@ spec:
   {{- with $volumes }}
   volumes: {{- toYaml . | nindent 4 }}
   {{- end }}
+  {{- include "mqtt-trace.lastLine" . | nindent 2 }}
+{{- end -}}
+
+{{/* The end of a manifest that values could end: Helm cuts white space there. */}}
+{{- define "mqtt-trace.lastLine" -}}
+# End of the manifest.
 {{- end -}}
 
 {{/* A component's own container: the arguments of mqtt-trace.podTemplate with "settings". */}}
@@ -94,13 +100,13 @@ spec:
 {{- $_ := unset $container $probe -}}
 {{- else -}}
 {{- with get $values $probe -}}
-{{- $_ := set $container $probe (include "mqtt-trace.probe" (list (get $container $probe | default dict) .) | fromYaml) -}}
+{{- $_ := set $container $probe (include "mqtt-trace.probe" (list (get $container $probe | default dict) .) | fromJson) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- $mounts := concat ($container.volumeMounts | default list) (.values.extraVolumeMounts | default list) -}}
 {{- $container = not (empty $mounts) | ternary (merge (dict "volumeMounts" $mounts) $container) (omit $container "volumeMounts") -}}
-{{- toYaml $container -}}
+{{- toJson $container -}}
 {{- end -}}
 
 {{/* Fields of every pod: (list . $settings). */}}
@@ -146,12 +152,12 @@ securityContext: {{- toYaml . | nindent 2 }}
 {{- $_ := unset $all $name -}}
 {{- else if kindIs "map" $value -}}
 {{- $under := get $all $name -}}
-{{- $_ := set $all $name (include "mqtt-trace.merged" (list (kindIs "map" $under | ternary $under dict) $value) | fromYaml) -}}
+{{- $_ := set $all $name (include "mqtt-trace.merged" (list (kindIs "map" $under | ternary $under dict) $value) | fromJson) -}}
 {{- else -}}
 {{- $_ := set $all $name $value -}}
 {{- end -}}
 {{- end -}}
-{{- toYaml $all -}}
+{{- toJson $all -}}
 {{- end -}}
 
 {{/* A probe with fields over it, of which an action replaces the action: (list $probe $over). */}}

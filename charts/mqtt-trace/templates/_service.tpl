@@ -3,7 +3,7 @@ A component's Service: (dict "root" . "component" "echo" "values" .Values.echo "
 The ports of a pod have the same names.
 */}}
 {{- define "mqtt-trace.service" -}}
-{{- $settings := include "mqtt-trace.merged" (list .root.Values.service (.values.service | default dict)) | fromYaml -}}
+{{- $settings := include "mqtt-trace.merged" (list .root.Values.service (.values.service | default dict)) | fromJson -}}
 apiVersion: v1
 kind: Service
 metadata:
