@@ -97,7 +97,9 @@ class RenderedMosquitto:
         self, user: str, client_id: str, received: list[bytes] | None = None, *, transport: str = "tcp"
     ) -> Iterator[Client]:
         """Connect as a user whose password is its name, with a session that remains; add payloads to `received`."""
-        client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5, transport=transport)  # type: ignore[arg-type]
+        client = Client(
+            CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5, transport=transport
+        )  # type: ignore[arg-type]
         client.username_pw_set(user, user)
         if received is not None:
             client.on_message = lambda _client, _userdata, message: received.append(message.payload)

@@ -91,7 +91,9 @@ def test_lines_of_the_users_own_count(broker: RenderedMosquitto) -> None:
 def test_the_listener_for_browsers_is_reached(render: Render) -> None:
     """Service, container and NetworkPolicy have its port."""
     manifests = render("broker.websockets.enabled=true", "broker.websockets.port=8083")
-    (service,) = (m for m in manifests if (m["kind"], m["metadata"]["name"]) == ("Service", "demo-mqtt-trace-mosquitto"))
+    (service,) = (
+        m for m in manifests if (m["kind"], m["metadata"]["name"]) == ("Service", "demo-mqtt-trace-mosquitto")
+    )
     (policy,) = (
         m for m in manifests if (m["kind"], m["metadata"]["name"]) == ("NetworkPolicy", "demo-mqtt-trace-mosquitto")
     )

@@ -30,9 +30,7 @@ def test_without_a_limit_nothing_is_watched(render: Render) -> None:
     """The container runs Mosquitto itself."""
     manifests = render("broker.resources.limits=null")
     assert not any("start" in m.get("data", {}) for m in manifests)
-    (mosquitto,) = (
-        m for m in manifests if m["kind"] == "StatefulSet" and m["metadata"]["name"].endswith("-mosquitto")
-    )
+    (mosquitto,) = (m for m in manifests if m["kind"] == "StatefulSet" and m["metadata"]["name"].endswith("-mosquitto"))
     assert mosquitto["spec"]["template"]["spec"]["containers"][0]["command"][0] == "mosquitto"
 
 
