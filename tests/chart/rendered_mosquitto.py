@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal, Self
 
 from paho.mqtt.client import Client, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -84,7 +85,7 @@ class RenderedMosquitto:
         """Stop it with SIGTERM."""
         self._process.stop()
 
-    def __enter__(self) -> RenderedMosquitto:
+    def __enter__(self) -> Self:
         self.prepare()
         self.start()
         return self
@@ -94,12 +95,17 @@ class RenderedMosquitto:
 
     @contextmanager
     def client(
-        self, user: str, client_id: str, received: list[bytes] | None = None, *, transport: str = "tcp"
+        self,
+        user: str,
+        client_id: str,
+        received: list[bytes] | None = None,
+        *,
+        transport: Literal["tcp", "websockets"] = "tcp",
     ) -> Iterator[Client]:
         """Connect as a user whose password is its name, with a session that remains; add payloads to `received`."""
         client = Client(
             CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5, transport=transport
-        )  # type: ignore[arg-type]
+        )
         client.username_pw_set(user, user)
         if received is not None:
             client.on_message = lambda _client, _userdata, message: received.append(message.payload)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
@@ -91,11 +90,8 @@ def test_lines_of_the_users_own_count(broker: RenderedMosquitto) -> None:
 def test_the_listener_for_browsers_is_reached(render: Render) -> None:
     """Service, container and NetworkPolicy have its port."""
     manifests = render("broker.websockets.enabled=true", "broker.websockets.port=8083")
-    (service,) = (
-        m for m in manifests if (m["kind"], m["metadata"]["name"]) == ("Service", "demo-mqtt-trace-mosquitto")
-    )
-    (policy,) = (
-        m for m in manifests if (m["kind"], m["metadata"]["name"]) == ("NetworkPolicy", "demo-mqtt-trace-mosquitto")
-    )
-    assert {"name": "websockets", "port": 8083, "targetPort": "websockets"} in service["spec"]["ports"]
-    assert {"port": "websockets", "protocol": "TCP"} in policy["spec"]["ingress"][0]["ports"]
+    specs = {
+        m["kind"]: m["spec"] for m in manifests if m["metadata"]["name"] == "demo-mqtt-trace-mosquitto" and "spec" in m
+    }
+    assert {"name": "websockets", "port": 8083, "targetPort": "websockets"} in specs["Service"]["ports"]
+    assert {"port": "websockets", "protocol": "TCP"} in specs["NetworkPolicy"]["ingress"][0]["ports"]
