@@ -10,13 +10,13 @@ import pytest
 from tests.chart.conftest import Manifest, Refuse, Render
 
 SERVICE = "demo-mqtt-trace-scout-sim"
-HOSTS = [
+HOSTS: list[dict[str, Any]] = [
     {"host": "iot.example.com", "paths": [{"path": "/", "pathType": "Prefix"}]},
     {"host": "", "paths": [{"path": "/scout", "pathType": "ImplementationSpecific"}]},
 ]
 TLS = [{"hosts": ["iot.example.com"], "secretName": "certificate"}]
 INGRESS = {"enabled": True, "className": "nginx", "annotations": {"a": "1"}, "hosts": HOSTS, "tls": TLS}
-ROUTE = {
+ROUTE: dict[str, Any] = {
     "enabled": True,
     "annotations": {"a": "1"},
     "parentRefs": [{"name": "gateway", "namespace": "infra", "sectionName": "https"}],
