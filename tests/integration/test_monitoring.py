@@ -46,16 +46,19 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         skip_without(program)
     folder = tmp_path_factory.mktemp("loaded")
     env = {"producer": {"DEVICE_ID": "iot.demo-00000"}}
-    with Stack(devices=20, interval_s=1.0, monitoring=True, env=env, folder=folder) as stack, Mosquitto() as lonely:
+    with (
+        Stack(devices=20, interval_s=1.0, monitoring=True, env=env, folder=folder) as stack,
+        Mosquitto() as other_broker,
+    ):
         publish_garbage(stack)
-        unheard = producer_without_consumer(stack, lonely)
-        unheard.start()
+        without_consumer = producer_without_consumer(stack, other_broker)
+        without_consumer.start()
         fleets = report_fleet(stack)
         try:
             yield stack
         finally:
             fleets.shutdown()
-            unheard.stop()
+            without_consumer.stop()
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +87,7 @@ def producer_without_consumer(stack: Stack, broker: Mosquitto) -> Process:
     assert isinstance(running, Service)
     elsewhere = {"MQTT_BROKER_PORT": str(broker.port), "HEALTH_PORT": "0"}
     env = {**running.env, **elsewhere, "DEVICE_COUNT": "1", "PUBLISH_RETRY_S": "0.1", "PUBLISH_INTERVAL_S": "0.5"}
-    return Process("unheard", running.command, log=stack.folder / "unheard.log", env=env)
+    return Process("without_consumer", running.command, log=stack.folder / "without_consumer.log", env=env)
 
 
 def report_fleet(stack: Stack) -> MeterProvider:

@@ -33,9 +33,9 @@ def test_the_age_of_a_reading_is_recorded_by_template_and_fleet() -> None:
     """Each processed reading is one point of the age histogram, with template and fleet; a retained one says so."""
     reader = InMemoryMetricReader()
     metrics = Metrics(FILTER, MeterProvider([reader]))
-    of_fleet = Reading(device_id="iot.demo-00042", taken_at=time.time() - 90)
-    metrics.processed(of_fleet, retained=False)
-    metrics.processed(of_fleet, retained=False)
+    fleet_reading = Reading(device_id="iot.demo-00042", taken_at=time.time() - 90)
+    metrics.processed(fleet_reading, retained=False)
+    metrics.processed(fleet_reading, retained=False)
     metrics.processed(Reading(device_id="sensor-001", taken_at=time.time() - 7200), retained=True)
     by_fleet, retained = _points(reader, AGE)
     assert by_fleet.attributes == {"messaging.destination.template": FILTER, "fleet.id": "demo"}
