@@ -153,7 +153,7 @@ def test_values_of_a_lost_broker_are_forgotten(make_broker: MakeBroker, start: C
 def test_a_broker_that_forbids_them_is_named(
     make_broker: MakeBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Mosquitto grants a SUBSCRIBE that its ACL forbids; a warning and the readiness tell."""
+    """Mosquitto grants a SUBSCRIBE that its ACL forbids; a warning and the readiness show it."""
     monkeypatch.setattr(monitor, "_FIRST_WITHIN_S", 0.5)
     broker = make_broker(users={"somebody": "secret"}, acl=["user somebody", "topic read other"], config=[EACH_SECOND])
     settings = Settings(

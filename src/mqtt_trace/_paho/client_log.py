@@ -1,4 +1,4 @@
-"""What paho tells only its log: why a socket failed, and what a callback raised."""
+"""What paho reports only in its log: why a socket failed, and what a callback raised."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _SENSOR_OF_FLEET = re.compile(r"[a-z0-9-]{1,63}\.(?P<fleet>[a-z0-9][a-z0-9.-]{0,
 
 
 class Fleets:
-    """Finds `fleet.id` of a device, which a message tells only by the id of its device."""
+    """Finds `fleet.id` of a device, which a message has only as part of its device id."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()

@@ -65,7 +65,7 @@ class Metrics:
         attributes: dict[str, str | bool] = {"messaging.destination.template": self._topic_filter}
         if (fleet := self._fleets.find(reading.device_id)) is not None:
             attributes["fleet.id"] = fleet
-        if retained:  # it tells how long the broker has kept the reading, not how late the consumer is
+        if retained:  # it shows how long the broker has kept the reading, not how late the consumer is
             attributes["mqtt.retain"] = True
         if age < 0:
             self._negative_ages.add(1, attributes)
