@@ -15,7 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 _PATIENCE_S = 120.0
-_WINDOW = 20
+_WINDOW = 100
 _PAYLOAD = b"x" * 8192
 
 
@@ -55,6 +55,7 @@ def main() -> None:
 
     publisher = connected(wanted, "producer", "flood")
     publisher.on_publish = on_publish
+    publisher.max_inflight_messages_set(_WINDOW)
     count = 0
     while not refused and time.monotonic() < deadline:
         while len(sent) < _WINDOW:
@@ -68,7 +69,7 @@ def main() -> None:
 
     received: set[bytes] = set()
     subscriber = connected(wanted, "consumer", "flooded")
-    subscriber.on_message = lambda _client, _userdata, message: received.add(message.payload[:8])
+    subscriber.on_message = lambda _client, _userdata, message: received.add(bytes(message.payload[:8]))
     while acknowledged - received and time.monotonic() < deadline:
         subscriber.loop(timeout=0.2)
     subscriber.disconnect()

@@ -108,7 +108,7 @@ class RenderedMosquitto:
         )
         client.username_pw_set(user, user)
         if received is not None:
-            client.on_message = lambda _client, _userdata, message: received.append(message.payload)
+            client.on_message = lambda _client, _userdata, message: received.append(bytes(message.payload))
         session = Properties(PacketTypes.CONNECT)
         session.SessionExpiryInterval = 3600
         port = self.port if transport == "tcp" else self.websockets_port

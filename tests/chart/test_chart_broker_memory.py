@@ -42,6 +42,8 @@ def test_acknowledged_messages_survive_a_flood(render: Render, tmp_path: Path) -
     with RenderedMosquitto(manifests, tmp_path, env=MMAP) as broker:
         with broker.client("consumer", "consumer-0") as consumer:
             subscribe(consumer, "sensors/+/reading")
+        broker.stop()
+        broker.start()  # Mosquitto does not know the password of a session from the file
         with broker.client("producer", "sensor-001") as producer:
             publish = Answers(producer).publish
 
