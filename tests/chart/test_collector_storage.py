@@ -27,12 +27,21 @@ def zeroed(content: bytes, first: int, last: int) -> bytes:
     return content[: first * PAGE] + bytes((last - first) * PAGE) + content[last * PAGE :]
 
 
+def with_changed_metas(content: bytes) -> bytes:
+    """The content with a byte of each meta page changed that nothing but the checksum depends on."""
+    changed = bytearray(content)
+    for page in range(2):
+        changed[page * PAGE + 28] ^= 1
+    return bytes(changed)
+
+
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "cut off": lambda content: content[: len(content) // 8],
     "zeroed": lambda content: zeroed(content, 4, 40),
     "other content": lambda content: chance.randbytes(len(content)),
     "half a meta page": lambda content: content[:2048],
     "no meta pages": lambda content: zeroed(content, 0, 2),
+    "changed meta pages": with_changed_metas,
 }
 
 
