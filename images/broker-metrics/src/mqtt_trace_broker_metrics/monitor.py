@@ -61,9 +61,10 @@ class Monitor:
 
     def _received(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
         del client, userdata
-        if not self._statistics.known:
-            _log.info("the broker's statistics arrive")
+        known = self._statistics.known
         self._statistics.received(message.topic, message.payload)
+        if not known and self._statistics.known:
+            _log.info("the broker's statistics arrive")
 
     def _warn_without_statistics(self) -> None:
         # A SUBACK proves nothing: Mosquitto grants a subscription that its ACL forbids.
