@@ -71,7 +71,7 @@ class RenderedCollector:
 def collector_of(manifests: list[dict[str, Any]]) -> RenderedCollector:
     """Return the Collector of a render as `demo`."""
     found = {manifest["kind"]: manifest for manifest in manifests if manifest["metadata"]["name"] == _NAME}
-    (container,) = found["StatefulSet"]["spec"]["template"]["spec"]["containers"]
+    container, *_sidecars = found["StatefulSet"]["spec"]["template"]["spec"]["containers"]
     return RenderedCollector(
         found["ConfigMap"]["data"]["config.yaml"], {item["name"]: _text(item) for item in container["env"]}
     )

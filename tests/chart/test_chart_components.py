@@ -129,7 +129,7 @@ def test_a_common_label_is_on_every_object_and_pod(for_all: list[Manifest]) -> N
 def test_the_charts_own_containers_all_have_the_security_context(by_component: list[Manifest]) -> None:
     """Mosquitto's init container, too; containers from values bring their own."""
     broker = pods_of(by_component)["mosquitto"]["spec"]
-    assert [container["name"] for container in broker["initContainers"]] == ["before", "access"]
+    assert [container["name"] for container in broker["initContainers"]] == ["before", "access", "queue"]
     given = settings("of-broker")["securityContext"]
     assert contains(broker["initContainers"][1]["securityContext"], given)
     assert "securityContext" not in broker["initContainers"][0]
