@@ -33,3 +33,9 @@ volumeClaimTemplates:
   persistentVolumeClaim: { claimName: {{ .existingClaim | quote }} }
 {{- end -}}
 {{- end -}}
+
+{{/* A size of the schema, such as 512Mi or 1.5Gi, in bytes. */}}
+{{- define "mqtt-trace.bytes" -}}
+{{- $units := dict "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 -}}
+{{- mulf (regexFind "^[0-9.]+" . | float64) (get $units (regexFind "[A-Za-z]+$" .)) | int64 -}}
+{{- end -}}

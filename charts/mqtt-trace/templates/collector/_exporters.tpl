@@ -1,12 +1,13 @@
-{{/* The Collector's configuration: that of local stacks, with exporters and sampling, and collector.config over it all. */}}
-{{- define "mqtt-trace.collectorConfig" -}}
-{{- $config := .Files.Get "files/collector.yaml" | fromYaml -}}
-{{- if .Values.monitoring.podMonitor.enabled -}}
-{{- $config = include "mqtt-trace.merged" (list $config (.Files.Get "files/collector-monitoring.yaml" | fromYaml)) | fromYaml -}}
-{{- end -}}
+{{/* Exporters of the Collector. */}}
+
+{{/* Writes the exporters into a configuration and its pipelines, and leaves Scout's out if it gets nothing: (list . $config). */}}
+{{- define "mqtt-trace.setExporters" -}}
+{{- $root := first . -}}
+{{- $config := last . -}}
 {{- $pipelines := $config.service.pipelines -}}
-{{- $template := omit (get $config.exporters "otlp_http/b14") "auth" -}}
-{{- if not (include "mqtt-trace.hasScout" .) -}}
+{{- $scout := get $config.exporters "otlp_http/b14" -}}
+{{- $_ := set $scout.sending_queue "queue_size" (include "mqtt-trace.collectorQueueSize" $root | int64) -}}
+{{- if not (include "mqtt-trace.hasScout" $root) -}}
 {{- $_ := unset $config.exporters "otlp_http/b14" -}}
 {{- $_ := unset $config.extensions "oauth2client" -}}
 {{- $_ := set $config.service "extensions" (without $config.service.extensions "oauth2client") -}}
@@ -14,11 +15,10 @@
 {{- $_ := set $pipeline "exporters" (without $pipeline.exporters "otlp_http/b14") -}}
 {{- end -}}
 {{- end -}}
-{{- $_ := set $config.service.telemetry "resource" (include "mqtt-trace.collectorResource" . | fromYaml) -}}
-{{- range $name, $exporter := .Values.collector.exporters -}}
+{{- range $name, $exporter := $root.Values.collector.exporters -}}
 {{- $id := include "mqtt-trace.exporterId" (list $name $exporter) -}}
 {{- $headers := include "mqtt-trace.exporterHeaders" (list $name $exporter) | fromYaml -}}
-{{- $own := mergeOverwrite (deepCopy $template) (dict "endpoint" $exporter.endpoint) -}}
+{{- $own := mergeOverwrite (omit (deepCopy $scout) "auth") (dict "endpoint" $exporter.endpoint) -}}
 {{- if $headers }}{{ $_ := set $own "headers" $headers }}{{ end -}}
 {{- if and (eq $exporter.protocol "grpc") (hasPrefix "http://" $exporter.endpoint) }}{{ $_ := set $own "tls" (dict "insecure" true) }}{{ end -}}
 {{- $_ := set $config.exporters $id $own -}}
@@ -27,40 +27,18 @@
 {{- $_ := set $pipeline "exporters" (append $pipeline.exporters $id) -}}
 {{- end -}}
 {{- end -}}
-{{- if .Values.collector.tailSampling.enabled -}}
-{{- $_ := set $config.processors "tail_sampling" (include "mqtt-trace.tailSampling" .Values.collector.tailSampling | fromYaml) -}}
-{{- $_ := set $pipelines.traces "processors" (append $pipelines.traces.processors "tail_sampling") -}}
-{{- end -}}
-{{- include "mqtt-trace.merged" (list $config .Values.collector.config) | fromJson | toYaml -}}
 {{- end -}}
 
-{{/* The resource of the Collector's own metrics and log. */}}
-{{- define "mqtt-trace.collectorResource" -}}
-attributes:
-  - { name: service.namespace, value: mqtt-trace }
-  - { name: k8s.pod.name, value: "${env:K8S_POD_NAME}" }
-  - { name: k8s.namespace.name, value: "${env:K8S_NAMESPACE_NAME}" }
-  - { name: k8s.node.name, value: "${env:K8S_NODE_NAME}" }
+{{/*
+Bytes of a queue: each signal of each exporter has one. On disk, each takes up to three times its size: bbolt fills its
+pages by half, and requests of one span are smaller than a page. The rest of the volume is for compaction and damaged files.
+*/}}
+{{- define "mqtt-trace.collectorQueueSize" -}}
+{{- $queues := include "mqtt-trace.hasScout" . | empty | ternary 0 3 -}}
+{{- range .Values.collector.exporters -}}
+{{- $queues = add $queues (include "mqtt-trace.exporterSignals" . | fromYamlArray | len) -}}
 {{- end -}}
-
-{{/* The processor of collector.tailSampling, the last of its pipeline: it makes new batches of what it keeps. */}}
-{{- define "mqtt-trace.tailSampling" -}}
-decision_wait: {{ int .decisionWaitSeconds }}s
-# Spans of a retry or a redelivery come minutes later.
-decision_cache: { sampled_cache_size: 100000, non_sampled_cache_size: 100000 }
-policies:
-  - { name: errors, type: status_code, status_code: { status_codes: [ERROR] } }
-  - { name: slow, type: latency, latency: { threshold_ms: {{ int .slowMilliseconds }} } }
-  - name: missing-context
-    type: boolean_attribute
-    boolean_attribute: { key: mqtt.missing_context, value: true }
-  - { name: helm-test, type: string_attribute, string_attribute: { key: service.name, values: [mqtt-trace-check] } }
-  {{- if gt (float64 .ratio) 0.0 }}
-  - { name: ratio, type: probabilistic, probabilistic: { sampling_percentage: {{ mulf .ratio 100 | toJson }} } }
-  {{- end }}
-  {{- with .policies }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+{{- div (mul 3 (include "mqtt-trace.bytes" .Values.collector.persistence.size | int64)) (mul 10 (max 1 $queues)) -}}
 {{- end -}}
 
 {{/* The Collector's name of an exporter: (list "tempo" .Values.collector.exporters.tempo). */}}
