@@ -125,7 +125,7 @@ def cut_off(release: Release, collector: str, file: str) -> None:
         },
     }
     release.kubectl("apply", "--filename", "-", stdin=json.dumps(manifest))
-    release.kubectl("wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=120s")
+    release.kubectl("wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=300s", timeout_s=320)
     release.kubectl("delete", "pod", name)
 
 

@@ -83,7 +83,7 @@ def _move(path: Path) -> str:
     moved = kept / f"{path.name}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     path.rename(moved)
     moved.touch()  # its age is the time since the move
-    return f"Its {size} bytes of telemetry are lost to the Collector, and kept as {KEPT}/{moved.name}"
+    return f"The Collector starts without its telemetry. The file of {size} bytes is kept as {KEPT}/{moved.name}"
 
 
 if __name__ == "__main__":
