@@ -1,0 +1,93 @@
+"""The chart next to the Prometheus Operator: `E2E_PROMETHEUS_CRDS` is the folder with that operator's CRDs."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e.prometheus import IMAGES, Prometheus, install_crds, installed
+from e2e.release import Release, until
+from local import cluster
+from local.commands import Helm, Kubectl
+
+NAMESPACE = "mqtt-trace-e2e-monitoring"
+VALUES = [
+    "monitoring.podMonitor.enabled=true",
+    "monitoring.prometheusRule.enabled=true",
+    "monitoring.dashboards.enabled=true",
+    "operator.enabled=false",
+    *(f"{part}.persistence.enabled=false" for part in ("broker", "collector", "scoutSim")),
+    "brokerMetrics.env.OTEL_METRIC_EXPORT_INTERVAL=2000",
+]
+ALERT = "MqttTraceCollectorExportFailing"
+CRDS = os.environ.get("E2E_PROMETHEUS_CRDS")
+
+pytestmark = pytest.mark.skipif(
+    CRDS is None, reason="no Prometheus Operator: set E2E_PROMETHEUS_CRDS to the folder with its CRDs"
+)
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    make_namespace: Callable[[str], Kubectl], kubeconfig: Path | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    """A Prometheus in a namespace of its own."""
+    kubectl = make_namespace(f"{NAMESPACE}-prometheus")
+    if kubeconfig is not None:
+        cluster.load(IMAGES.values(), print)
+    install_crds(kubectl, Path(CRDS or ""))
+    with installed(kubectl, tmp_path_factory.mktemp("prometheus") / "port-forward.log") as running:
+        yield running
+    kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def monitored(
+    prometheus: Prometheus, make_namespace: Callable[[str], Kubectl], options: tuple[str, ...]
+) -> Iterator[Release]:
+    """A release with everything of `monitoring`."""
+    del prometheus  # its CRDs come first
+    kubectl = make_namespace(NAMESPACE)
+    release = Release("monitored", Helm(kubectl.kubeconfig, NAMESPACE), kubectl, options)
+    release.apply(*VALUES)
+    yield release
+    kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+def test_the_targets_are_up(monitored: Release, prometheus: Prometheus) -> None:
+    """Prometheus, in another namespace, scrapes both ports of the Collector through the NetworkPolicy."""
+    up = f'up{{namespace="{monitored.kubectl.namespace}"}}'
+    until(lambda: prometheus.query(up) == [1, 1], "two targets are up", 120)
+
+
+def test_metrics_of_services_and_broker_arrive(monitored: Release, prometheus: Prometheus) -> None:
+    """Readings are counted, and Mosquitto lets its statistics be read."""
+    for metric in ("iot_readings_published_total", "mosquitto_clients_connected"):
+        query = f'{metric}{{namespace="{monitored.kubectl.namespace}", k8s_namespace_name="{NAMESPACE}"}}'
+        until(lambda query=query: max(prometheus.query(query), default=0) > 0, metric, 120)  # type: ignore[misc] # mypy does not infer a lambda with a default
+
+
+def test_an_alert_fires_while_its_fault_lasts(monitored: Release, prometheus: Prometheus) -> None:
+    """While scout-sim is away, the alert about the Collector's export fires; once it is back, the alert ends."""
+    rules = monitored.kubectl.json("get", "prometheusrule", monitored.object("alerts"))
+    expected = {rule["alert"] for group in rules["spec"]["groups"] for rule in group["rules"]}
+    until(lambda: expected <= prometheus.rules(), "Prometheus has the chart's rules", 120)
+    monitored.kubectl("apply", "--filename", "-", stdin=json.dumps(impatient(rules)))
+    backend = f"statefulset/{monitored.object('scout-sim')}"
+    until(lambda: ALERT not in prometheus.alerts(), "the alert is silent", 120)
+    monitored.kubectl("scale", backend, "--replicas=0")
+    until(lambda: ALERT in prometheus.alerts(), "the alert fires", 120)
+    monitored.kubectl("scale", backend, "--replicas=1")
+    monitored.roll_out(backend)
+    until(lambda: ALERT not in prometheus.alerts(), "the alert ends", 180)
+
+
+def impatient(rules: Any) -> dict[str, Any]:
+    """The chart's rules instead of them, with seconds instead of minutes."""
+    spec = json.loads(re.sub(r"\b\d+m(?=\]|\s|\"|$)", "15s", json.dumps(rules["spec"])))
+    metadata = {"name": rules["metadata"]["name"], "namespace": rules["metadata"]["namespace"]}
+    return {"apiVersion": rules["apiVersion"], "kind": rules["kind"], "metadata": metadata, "spec": spec}
