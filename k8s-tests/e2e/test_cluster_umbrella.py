@@ -41,7 +41,7 @@ def test_two_of_the_chart_work_next_to_each_other(
     """Both become ready in one namespace, and in each a reading gets to its end by way of its own broker."""
     kubectl = make_namespace(NAMESPACE)
     helm = Helm(kubectl.kubeconfig, NAMESPACE)
-    helm("install", "demo", str(umbrella), *options, "--wait", "--timeout", "5m")
+    helm("install", "demo", str(umbrella), *options, "--wait", "--timeout", "10m")
     assert helm("test", "demo", "--timeout", "3m").count("Phase:          Succeeded") == len(ALIASES)
     for alias in ALIASES:
         assert f"demo-{alias}-mosquitto:1883" in kubectl("logs", f"demo-{alias}-test")

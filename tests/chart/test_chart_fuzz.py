@@ -25,6 +25,9 @@ from tests.chart.value_sets import leaves, value_sets
 
 SETS_IN_AN_EXAMPLE = 20
 
+# Without collecting garbage, Helm takes a quarter less.
+ENVIRONMENT = {**os.environ, "GOGC": "off"}
+
 SENTENCE = re.compile(r"execution error at \(mqtt-trace/templates/\S+\): (?P<sentence>[^\n]+\.)$", re.MULTILINE)
 BAD_EXPRESSION = 'mqtt-trace/templates/extra-manifests.yaml" at <tpl $manifest $>'
 
@@ -52,6 +55,7 @@ def outcome(chart: Path, helm: str, values: dict[str, Any]) -> str:
     done = subprocess.run(
         [helm, "template", "demo", str(chart), "--namespace", "iot", "--values", "-"],
         input=yaml.dump(values, Dumper=yaml.CSafeDumper, allow_unicode=True),
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         check=False,

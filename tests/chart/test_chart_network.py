@@ -28,10 +28,10 @@ def test_telemetry_gets_to_the_collector_by_either_protocol(render: Render, comp
     assert {4317, 4318} in ports
 
 
-def egress(render: Render, component: str, *values: str) -> list[Any]:
+def egress(render: Render, component: str, *values: str, options: tuple[str, ...] = ()) -> list[Any]:
     """The rules of a component's policy, but for the one of DNS."""
     name = f"demo-mqtt-trace-{component}"
-    manifests = render(*values)
+    manifests = render(*values, options=options)
     (policy,) = (m["spec"] for m in manifests if (m["kind"], m["metadata"]["name"]) == ("NetworkPolicy", name))
     return [rule for rule in policy["egress"] if {"port": 53, "protocol": "UDP"} not in rule["ports"]]
 
@@ -58,7 +58,8 @@ def test_scout_is_reached_on_the_ports_of_its_urls(
 
 def test_no_ports_of_scout_let_nothing_out(render: Render) -> None:
     """A rule with an empty list would allow every port."""
-    assert egress(render, "otel-collector", "scout.existingSecret=a", "networkPolicy.scoutPorts={}") == []
+    none = ("--set-json", "networkPolicy.scoutPorts=[]")
+    assert egress(render, "otel-collector", "scout.existingSecret=a", options=none) == []
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from charts.generate import CHART, EXAMPLES, README, SCHEMA, described, render, rendered, with_tables
-from charts.schema import schema_json, source
+from charts.generate import CHART, EXAMPLES, README, REQUIRED, SCHEMA, described, render, rendered, with_tables
+from charts.schema import required_values, schema_json, source
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
@@ -35,6 +35,7 @@ def test_the_readme_has_the_tables_of_values() -> None:
 def test_the_schema_is_the_one_of_its_source() -> None:
     """A change to `values.schema.yaml` reaches Helm by `python -m charts.generate`."""
     assert SCHEMA.read_text() == schema_json()
+    assert REQUIRED.read_text() == required_values()
 
 
 def test_a_value_without_a_comment_is_not_documented_silently() -> None:
