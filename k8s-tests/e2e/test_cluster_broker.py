@@ -18,7 +18,7 @@ ONLY_THE_BROKER = (
     "collector.external.endpoint=http://nowhere:4318",
     "operator.enabled=false",
     "crds.enabled=false",
-    "broker.resources.limits.memory=40Mi",
+    "broker.resources.limits.memory=64Mi",
 )
 WITHOUT_CONSUMER = ("consumer.enabled=false", "echo.enabled=false")
 
