@@ -91,13 +91,14 @@ def producer_without_consumer(stack: Stack, broker: Mosquitto) -> Process:
 
 
 def report_fleet(stack: Stack) -> MeterProvider:
-    """Report a fleet as the operator does."""
+    """Report a fleet as the operator does, and a damaged file as the Collector's sidecar does."""
     exporter = OTLPMetricExporter(f"{stack.otlp_url}/v1/metrics")
     provider = MeterProvider([PeriodicExportingMetricReader(exporter, 500)], shutdown_on_exit=False)
     status = {"replicas": 20, "readyReplicas": 20}
     FleetMetrics(provider).reconciled(
         Key("iot", "demo"), Result(fleet={"spec": {"replicas": 20}}, status=status, outcome=Outcome.DONE)
     )
+    provider.get_meter("collector-log").create_gauge("mqtt_trace.collector.storage.damaged_files").set(1)
     return provider
 
 
