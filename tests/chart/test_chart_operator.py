@@ -181,7 +181,7 @@ def test_the_operator_reaches_the_pods_of_fleets_and_nobody_else_does(render: Re
     policy = get(manifests, "NetworkPolicy")["spec"]
     assert policy["policyTypes"] == ["Egress"]
     assert [sorted(str(port["port"]) for port in way["ports"]) for way in policy["egress"]] == [
-        ["53", "53"],
+        ["53", "53", "5353", "5353"],
         ["443", "6443"],
         ["4317", "4318"],
         ["health"],
