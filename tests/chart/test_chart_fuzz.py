@@ -28,6 +28,13 @@ SETS_IN_AN_EXAMPLE = 20
 # Without collecting garbage, Helm takes a quarter less.
 ENVIRONMENT = {**os.environ, "GOGC": "off"}
 
+
+class _Quoting(yaml.CSafeDumper):
+    """Quotes every string: PyYAML takes `1e3` for one, and Helm for a number."""
+
+
+_Quoting.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+
 SENTENCE = re.compile(r"execution error at \(mqtt-trace/templates/\S+\): (?P<sentence>[^\n]+\.)$", re.MULTILINE)
 BAD_EXPRESSION = 'mqtt-trace/templates/extra-manifests.yaml" at <tpl $manifest $>'
 
@@ -54,7 +61,7 @@ def outcome(chart: Path, helm: str, values: dict[str, Any]) -> str:
     """What is wrong with a render of these values, or nothing."""
     done = subprocess.run(
         [helm, "template", "demo", str(chart), "--namespace", "iot", "--values", "-"],
-        input=yaml.dump(values, Dumper=yaml.CSafeDumper, allow_unicode=True),
+        input=yaml.dump(values, Dumper=_Quoting, allow_unicode=True),
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
