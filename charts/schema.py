@@ -65,6 +65,11 @@ def _expanded(part: Any, parts: Schema) -> Any:
         return [_expanded(item, parts) for item in part]
     if not isinstance(part, dict):
         return part
+    if part.get("nullableValues"):
+        values = parts[part["$ref"].rpartition("/")[2]]
+        patterns = {key: {**value, "nullable": True} for key, value in values["patternProperties"].items()}
+        kept = {name: value for name, value in part.items() if name not in ("nullableValues", "$ref")}
+        return {**values, **kept, "patternProperties": patterns}
     result = {name: _expanded(value, parts) for name, value in part.items() if name != "extends"}
     for name in part.get("extends", ()):
         result["properties"] = _expanded(parts[name], parts)["properties"] | result.get("properties", {})

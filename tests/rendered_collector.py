@@ -54,7 +54,7 @@ class RenderedCollector:
     def running(self, folder: Path, **env: str) -> Iterator[str]:
         """Run the Collector with these variables over the chart's; returns its OTLP/HTTP address."""
         file = folder / "config.yaml"
-        file.write_text(self.config)
+        file.write_text(self.config.replace("/var/log/otelcol", str(folder)))
         ports = {name: free_port() for name in ("HEALTH", "GRPC", "HTTP", "METRICS")}
         given = {"PATH": os.environ["PATH"], "COLLECTOR_HOST": HOST, "COLLECTOR_STORAGE": str(folder / "storage")}
         given |= {f"COLLECTOR_{name}_PORT": str(port) for name, port in ports.items()}

@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
+
 from tests.chart.value_sets import DEFAULTS
 
 Manifest = dict[str, Any]
@@ -15,6 +17,7 @@ Path = tuple[Any, ...]
 COMPONENTS = {
     "broker": "mosquitto",
     "collector": "otel-collector",
+    "brokerMetrics": "broker-metrics",
     "scoutSim": "scout-sim",
     **{name: name for name in ("producer", "consumer", "echo", "operator")},
 }
@@ -81,6 +84,17 @@ def _is_off(path: tuple[str, ...], values: Any, pods: dict[str, Any]) -> bool:
     """Whether other values leave out the part that a value is for."""
     part = {"auth": "mosquitto", "scout": "otel-collector"}.get(path[0], COMPONENTS.get(path[0]))
     if part and part not in pods:
+        return True
+    if path[:2] == ("networkPolicy", "prometheus"):
+        path = ("monitoring", "podMonitor", "labels")
+    if path[:2] == ("networkPolicy", "ingressControllers"):
+        return not any(_at(values, ("scoutSim", way, "enabled")) for way in ("ingress", "httpRoute"))
+    groups = (path[:length] for length in range(1, len(path)))
+    switches = ((_at(DEFAULTS, group), _at(values, group)) for group in groups)
+    if any(
+        isinstance(default, dict) and "enabled" in default and not (default | (given or {}))["enabled"]
+        for default, given in switches
+    ):
         return True
     persistence = _at(values, (path[0], "persistence")) or {}
     return "persistence" in path and (persistence.get("enabled") is False or "existingClaim" in persistence)
@@ -163,6 +177,8 @@ def _texts(part: Any) -> Iterator[str]:
             yield name
             if part.get("kind") == "Secret" and name == "data":
                 yield from (base64.b64decode(text).decode() for text in value.values())
+            if name == "config.yaml":
+                yield from (text.replace("$$", "$") for text in _texts(yaml.safe_load(value)))
             yield from _texts(value)
     else:
         yield str(part)

@@ -41,7 +41,7 @@ def test_the_configuration_of_a_user_is_merged_over_the_charts(render: Render, t
     assert collector.parts["processors"]["memory_limiter"] == {"check_interval": "1s", "limit_percentage": 70}
     assert collector.parts["exporters"].keys() == {"otlp_http/b14", "otlp_http/mine"}
     assert set(map(tuple, pipelines(collector.parts).values())) == {("otlp_http/mine",)}
-    assert collector.parts["exporters"]["otlp_http/b14"]["sending_queue"]["queue_size"] == 536870912
+    assert collector.parts["exporters"]["otlp_http/b14"]["sending_queue"]["queue_size"] == 429496729
     assert collector.validate(tmp_path) == ""
 
 

@@ -91,6 +91,7 @@ def checked_document(text: str) -> tuple[list[Manifest], list[str]]:
 def names_a_path(said: str, values: dict[str, Any]) -> bool:
     """Whether a refusal is a sentence, or a line of the schema, with the path of one of the values."""
     paths = [path for path, _ in leaves(values)]
+    said = said[said.find("Error:") :]  # after Helm's warnings
     if said.startswith("Error: values don't meet the specifications of the schema(s)"):
         places = [tuple(place.split("/")[1:]) for place in re.findall(r"^ *- at '(/?\S*)':", said, re.MULTILINE)]
         return any(path[: len(place)] == place for place in map(unescaped, places) for path in paths)

@@ -46,7 +46,7 @@ def test_prometheus_scrapes_the_ports_of_the_collectors(render: Render) -> None:
     assert monitor["metadata"]["labels"]["release"] == "kube"
     template = find(manifests, "StatefulSet", "otel-collector")["spec"]["template"]
     assert monitor["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
-    (container,) = template["spec"]["containers"]
+    container, *_sidecars = template["spec"]["containers"]
     assert {"metrics", "prometheus"} <= {port["name"] for port in container["ports"]}
     ingress = find(manifests, "NetworkPolicy", "otel-collector")["spec"]["ingress"]
     peer = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}}
@@ -55,15 +55,15 @@ def test_prometheus_scrapes_the_ports_of_the_collectors(render: Render) -> None:
 
 
 def test_the_collector_gets_a_pipeline_for_prometheus(render: Render) -> None:
-    """Its second file adds a pipeline, and leaves those of the first as they are."""
-    manifests = render(*ALL)
-    data = find(manifests, "ConfigMap", "otel-collector")["data"]
-    first, second = (yaml.safe_load(data[name])["service"]["pipelines"] for name in ("config.yaml", "monitoring.yaml"))
-    assert set(second) == {"metrics/prometheus"}
-    assert not set(first) & set(second)
-    (container,) = find(manifests, "StatefulSet", "otel-collector")["spec"]["template"]["spec"]["containers"]
-    files = [part.rpartition("/")[2] for part in container["args"] if part.startswith("/")]
-    assert files == ["monitoring.yaml", "config.yaml"]
+    """Monitoring adds a pipeline, and leaves the others as they are."""
+    before, after = (
+        yaml.safe_load(find(render(*values), "ConfigMap", "otel-collector")["data"]["config.yaml"])["service"][
+            "pipelines"
+        ]
+        for values in ((), ALL)
+    )
+    assert after.pop("metrics/prometheus")["exporters"] == ["prometheus"]
+    assert after == before
 
 
 @pytest.mark.parametrize(("values", "there"), [(["brokerMetrics.enabled=true"], True), (ALL, True), ([], False)])

@@ -53,7 +53,7 @@ def test_scout_is_reached_on_the_ports_of_its_urls(
 ) -> None:
     """Those of a Secret are not known, so that they have a value."""
     anywhere = [rule["ports"] for rule in egress(render, component, *values) if "to" not in rule]
-    assert [{port["port"] for port in rule} for rule in anywhere] == [ports]
+    assert {port["port"] for rule in anywhere for port in rule} == ports
 
 
 def test_no_ports_of_scout_let_nothing_out(render: Render) -> None:

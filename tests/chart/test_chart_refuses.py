@@ -74,7 +74,10 @@ def test_an_unknown_or_mistyped_value_is_refused_with_its_path(refuse: Refuse, v
         ),
         (
             ["broker.external.host=x", "broker.websockets.enabled=true"],
-            "broker.users, broker.extraConfig and broker.websockets are for the chart's own Mosquitto",
+            (
+                "broker.users, broker.extraConfig and broker.websockets are for the chart's own Mosquitto: "
+                "broker.external.host replaces it."
+            ),
         ),
         (
             ["broker.websockets.enabled=true", "broker.websockets.port=1883"],

@@ -84,14 +84,11 @@
 {{- end }}
 {{- end -}}
 
-{{/* The ports of Scout, of its token endpoint and of the Collector's proxy, as a JSON list. */}}
+{{/* The ports of Scout and of its token endpoint, as a JSON list. */}}
 {{- define "mqtt-trace.scoutPorts" -}}
 {{- $scout := .Values.scout -}}
 {{- $ports := $scout.existingSecret | empty | ternary (list) (.Values.networkPolicy.scoutPorts | default list) -}}
 {{- $urls := list $scout.credentials.endpoint $scout.credentials.tokenUrl -}}
-{{- range $name, $value := .Values.collector.env | default dict -}}
-{{- if and (regexMatch "(?i)^(https?|all)_proxy$" $name) (kindIs "string" $value) }}{{ $urls = append $urls $value }}{{ end -}}
-{{- end -}}
 {{- range $urls | compact }}{{ $ports = append $ports (include "mqtt-trace.urlPort" . | int) }}{{ end -}}
 {{- uniq $ports | toJson -}}
 {{- end -}}

@@ -99,8 +99,8 @@ pages by half, and requests of one span are smaller than a page. The rest of the
 {{- range .Values.collector.exporters -}}
 {{- $ports = append $ports (include "mqtt-trace.urlPort" .endpoint | int) -}}
 {{- end -}}
-{{- range $url := include "mqtt-trace.proxyEnv" . | fromYaml -}}
-{{- if and (kindIs "string" $url) (regexMatch "^https?://" $url) -}}
+{{- range $name, $url := include "mqtt-trace.proxyEnv" . | fromYaml -}}
+{{- if and (kindIs "string" $url) (ne (lower $name) "no_proxy") -}}
 {{- $port := regexFind "[0-9]+" (regexFind ":[0-9]{1,5}/?$" $url) | default (hasPrefix "https" $url | ternary "443" "80") -}}
 {{- $ports = append $ports (int $port) -}}
 {{- end -}}
