@@ -3,7 +3,7 @@
 import pytest
 
 from e2e.readings import expected_of, require_exact
-from e2e.release import Published, Release, logs_of, now, spans_of, until
+from e2e.release import VERSION, Published, Release, logs_of, now, spans_of, until
 from local.golden import METRICS, RESOURCE_OF_A_SENSOR, Json
 from local.scout import Scout
 
@@ -20,7 +20,9 @@ def readings(release: Release) -> list[Published]:
 
 def without_own(resource: Json) -> Json:
     """Return a resource without the attributes that differ between processes."""
-    return {key: value for key, value in resource.items() if not key.startswith(("telemetry.", "service.instance."))}
+    return {
+        key: value for key, value in resource.items() if not key.startswith(("telemetry.", "service.instance.", "k8s."))
+    }
 
 
 def test_every_reading_is_exactly_its_four_spans(release: Release, scout: Scout, readings: list[Published]) -> None:
@@ -35,7 +37,13 @@ def test_the_resource_says_which_sensor_it_was(scout: Scout, readings: list[Publ
         publish = next(span for span in spans_of(scout, reading.trace_id) if span["kind"] == "PRODUCER")
         sensor = publish["attributes"]["messaging.client.id"]
         environment = {"deployment.environment.name": ENVIRONMENT, "environment": ENVIRONMENT}
-        assert without_own(publish["resource"]) == {**RESOURCE_OF_A_SENSOR, "device.id": sensor, **environment}
+        service = {"service.namespace": "mqtt-trace", "service.version": VERSION}
+        assert without_own(publish["resource"]) == {
+            **RESOURCE_OF_A_SENSOR,
+            "device.id": sensor,
+            **environment,
+            **service,
+        }
         sensors.add(sensor)
     assert sensors == {"sensor-001", "sensor-002"}
 

@@ -85,6 +85,12 @@ def _is_off(path: tuple[str, ...], values: Any, pods: dict[str, Any]) -> bool:
     part = {"auth": "mosquitto", "scout": "otel-collector"}.get(path[0], COMPONENTS.get(path[0]))
     if part and part not in pods:
         return True
+    if path == ("auth", "passwords", "brokerMetrics") and "broker-metrics" not in pods:
+        return True
+    if path[-2:] == ("image", "registry") and _at(values, ("global", "imageRegistry")):
+        return True
+    if "serviceAccount" in path and _at(values, (path[0], "serviceAccount", "create")) is False:
+        return True
     if path[:2] == ("networkPolicy", "prometheus"):
         path = ("monitoring", "podMonitor", "labels")
     if path[:2] == ("networkPolicy", "ingressControllers"):

@@ -85,6 +85,8 @@ def report(endpoint: str, damaged: int) -> bool:
         "gauge": {"dataPoints": [point]},
     }
     attributes = {"service.name": "otel-collector", "service.instance.id": socket.gethostname()}
+    given = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(",")
+    attributes |= dict(pair.split("=", 1) for pair in given if "=" in pair)
     resource = [{"key": key, "value": {"stringValue": value}} for key, value in attributes.items()]
     scope = {"scope": {"name": "mqtt-trace"}, "metrics": [metric]}
     body = json.dumps({"resourceMetrics": [{"resource": {"attributes": resource}, "scopeMetrics": [scope]}]})

@@ -31,6 +31,11 @@ K8S_NODE_NAME:
   fieldRef: { fieldPath: spec.nodeName }
 {{- end -}}
 
+{{/* Attributes of a resource, for a version, as OTEL_RESOURCE_ATTRIBUTES has them; they refer to mqtt-trace.downwardEnv. */}}
+{{- define "mqtt-trace.resourceAttributes" -}}
+k8s.pod.name=$(K8S_POD_NAME),k8s.namespace.name=$(K8S_NAMESPACE_NAME),k8s.node.name=$(K8S_NODE_NAME),service.namespace=mqtt-trace,service.version={{ . }}
+{{- end -}}
+
 {{/* Endpoint, name and resource of a service's telemetry: (list . "mqtt-trace-producer" .Values.producer). */}}
 {{- define "mqtt-trace.telemetryEnv" -}}
 {{- $root := first . -}}
@@ -47,12 +52,7 @@ OTEL_TRACES_SAMPLER: parentbased_traceidratio
 OTEL_TRACES_SAMPLER_ARG: {{ toString $root.Values.sampling.ratio | quote }}
 {{- end }}
 {{ include "mqtt-trace.downwardEnv" $root }}
-{{- $attributes := list
-  "k8s.pod.name=$(K8S_POD_NAME)"
-  "k8s.namespace.name=$(K8S_NAMESPACE_NAME)"
-  "k8s.node.name=$(K8S_NODE_NAME)"
-  "service.namespace=mqtt-trace"
-  (printf "service.version=%s" ($values.image.tag | default $root.Chart.AppVersion)) }}
+{{- $attributes := list (include "mqtt-trace.resourceAttributes" ($values.image.tag | default $root.Chart.AppVersion)) }}
 {{- with get ($values.env | default dict) "OTEL_RESOURCE_ATTRIBUTES" }}
 {{- if kindIs "map" . }}
 USER_RESOURCE_ATTRIBUTES: {{- toYaml . | nindent 2 }}
