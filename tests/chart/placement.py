@@ -83,27 +83,33 @@ def misplaced(values: Any, manifests: list[Manifest], notes: str) -> Iterator[st
 def _is_off(path: tuple[str, ...], values: Any, pods: dict[str, Any]) -> bool:
     """Whether other values leave out the part that a value is for."""
     part = {"auth": "mosquitto", "scout": "otel-collector"}.get(path[0], COMPONENTS.get(path[0]))
-    if part and part not in pods:
-        return True
-    if path == ("auth", "passwords", "brokerMetrics") and "broker-metrics" not in pods:
-        return True
-    if path[-2:] == ("image", "registry") and _at(values, ("global", "imageRegistry")):
-        return True
-    if "serviceAccount" in path and _at(values, (path[0], "serviceAccount", "create")) is False:
-        return True
+    if path == ("auth", "passwords", "brokerMetrics"):
+        part = "broker-metrics"
+    return bool(part and part not in pods) or _is_replaced(path, values) or _is_switched_off(path, values)
+
+
+def _is_replaced(path: tuple[str, ...], values: Any) -> bool:
+    """Whether another value stands in for it."""
+    persistence = _at(values, (path[0], "persistence")) or {}
+    return (
+        (path[-2:] == ("image", "registry") and bool(_at(values, ("global", "imageRegistry"))))
+        or ("serviceAccount" in path and _at(values, (path[0], "serviceAccount", "create")) is False)
+        or ("persistence" in path and "existingClaim" in persistence)
+    )
+
+
+def _is_switched_off(path: tuple[str, ...], values: Any) -> bool:
+    """Whether `enabled` of its own group, or of what it is for, is false."""
     if path[:2] == ("networkPolicy", "prometheus"):
         path = ("monitoring", "podMonitor", "labels")
     if path[:2] == ("networkPolicy", "ingressControllers"):
         return not any(_at(values, ("scoutSim", way, "enabled")) for way in ("ingress", "httpRoute"))
     groups = (path[:length] for length in range(1, len(path)))
     switches = ((_at(DEFAULTS, group), _at(values, group)) for group in groups)
-    if any(
+    return any(
         isinstance(default, dict) and "enabled" in default and not (default | (given or {}))["enabled"]
         for default, given in switches
-    ):
-        return True
-    persistence = _at(values, (path[0], "persistence")) or {}
-    return "persistence" in path and (persistence.get("enabled") is False or "existingClaim" in persistence)
+    )
 
 
 def _misplaced_of_component(component: str, values: Any, pod: Any, manifests: list[Manifest]) -> Iterator[str]:
