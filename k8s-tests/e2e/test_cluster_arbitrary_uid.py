@@ -35,7 +35,7 @@ def other_namespaces(make_namespace: Callable[[str], Kubectl]) -> Iterator[dict[
 def release(
     make_namespace: Callable[[str], Kubectl], other_namespaces: dict[str, Kubectl], options: tuple[str, ...]
 ) -> Iterator[Release]:
-    """A release of these tests' own, in place of the one of the session."""
+    """A release of these tests' own, instead of the session's."""
     assert other_namespaces
     kubectl = make_namespace(NAMESPACE)
     installed = Release("uid", Helm(kubectl.kubeconfig, NAMESPACE), kubectl, options)
