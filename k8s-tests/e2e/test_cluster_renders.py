@@ -25,7 +25,9 @@ def kubectl(make_namespace: Callable[[str], Kubectl]) -> Kubectl:
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_the_server_takes_every_golden_render(kubectl: Kubectl, example: Path) -> None:
     """A dry run of the manifests gives no warning, neither about unknown fields nor about unrestricted pods."""
-    golden = re.sub(r'namespace: "?iot"?\n', f"namespace: {NAMESPACE}\n", "".join(rendered(example).values()))
+    # The Prometheus Operator's objects need its CRDs, and are installed for real elsewhere.
+    templates = [text for name, text in rendered(example).items() if not name.startswith("monitoring/p")]
+    golden = re.sub(r'namespace: "?iot"?\n', f"namespace: {NAMESPACE}\n", "".join(templates))
     taken = kubectl(
         "--warnings-as-errors",
         "apply",
