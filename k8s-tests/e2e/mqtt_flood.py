@@ -25,6 +25,7 @@ def connected(wanted: dict[str, Any], user: str, client_id: str) -> Client:
     client.username_pw_set(user, wanted["passwords"][user])
     session = Properties(PacketTypes.CONNECT)
     session.SessionExpiryInterval = 600
+    client.max_inflight_messages_set(_WINDOW)
     client.connect(wanted["host"], clean_start=False, properties=session)
     return client
 
@@ -55,7 +56,6 @@ def main() -> None:
 
     publisher = connected(wanted, "producer", "flood")
     publisher.on_publish = on_publish
-    publisher.max_inflight_messages_set(_WINDOW)
     count = 0
     while not refused and time.monotonic() < deadline:
         while len(sent) < _WINDOW:
