@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,14 +25,6 @@ _SERVICES = {
     "scout-sim": "scout_sim",
 }
 _TOOLS = ("local demo", "local up", "bench", "bench.library", "bench.operator", "charts.generate")
-
-
-@pytest.fixture(autouse=True)
-def _interruptible() -> Iterator[None]:
-    """Reset SIGINT: commands inherit an ignored signal, as shells set it for background processes."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def _interrupted(

@@ -1,4 +1,4 @@
-"""However `make demo` is ended, and however it fails to begin: no traceback, no process and no folder is left."""
+"""Whenever `make demo` is interrupted or fails to start, no traceback, process or folder remains."""
 
 import os
 import pty
@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -27,14 +28,18 @@ def wait_for_line(demo: subprocess.Popen[str], beginning: str) -> None:
 
 
 def parts_of(demo: subprocess.Popen[str]) -> int:
-    """Return how many processes of it run."""
-    return sum(child.status() != psutil.STATUS_ZOMBIE for child in psutil.Process(demo.pid).children())
+    """Return the number of its running processes."""
+    running = 0
+    for child in psutil.Process(demo.pid).children():
+        with suppress(psutil.NoSuchProcess):  # it may end while it is counted
+            running += child.status() != psutil.STATUS_ZOMBIE
+    return running
 
 
 def test_ctrl_c_during_imports_is_quiet(
     start_demo: StartDemo, left_behind: LeftBehind, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Exit code 130 when it has not even read its modules."""
+    """Ctrl-C during imports ends it with exit code 130."""
     modules = tmp_path_factory.mktemp("modules")
     (modules / "rich.py").write_text("import signal\nprint('importing', flush=True)\nsignal.pause()\n")
     demo = start_demo(env={"PYTHONPATH": str(modules)})
@@ -58,7 +63,7 @@ def test_an_interrupted_start_leaves_nothing(
 
 
 def test_a_second_ctrl_c_does_not_keep_it_from_cleaning_up(start_demo: StartDemo, left_behind: LeftBehind) -> None:
-    """What is pressed while parts are being stopped changes nothing."""
+    """Further Ctrl-C while parts stop changes nothing."""
     demo = start_demo(env={})
     wait_for_line(demo, "starting producer")
     parts = parts_of(demo)
@@ -72,12 +77,12 @@ def test_a_second_ctrl_c_does_not_keep_it_from_cleaning_up(start_demo: StartDemo
     demo.send_signal(signal.SIGINT)
     until(lambda: parts_of(demo) < parts, "a part has stopped", every_s=0.005)
     until(has_stopped_its_parts, "every part has stopped", every_s=0.05)
-    _, errors = demo.communicate(timeout=60)
-    assert (demo.returncode, errors, left_behind()) == (130, "", [])
+    printed, errors = demo.communicate(timeout=60)
+    assert (demo.returncode, errors, left_behind()) == (130, "", []), printed
 
 
 def test_a_closed_terminal_ends_it(start_demo: StartDemo, left_behind: LeftBehind) -> None:
-    """Nothing can be printed any more, and it stops as on Ctrl-C."""
+    """When it can no longer print, it stops as on Ctrl-C."""
     terminal, inside = pty.openpty()
     demo = start_demo(env={"TERM": "xterm"}, stdin=inside, stdout=inside, stderr=inside)
     os.close(inside)
@@ -92,7 +97,7 @@ def test_a_closed_terminal_ends_it(start_demo: StartDemo, left_behind: LeftBehin
 
 
 def test_a_hang_up_that_is_ignored_changes_nothing(start_demo: StartDemo) -> None:
-    """Under nohup it goes on when the terminal is closed."""
+    """Under nohup it continues when the terminal is closed."""
     demo = start_demo(env={"READINGS": "1"}, hang_up=signal.SIG_IGN)
     wait_for_line(demo, "starting mosquitto")
     demo.send_signal(signal.SIGHUP)
