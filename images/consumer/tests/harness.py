@@ -29,11 +29,6 @@ Answer = tuple[int, Mapping[str, str]]
 OK: Answer = (200, {})
 
 
-def wait_for(condition: Callable[[], bool], what: str = "the condition", timeout_s: float = DEADLINE_S) -> None:
-    """Wait until it is true, or fail after the deadline."""
-    until(condition, what, timeout_s)
-
-
 class Broker(Protocol):
     """The address for clients."""
 
@@ -245,7 +240,7 @@ def client_of(broker: Mosquitto, **hooks: Any) -> Iterator[Client]:
     client.connect(broker.host, broker.port)
     client.loop_start()
     try:
-        wait_for(client.is_connected, "the connection")
+        until(client.is_connected, "it is connected")
         yield client
     finally:
         client.disconnect()

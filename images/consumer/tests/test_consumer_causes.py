@@ -24,10 +24,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from images.consumer.tests.conftest import MakeConsumer
-from images.consumer.tests.harness import Backend, attributes_of, listening, publish, reading, wait_for
+from images.consumer.tests.harness import Backend, attributes_of, listening, publish, reading
 from local.certificates import make_certificates
 from local.mosquitto import Mosquitto
 from local.ports import HOST, free_port
+from local.waiting import until_async
 
 Behaviour = Callable[[StreamReader, StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -313,7 +314,7 @@ def test_the_log_and_the_dead_letter_name_the_cause(broker: Mosquitto, make_cons
 
         async def answer_nonsense() -> None:
             async with serving(answering(b"220 mail.example ESMTP\r\n\r\n"), port=port):
-                await asyncio.to_thread(wait_for, lambda: bool(dead_letters), "the dead letter")
+                await until_async(lambda: bool(dead_letters), "the dead letter arrived")
 
         asyncio.run(answer_nonsense())
         consumer.stop()

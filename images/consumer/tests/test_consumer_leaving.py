@@ -13,8 +13,9 @@ from paho.mqtt.properties import Properties
 
 from images.consumer.tests.answers import Hold, slowly
 from images.consumer.tests.conftest import MakeConsumer
-from images.consumer.tests.harness import Consumer, Echo, ids, numbered, publish, wait_for
+from images.consumer.tests.harness import Consumer, Echo, ids, numbered, publish
 from local.mosquitto import Mosquitto
+from local.waiting import until
 
 MakeBroker = Callable[..., Mosquitto]
 
@@ -28,7 +29,7 @@ def test_sigterm_finishes_what_is_in_progress(make_broker: MakeBroker, make_cons
     broker = make_broker()
     consumer = make_consumer(broker, ECHO_CONCURRENCY="2").start_ready()
     publish(broker, TOPIC, *numbered(20))
-    wait_for(lambda: hold.held == 2)
+    until(lambda: hold.held == 2, "echo holds 2 calls")
     stopping = threading.Thread(target=consumer.stop)
     stopping.start()
     consumer.wait_said("stopping: ")
@@ -60,7 +61,7 @@ def session_present(broker: Mosquitto, client_id: str) -> bool:
     client.connect(broker.host, broker.port, clean_start=False)
     client.loop_start()
     try:
-        wait_for(lambda: bool(answers))
+        until(lambda: bool(answers), "a client answered")
     finally:
         properties = Properties(PacketTypes.DISCONNECT)
         properties.SessionExpiryInterval = 0
@@ -80,7 +81,7 @@ def test_replicas_share_the_readings_and_one_leaves(
     first.start_ready()
     second.start_ready()
     publish(broker, TOPIC, *numbered(400, "before-"))
-    wait_for(lambda: second.status["processed"] > 0 and first.status["processed"] > 0)
+    until(lambda: second.status["processed"] > 0 and first.status["processed"] > 0, "both process readings")
     assert second.status["in_flight"] > 0
     sender = threading.Thread(target=publish, args=(broker, TOPIC, *numbered(300, "during-")))
     sender.start()
@@ -88,7 +89,7 @@ def test_replicas_share_the_readings_and_one_leaves(
     sender.join()
     publish(broker, TOPIC, *numbered(50, "after-"))
     expected = ids(400, "before-") | ids(300, "during-") | ids(50, "after-")
-    wait_for(lambda: set(echo.ids) == expected)
+    until(lambda: set(echo.ids) == expected, "echo has all readings")
     first.wait_status(in_flight=0, dead_lettered=0)
     assert Counter(echo.ids) == Counter(expected)
     assert not second.said("stopped with")
@@ -108,7 +109,7 @@ def test_a_replica_that_cannot_drain_keeps_its_session(
     assert "the session of consumer-1 keeps them" in consumer.said("stopped with 64 readings not acknowledged")[0]
     echo.start()
     consumer.start_ready()
-    wait_for(lambda: set(echo.ids) == ids(100))
+    until(lambda: set(echo.ids) == ids(100), "echo has all readings")
 
 
 def test_a_replica_waits_for_echo_before_it_leaves(
@@ -136,7 +137,7 @@ def replica_without_broker(
     broker = make_broker()
     consumer = make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S=str(drain_s)).start_ready()
     broker.stop()
-    wait_for(lambda: bool(consumer.said("not connected to")))
+    until(lambda: bool(consumer.said("not connected to")), "the consumer noticed")
     return broker, consumer
 
 
@@ -173,7 +174,7 @@ def test_a_replica_that_loses_its_connection_while_it_leaves_finishes_on_the_nex
     consumer.wait_status(in_flight=8)
     stopping = threading.Thread(target=consumer.stop)
     stopping.start()
-    wait_for(lambda: "Received UNSUBSCRIBE from consumer-1" in broker.log)
+    until(lambda: "Received UNSUBSCRIBE from consumer-1" in broker.log, "the broker has the UNSUBSCRIBE")
     broker.stop()
     consumer.wait_said("not connected to")
     hold.released.set()
@@ -210,4 +211,4 @@ def test_ordinal_0_keeps_its_session(make_broker: MakeBroker, make_consumer: Mak
     assert consumer.stop() == 0
     publish(broker, TOPIC, *numbered(20))
     consumer.start_ready()
-    wait_for(lambda: set(echo.ids) == ids(20))
+    until(lambda: set(echo.ids) == ids(20), "echo has all readings")

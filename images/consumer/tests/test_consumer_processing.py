@@ -10,8 +10,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from images.consumer.tests.conftest import MakeConsumer
-from images.consumer.tests.harness import OK, Backend, Echo, attributes_of, listening, publish, reading, wait_for
+from images.consumer.tests.harness import OK, Backend, Echo, attributes_of, listening, publish, reading
 from local.mosquitto import Mosquitto
+from local.waiting import until
 
 MakeBroker = Callable[..., Mosquitto]
 
@@ -64,7 +65,7 @@ def test_poison_between_good_readings(make_broker: MakeBroker, make_consumer: Ma
         for number, poison in enumerate(POISON):
             publish(broker, TOPIC, reading(f"before-{number}"), poison, reading(f"after-{number}"))
         consumer.wait_status(processed=2 * len(POISON), dead_lettered=len(POISON), in_flight=0)
-        wait_for(lambda: len(dead_letters) == len(POISON))
+        until(lambda: len(dead_letters) == len(POISON), "all dead letters arrived")
     assert sorted(letter.payload for letter in dead_letters) == sorted(POISON)
     assert {letter.topic for letter in dead_letters} == {f"dead-letter/{TOPIC}"}
     assert echo.calls == 2 * len(POISON)
@@ -83,7 +84,7 @@ def test_what_echo_refuses_becomes_a_dead_letter(
     payload = reading("refused")
     with listening(broker, "dead-letter/#") as dead_letters:
         publish(broker, TOPIC, payload, properties=sent)
-        wait_for(lambda: bool(dead_letters))
+        until(lambda: bool(dead_letters), "the dead letter arrived")
     consumer.wait_status(processed=0, dead_lettered=1, in_flight=0)
     assert echo.calls == 3
     assert dead_letters[0].payload == payload
@@ -168,9 +169,9 @@ def test_qos_0_beyond_the_limit_is_dropped_and_logged_once(
     consumer.wait_said("dropping readings of QoS 0")
     echo.start()
     publish(broker, TOPIC, reading("last"))
-    wait_for(lambda: "last" in echo.ids)
+    until(lambda: "last" in echo.ids, "echo has the last reading")
     publish(broker, TOPIC, reading("after"), qos=0)
-    wait_for(lambda: "after" in echo.ids)
+    until(lambda: "after" in echo.ids, "echo has the reading after it")
     assert len(consumer.said("dropping readings of QoS 0")) == 2
     assert len(consumer.said("no longer dropping")) == 1
     assert 1_000 <= len(echo.accepted) <= 1_020

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from images.consumer.tests.conftest import MakeConsumer
-from images.consumer.tests.harness import Echo, listening, publish, reading, wait_for
+from images.consumer.tests.harness import Echo, listening, publish, reading
 from local.mosquitto import Mosquitto
+from local.waiting import until
 
 MakeBroker = Callable[..., Mosquitto]
 
@@ -129,10 +130,13 @@ def test_probes_of_other_replicas_are_not_readings(
     with listening(broker, "sensors/#") as seen:
         first = make_consumer(broker, "a").start_ready()
         make_consumer(broker, "b").start_ready()
-        wait_for(lambda: {"sensors/_probe-a/reading", "sensors/_probe-b/reading"} <= {m.topic for m in seen})
+        until(
+            lambda: {"sensors/_probe-a/reading", "sensors/_probe-b/reading"} <= {m.topic for m in seen},
+            "both probes arrived",
+        )
     publish(broker, "sensors/1/reading", reading("1"))
     first.wait_status(processed=1, in_flight=0, dead_lettered=0)
-    wait_for(lambda: echo.calls == 2)
+    until(lambda: echo.calls == 2, "echo was called twice")
 
 
 def test_probes_are_not_kept_for_later(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
@@ -141,7 +145,7 @@ def test_probes_are_not_kept_for_later(make_broker: MakeBroker, make_consumer: M
     make_consumer(broker).start_ready()
     with listening(broker, "sensors/#") as seen:
         publish(broker, "sensors/1/reading", reading("1"))
-        wait_for(lambda: bool(seen))
+        until(lambda: bool(seen), "a message arrived")
     assert [message.topic for message in seen] == ["sensors/1/reading"]
 
 
@@ -152,11 +156,11 @@ def test_retained_messages_do_not_come_again_with_each_reconnect(
     broker = make_broker()
     publish(broker, "sensors/1/reading", reading("kept"), retain=True)
     consumer = make_consumer(broker).start_ready()
-    wait_for(lambda: echo.ids == ["kept"])
+    until(lambda: echo.ids == ["kept"], "echo has the retained reading")
     broker.restart()
-    wait_for(lambda: len(consumer.said("ready: a probe")) == 2)
+    until(lambda: len(consumer.said("ready: a probe")) == 2, "a probe came back on the second connection")
     publish(broker, "sensors/1/reading", reading("last"))
-    wait_for(lambda: echo.ids[-1] == "last")
+    until(lambda: echo.ids[-1] == "last", "echo has the last reading")
     assert echo.ids == ["kept", "last"]
 
 
@@ -179,7 +183,7 @@ def test_a_subscription_that_becomes_shared_does_not_double_the_readings(
     make_consumer(broker).start_ready().stop()
     consumer = make_consumer(broker, MQTT_SHARE_GROUP="g").start_ready()
     publish(broker, "sensors/1/reading", reading("1"), reading("2"))
-    wait_for(lambda: {"1", "2"} <= set(echo.ids))
+    until(lambda: {"1", "2"} <= set(echo.ids), "echo has both readings")
     consumer.wait_status(in_flight=0)
     assert sorted(echo.ids) == ["1", "2"]
 
@@ -193,7 +197,7 @@ def test_readings_of_an_earlier_filter_are_processed_and_logged(
     consumer = make_consumer(broker).start_ready()
     publish(broker, "old/1/reading", reading("1"), reading("2"))
     publish(broker, "sensors/1/reading", reading("3"))
-    wait_for(lambda: set(echo.ids) == {"1", "2", "3"})
+    until(lambda: set(echo.ids) == {"1", "2", "3"}, "echo has all readings")
     (line,) = consumer.said("an earlier subscription")
     assert "old/1/reading" in line
     assert "MQTT_CLIENT_ID" in line

@@ -10,20 +10,23 @@ import pytest
 
 from images.consumer.tests.answers import Hold
 from images.consumer.tests.conftest import MakeConsumer
-from images.consumer.tests.harness import OK, Answer, Consumer, Echo, ids, numbered, publish, wait_for
+from images.consumer.tests.harness import OK, Answer, Consumer, Echo, ids, numbered, publish
 from local.flooding_broker import FloodingBroker
 from local.mosquitto import Mosquitto
-from local.waiting import DEADLINE_S
+from local.waiting import DEADLINE_S, until
 
 MakeBroker = Callable[..., Mosquitto]
 
 TOPIC = "sensors/sensor-001/reading"
 FAULT = "the broker sends more than Receive Maximum"
-WINDOW = {"RECEIVE_MAXIMUM": "8", "ECHO_CONCURRENCY": "4", "ECHO_TIMEOUT_S": "60", "MQTT_KEEPALIVE_S": "1"}
+KEEPALIVE_S = 2
+WINDOW = {"RECEIVE_MAXIMUM": "8", "ECHO_CONCURRENCY": "4", "ECHO_TIMEOUT_S": "60", "MQTT_KEEPALIVE_S": str(KEEPALIVE_S)}
 FULL = 8 + 1
 """The number of messages held from a broker that sends more: one more than the window."""
 ANSWER_TIMEOUT_S = 10
 """After which a SUBACK or UNSUBACK is late, unless readings come before it."""
+PINGS = ANSWER_TIMEOUT_S // KEEPALIVE_S + 1
+"""The number of PINGREQs after which more than that time has passed."""
 
 
 def flooded(consumer: Consumer) -> Consumer:
@@ -48,13 +51,20 @@ def test_a_broker_that_sends_everything_at_once(make_consumer: MakeConsumer, ech
     hold = echo.answer = Hold()
     with FloodingBroker(TOPIC, numbered(800)) as broker:
         consumer = flooded(make_consumer(broker, **WINDOW))
-        while broker.pings < ANSWER_TIMEOUT_S + 2:  # one a second
+
+        def has_waited_for_suback() -> bool:
             assert consumer.status.items() >= {"ready": True, "subscribed": False, "in_flight": FULL}.items()
+            return broker.pings >= PINGS
+
+        until(has_waited_for_suback, f"{PINGS} PINGREQs came")
         hold.released.set()
-        wait_for(lambda: consumer.status["in_flight"] <= FULL and consumer.status["processed"] == 800)
+        until(
+            lambda: consumer.status["in_flight"] <= FULL and consumer.status["processed"] == 800,
+            "all readings are processed",
+        )
         consumer.wait_status(ready=True, subscribed=True, in_flight=0)
         consumer.wait_said("ready: a probe")
-        wait_for(lambda: len(broker.acknowledged) >= 800)
+        until(lambda: len(broker.acknowledged) >= 800, "all readings are acknowledged")
         assert broker.acknowledged == list(range(1, 801))
         assert (broker.connections, broker.expired) == (1, 0)
     assert len(consumer.said(FAULT)) == 1
@@ -76,13 +86,13 @@ def test_mosquitto_with_a_backlog(make_broker: MakeBroker, make_consumer: MakeCo
 
     echo.answer = thirty
     consumer.start()
-    wait_for(lambda: hold.held == 16)
+    until(lambda: hold.held == 16, "echo holds 16 calls")
     consumer.wait_until(lambda: consumer.status["in_flight"] >= 64)
     held = [consumer.status for _ in range(50)]
     assert all(status["ready"] for status in held)
     assert max(status["in_flight"] for status in held) <= 64 + 1
     hold.released.set()
-    wait_for(lambda: set(echo.ids) == ids(1_500))
+    until(lambda: set(echo.ids) == ids(1_500), "echo has all readings")
     consumer.wait_status(ready=True, in_flight=0)
     assert len(consumer.said(FAULT)) == (Mosquitto.version() < (2, 0, 13))
 
@@ -93,12 +103,14 @@ def test_a_broker_that_leaves_while_nothing_is_read(make_consumer: MakeConsumer,
     with FloodingBroker(TOPIC, numbered(300)) as broker:
         consumer = flooded(make_consumer(broker, **WINDOW))
         broker.break_connections()
-        wait_for(lambda: broker.connections == 2)
+        until(lambda: broker.connections == 2, "it connected again")
         consumer.wait_status(ready=True, in_flight=FULL)
         assert broker.acknowledged == []
         hold.released.set()
         consumer.wait_status(in_flight=0, ready=True, subscribed=True)
-        wait_for(lambda: len(broker.acknowledged) >= 300)  # the last PUBACKs are on their way
+        until(
+            lambda: len(broker.acknowledged) >= 300, "all readings are acknowledged"
+        )  # the last PUBACKs are on their way
         assert broker.acknowledged == list(range(1, 301))
     assert len(consumer.said(FAULT)) == 2
     assert len(consumer.said("closed while reading from it was paused")) == 1
@@ -109,7 +121,7 @@ def test_a_stop_acknowledges_what_was_begun(make_consumer: MakeConsumer, echo: E
     hold = echo.answer = Hold()
     with FloodingBroker(TOPIC, numbered(5_000)) as broker:
         consumer = flooded(make_consumer(broker, **WINDOW))
-        wait_for(lambda: hold.held == 4)
+        until(lambda: hold.held == 4, "echo holds 4 calls")
         with stopped(consumer):
             hold.released.set()
         assert broker.disconnects == [0]
@@ -124,7 +136,7 @@ def test_a_replica_that_leaves_works_off_what_was_sent(make_consumer: MakeConsum
         consumer = flooded(make_consumer(broker, "consumer-1", MQTT_SHARE_GROUP="g", DRAIN_TIMEOUT_S="60", **WINDOW))
         with stopped(consumer):
             begun = broker.pings
-            wait_for(lambda: broker.pings > begun + ANSWER_TIMEOUT_S + 1)
+            until(lambda: broker.pings > begun + PINGS, "the time for UNSUBACK has passed")
             hold.released.set()
         assert broker.disconnects == [0]
         assert broker.acknowledged == list(range(1, 301))
@@ -139,8 +151,13 @@ def test_a_dead_letter_does_not_deadlock(make_consumer: MakeConsumer, echo: Echo
         consumer = make_consumer(broker, **WINDOW)
         consumer.start()
         most = 0
-        while len(broker.acknowledged) < 300:
+
+        def are_all_acknowledged() -> bool:
+            nonlocal most
             most = max(most, consumer.status.get("in_flight", 0))
+            return len(broker.acknowledged) >= 300
+
+        until(are_all_acknowledged, "all readings are acknowledged", every_s=0)
         consumer.wait_status(ready=True, subscribed=True, in_flight=0)
         assert most <= FULL
         assert broker.acknowledged == list(range(1, 301))

@@ -11,7 +11,7 @@ from typing import Any
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from images.echo.tests.conftest import Echo
-from local.waiting import until as wait_until
+from local.waiting import until
 from service.tests.telemetry.otlp_backend import attributes
 
 _TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -97,14 +97,14 @@ def test_sigterm_finishes_what_is_running(echo: Echo) -> None:
         # The next request is answered after the head of the slow one was read: echo has one loop.
         echo.http.post("/echo", json=1)
         os.kill(echo.process.pid, signal.SIGTERM)
-        wait_until(lambda: _refuses(host, port), "new connections are refused")
+        until(lambda: _refuses(host, port), "new connections are refused")
         slow.sendall(b" 2]")
         answer = b""
         while chunk := slow.recv(4096):
             answer += chunk
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith(b'{"echoed": [1, 2]}')
-    wait_until(lambda: not echo.process.running, "it ended by itself")
+    until(lambda: not echo.process.running, "it ended by itself")
     assert echo.process.stop() == 0
     assert echo.backend.received.span_names() == ["POST /echo", "POST /echo"]
 

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from local.waiting import until as wait_until
+from local.waiting import until
 from service.tests.telemetry.conftest import MakeTelemetry
 from service.tests.telemetry.otlp_backend import GrpcTraceBackend, OtlpBackend
 
@@ -60,7 +60,7 @@ def _returns(call: Callable[[], None]) -> None:
     """Assert that a call returns before the SDK's own time-out of 60 s."""
     calling = threading.Thread(target=call, daemon=True)
     calling.start()
-    wait_until(lambda: not calling.is_alive(), "the call returned")
+    until(lambda: not calling.is_alive(), "the call returned")
 
 
 def _free_port() -> int:
@@ -93,10 +93,10 @@ def test_a_backend_that_comes_back_gets_what_it_missed(make_telemetry: MakeTelem
     port = _free_port()
     telemetry = make_telemetry(f"http://127.0.0.1:{port}")
     _end_spans(telemetry, 20)
-    wait_until(lambda: lines, "the failure was noticed")
+    until(lambda: lines, "the failure was noticed")
     with OtlpBackend(port) as backend:
-        wait_until(lambda: len(backend.received.spans) == 20, "all spans arrived")
-        wait_until(lambda: len(lines) == 2, "the recovery was noticed")
+        until(lambda: len(backend.received.spans) == 20, "all spans arrived")
+        until(lambda: len(lines) == 2, "the recovery was noticed")
         telemetry.shutdown()
     to = f"http://127.0.0.1:{port}/v1/traces"
     assert lines == [
@@ -113,9 +113,9 @@ def test_a_busy_backend_is_retried_and_logged_once(
     backend.status = 503
     telemetry = make_telemetry(backend.url, OTEL_METRICS_EXPORTER="none")
     _end_spans(telemetry, 1)
-    wait_until(lambda: len(backend.received.requests) >= 3, "it was tried three times")
+    until(lambda: len(backend.received.requests) >= 3, "it was tried three times")
     backend.status = 200
-    wait_until(lambda: len(lines) == 2, "the recovery was noticed")
+    until(lambda: len(lines) == 2, "the recovery was noticed")
     assert backend.received.span_names() == ["span-000"]
     assert lines == [
         f"cannot export traces to {backend.url}/v1/traces: HTTP 503 Service Unavailable; retrying",
@@ -131,13 +131,13 @@ def test_a_refused_batch_is_sent_once_and_counted(
     backend.status = 400
     telemetry = make_telemetry(backend.url)
     _end_spans(telemetry, 5)
-    wait_until(lambda: telemetry.dropped()["traces"] == 5, "the first batch was given up")
+    until(lambda: telemetry.dropped()["traces"] == 5, "the first batch was given up")
     _end_spans(telemetry, 5)
-    wait_until(lambda: telemetry.dropped()["traces"] == 10, "the second batch was given up")
+    until(lambda: telemetry.dropped()["traces"] == 10, "the second batch was given up")
     assert backend.received.requests == ["/v1/traces", "/v1/traces"]
     backend.status = 200
     _end_spans(telemetry, 1)
-    wait_until(lambda: len(lines) == 2, "the recovery was noticed")
+    until(lambda: len(lines) == 2, "the recovery was noticed")
     assert lines == [
         f"giving up traces for {backend.url}/v1/traces: HTTP 400 Bad Request",
         f"export of traces to {backend.url}/v1/traces works again; given up so far: 10",
@@ -169,12 +169,12 @@ def test_a_full_queue_drops_the_oldest_and_counts_them(make_telemetry: MakeTelem
         f"http://127.0.0.1:{port}", OTEL_BSP_MAX_QUEUE_SIZE="10", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="5"
     )
     _end_spans(telemetry, 5)
-    wait_until(lambda: lines, "the first batch was on its way")
+    until(lambda: lines, "the first batch was on its way")
     _end_spans(telemetry, 100)
     assert telemetry.dropped()["traces"] == 90
     assert lines[-1].endswith("the queue of 10 is full")
     with OtlpBackend(port) as backend:
-        wait_until(lambda: len(backend.received.spans) == 15, "the rest arrived")
+        until(lambda: len(backend.received.spans) == 15, "the rest arrived")
         telemetry.shutdown()
     assert telemetry.dropped()["traces"] == 90
     assert backend.received.span_names()[-10:] == [f"span-{number:03}" for number in range(90, 100)]
@@ -200,7 +200,7 @@ def test_shutdown_is_bounded_when_the_backend_is_silent(make_telemetry: MakeTele
         _returns(lambda: telemetry.shutdown(timeout=1))
         assert telemetry.dropped()["traces"] == 3
         silent.accept()[0].close()
-    wait_until(lambda: set(threading.enumerate()) <= set(others), "the request failed")
+    until(lambda: set(threading.enumerate()) <= set(others), "the request failed")
     assert telemetry.dropped()["traces"] == 3
 
 
@@ -209,7 +209,7 @@ def test_shutdown_interrupts_a_pause_and_delivers(make_telemetry: MakeTelemetry,
     port = _free_port()
     telemetry = make_telemetry(f"http://127.0.0.1:{port}")
     _end_spans(telemetry, 5)
-    wait_until(lambda: lines, "the failure was noticed")
+    until(lambda: lines, "the failure was noticed")
     with OtlpBackend(port) as backend:
         telemetry.shutdown()
         assert len(backend.received.spans) == 5
@@ -231,10 +231,10 @@ def test_the_sdk_metrics_count_each_item_once(backend: OtlpBackend, make_telemet
         backend.url, OTEL_BSP_MAX_QUEUE_SIZE="10", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="10", OTEL_LOGS_EXPORTER="none"
     )
     _end_spans(telemetry, 3)
-    wait_until(lambda: backend.received.requests.count("/v1/traces") >= 2, "it was tried twice")
+    until(lambda: backend.received.requests.count("/v1/traces") >= 2, "it was tried twice")
     _end_spans(telemetry, 14)
     backend.status = 200
-    wait_until(lambda: len(backend.received.spans) == 13, "what was kept arrived")
+    until(lambda: len(backend.received.spans) == 13, "what was kept arrived")
     telemetry.shutdown()
     exported = backend.received.metrics["otel.sdk.exporter.span.exported"].sum.data_points
     assert [(point.as_int, _error_type(point)) for point in exported] == [(13, None)]
@@ -256,10 +256,10 @@ def test_failed_metrics_are_logged_once_and_follow_with_the_next_export(
     telemetry = make_telemetry(backend.url, OTEL_METRIC_EXPORT_INTERVAL="100")
     telemetry.meter_provider.get_meter("test").create_counter("readings").add(2)
     with caplog.at_level(logging.INFO, "mqtt_trace_service.telemetry.export"):
-        wait_until(lambda: backend.received.requests.count("/v1/metrics") >= 3, "it failed several times")
+        until(lambda: backend.received.requests.count("/v1/metrics") >= 3, "it failed several times")
         backend.status = 200
-        wait_until(lambda: "readings" in backend.received.metrics, "the metrics arrived")
-        wait_until(lambda: len(caplog.messages) == 2, "the recovery was noticed")
+        until(lambda: "readings" in backend.received.metrics, "the metrics arrived")
+        until(lambda: len(caplog.messages) == 2, "the recovery was noticed")
     assert caplog.messages[0].endswith("HTTP 503 Service Unavailable; retrying")
     assert backend.received.metrics["readings"].sum.data_points[0].as_int == 2
 
@@ -273,12 +273,12 @@ def test_over_grpc_an_absent_backend_is_retried_and_a_refusal_is_not(make_teleme
             url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc", OTEL_LOGS_EXPORTER="none", OTEL_METRICS_EXPORTER="none"
         )
         _end_spans(telemetry, 2)
-        wait_until(lambda: len(backend.received.requests) >= 2, "it was tried twice")
+        until(lambda: len(backend.received.requests) >= 2, "it was tried twice")
         backend.code = grpc.StatusCode.OK
-        wait_until(lambda: len(backend.received.spans) == 2, "the spans arrived")
+        until(lambda: len(backend.received.spans) == 2, "the spans arrived")
         backend.code = grpc.StatusCode.INVALID_ARGUMENT
         _end_spans(telemetry, 3)
-        wait_until(lambda: telemetry.dropped()["traces"] == 3, "the refusal was counted")
+        until(lambda: telemetry.dropped()["traces"] == 3, "the refusal was counted")
         telemetry.shutdown()
 
 
