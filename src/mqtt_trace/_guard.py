@@ -14,11 +14,11 @@ _logged: set[tuple[str, type[Exception]]] = set()
 class Guard:
     """`with guard:` lets the program go on after an error in the block, and logs the first of its kind.
 
-    Other exceptions, such as KeyboardInterrupt, pass through. A guard holds nothing: it can be entered any
-    number of times, by any thread.
+    Other exceptions, such as KeyboardInterrupt, pass through. A guard has no state: any thread can enter it, any number
+    of times.
 
     Args:
-        consequence: What the error leads to, in words that begin a line of the log.
+        consequence: The effect of the error, with which the log line begins.
     """
 
     __slots__ = ("_consequence",)
@@ -44,14 +44,14 @@ class Guard:
 
 
 def log(logger: logging.Logger, level: int, line: str, *values: object, exc_info: BaseException | None = None) -> None:
-    """Log a line; a handler that raises, as one that exports telemetry may, must not cost the program a message."""
+    """Log a line; a log handler that raises must not cost the program a message."""
     with suppress(Exception):
         logger.log(level, line, *values, exc_info=exc_info)
 
 
 def words_of(error: BaseException) -> str:
-    """What an error of the program says, if it can."""
+    """The text of an error, if it has one."""
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - whatever it is, it must not take the place of the other
+    except Exception:  # noqa: BLE001 - it must not replace the first error
         return "cannot be printed"

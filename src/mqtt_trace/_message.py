@@ -1,4 +1,4 @@
-"""What a program may have received a message as."""
+"""The form in which a program receives a message."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Protocol, TypeVar
 class ReceivedMessage(Protocol):
     """A received message: paho's, aiomqtt's, or an object of the program's own.
 
-    Besides `topic` and `payload` it may have what else paho's `MQTTMessage` has: `qos`, `retain`, `dup`, and
-    `properties` with `UserProperty`, a list of name and value pairs. A span says what is there.
+    In addition to `topic` and `payload`, it may have the other attributes of paho's `MQTTMessage`: `qos`, `retain`,
+    `dup`, and `properties` with `UserProperty`, a list of name and value pairs. A span records those that it has.
     """
 
     @property
     def topic(self) -> object:
-        """The topic, as text, or, as aiomqtt has it, as an object with the text as its `value`."""
+        """The topic as text, or as an object with the text in its `value`, as in aiomqtt."""
 
     @property
     def payload(self) -> object:

@@ -1,4 +1,4 @@
-"""What a user may choose about propagation and spans, read from the environment."""
+"""Options of propagation and spans, read from the environment."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Relation(StrEnum):
 class Conventions(StrEnum):
     """Which names of the messaging semantic conventions are emitted.
 
-    ``GUIDE`` says `publish` where conventions 1.28 and later say `send`; ``STABLE`` follows those, and names a span by
-    the template of its destination where one is known; ``DUPLICATE`` adds the older attribute names to the new
-    ones. Of what a span has only once, such as its name, it has the new one.
+    ``GUIDE`` uses `publish` where conventions 1.28 and later use `send`; ``STABLE`` follows those, and names a span by
+    the template of its destination if that is known; ``DUPLICATE`` adds the older attribute names to the new ones.
+    Where only one value is possible, as for the span's name, it uses the new one.
     """
 
     GUIDE = ""
@@ -37,13 +37,13 @@ class Conventions(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Choices that hold for every span and message of a process.
+    """Options for all spans and messages of a process.
 
     Attributes:
-        relation: Policy for process spans of messages that are not retained; by default that of the conventions.
+        relation: Policy for process spans of messages that are not retained; the conventions' policy by default.
         trusted_topics: Filters of the topics whose contexts are continued; others are linked to, and their baggage is
-            left out. None trusts every topic.
-        baggage_keys: Baggage entries that may leave the process; every other one stays.
+            left out. None: every topic is trusted.
+        baggage_keys: Baggage entries that may leave the process; all others stay.
         baggage_max_bytes: Bound on the serialized baggage of one message; entries beyond it stay.
         json_fallback: Carry the context in a `_trace` key of JSON payloads on connections without user properties.
         conventions: Names of the messaging conventions.
@@ -58,7 +58,7 @@ class Options:
 
     @property
     def effective_relation(self) -> Relation:
-        """The relation that was chosen, or else that of the conventions: newer ones ask for the link (1.44)."""
+        """The chosen relation, or the default of the conventions: newer ones require the link (1.44)."""
         if self.relation is not None:
             return self.relation
         return Relation.PARENT if self.conventions is Conventions.GUIDE else Relation.BOTH
@@ -68,7 +68,7 @@ class Options:
         """Read ``MQTT_TRACE_*`` and ``OTEL_SEMCONV_STABILITY_OPT_IN``; an empty variable counts as unset.
 
         Raises:
-            ConfigurationError: A variable has a value that is not understood.
+            ConfigurationError: A variable has an invalid value.
         """
         default = cls()
         return cls(
@@ -96,7 +96,7 @@ def _relation(text: str) -> Relation | None:
 
 
 def _filters(variable: str, environ: Mapping[str, str]) -> tuple[str, ...] | None:
-    """The filters, None if the variable is not set: a slip that leaves none over must not open up what they guard."""
+    """The filters, None if the variable is not set. A typo that leaves no filter must not make every topic trusted."""
     value = environ.get(variable, "")
     if not value.strip():
         return None
@@ -128,7 +128,7 @@ def _flag(variable: str, environ: Mapping[str, str]) -> bool:
 
 
 def _conventions(text: str) -> Conventions:
-    """`messaging/dup` wins over `messaging`, as the conventions ask; values for other domains are not ours to judge."""
+    """`messaging/dup` wins over `messaging`, as the conventions require; values for other domains are ignored."""
     chosen = _items(text)
     for candidate in (Conventions.DUPLICATE, Conventions.STABLE):
         if candidate.value in chosen:

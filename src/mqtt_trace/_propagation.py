@@ -1,7 +1,7 @@
 """Trace context across the broker: OpenTelemetry contexts to and from the user properties of PUBLISH packets.
 
 The format is that of the configured OpenTelemetry propagator, with W3C Trace Context and Baggage as the default, one
-user property per field (MQTT 5, section 3.3.2.3.7). Names are written in lower case, and read in any.
+user property per field (MQTT 5, section 3.3.2.3.7). Names are written in lower case and read in any case.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from mqtt_trace._paho.properties import PublishProperties, fitting
 from mqtt_trace._paho.tolerant import unpack
 
 UserProperties = list[tuple[str, str]]
-"""User properties as paho knows them: name and value pairs, in order, names may repeat."""
+"""User properties as in paho: name and value pairs, in order; names may repeat."""
 
 _MERGEABLE = {"tracestate", "baggage"}
-"""Fields that may come in several parts, which W3C joins with commas; any other field must be there once."""
+"""Fields that may have several parts, which W3C joins with commas; any other field must occur once."""
 _MAX_LENGTH = 8192
-"""W3C Baggage asks for 8192 bytes at least; nothing that we restore from a message needs more."""
+"""W3C Baggage requires at least 8192 bytes; no field of a message needs more."""
 _RUN_OF_BLANKS = re.compile(r"[ \t]{2,}")
-"""OpenTelemetry's time for baggage grows with the square of their length: 8 kB of them take it 35 ms."""
+"""OpenTelemetry's time to parse baggage grows with the square of their length: 8 kB take 35 ms."""
 
 _EMPTY = Context()
 _NOT_WRITTEN = Guard("a message carries no context")
@@ -43,7 +43,7 @@ _PACKED_BY_PAHO = frozenset({Properties, PublishProperties})
 
 
 class MissingReason(StrEnum):
-    """Why a message brought no usable trace context."""
+    """Why a message has no usable trace context."""
 
     ABSENT = "absent"
     MALFORMED = "malformed"
@@ -52,11 +52,11 @@ class MissingReason(StrEnum):
 
 
 class Extracted(NamedTuple):
-    """What was read from a message.
+    """The context of a message, or why there is none.
 
     Attributes:
         context: The restored context; empty when it is missing.
-        missing: Why there is no remote span in it, or None if there is one.
+        missing: Why it contains no remote span; None if it contains one.
     """
 
     context: Context = _EMPTY
@@ -66,13 +66,12 @@ class Extracted(NamedTuple):
 def inject(
     properties: Properties | None = None, context: Context | None = None, *, options: Options | None = None
 ) -> PublishProperties:
-    """Return PUBLISH properties that carry the context and everything that `properties` holds.
+    """Return PUBLISH properties with the context and everything in `properties`.
 
-    `properties` itself is not changed, so it can be used for any number of messages. A context that is already in it,
-    as in those of a message that is passed on, is replaced with all that belongs to it. A client that is instrumented,
-    or has a `TracedPublisher`, leaves the context out of a packet that would be too large for its broker.
-
-    An error in writing the context is logged, once of each kind, and nothing is added.
+    `properties` itself is not changed, so you can use it for any number of messages. A context that it already
+    contains, as in a forwarded message, is replaced completely. A client that is instrumented, or has a
+    `TracedPublisher`, leaves the context out of a packet that would be too large for its broker. If the context cannot
+    be written, nothing is added, and the first error of each kind is logged.
 
     Args:
         properties: The caller's own PUBLISH properties.
@@ -91,7 +90,7 @@ def inject(
 
 
 def carrying(properties: Properties | None, context: Context | None, options: Options | None) -> PublishProperties:
-    """What `inject` returns; an error in writing the context is raised."""
+    """As `inject`, but errors in writing the context are raised."""
     added = fitting(serialized(context, options))
     if properties is None:
         return PublishProperties(added, without_context=[])
@@ -102,7 +101,7 @@ def carrying(properties: Properties | None, context: Context | None, options: Op
     if not replaced <= _MERGEABLE and any(name.lower() in _identifying(propagator()) for name, _ in there):
         replaced |= _names_read(propagator(), there) | _fields(propagator())
     kept = [pair for pair in there if pair[0].lower() not in replaced]
-    # Of properties that carry a context from us already, the program's own part is what it was before that.
+    # From properties that already carry our context, take the program's own part.
     own: UserProperties | None = vars(properties).get("without_context")
     return PublishProperties(kept + added, properties, without_context=there if own is None else own)
 
@@ -120,14 +119,14 @@ def context_to_user_properties(context: Context | None = None, *, options: Optio
 
 
 def serialized(context: Context | None, options: Options | None) -> UserProperties:
-    """What `context_to_user_properties` returns; an error in writing the context is raised."""
+    """As `context_to_user_properties`, but errors in writing the context are raised."""
     carrier: dict[str, str] = {}
     propagator().inject(carrier, context=_with_allowed_baggage(context, options))
     return [(name.lower(), value) for name, value in carrier.items()]
 
 
 def extract(user_properties: Iterable[tuple[str, str]] | None) -> Extracted:
-    """Restore the context that a message carries, or say why there is none; never raises for what a message holds.
+    """Restore the context of a message, or say why there is none; no content of a message raises an error.
 
     Raises:
         ConfigurationError: `OTEL_PROPAGATORS` names a propagator that is not installed.
@@ -158,7 +157,7 @@ def _extracted(user_properties: Iterable[tuple[str, str]] | None) -> Extracted:
 
 
 def user_properties_to_context(user_properties: Iterable[tuple[str, str]] | None) -> Context:
-    """Restore the context that a message carries; an empty context if there is none that can be used.
+    """Restore the context of a message; an empty context if it has no usable one.
 
     Raises:
         ConfigurationError: `OTEL_PROPAGATORS` names a propagator that is not installed.
@@ -167,7 +166,7 @@ def user_properties_to_context(user_properties: Iterable[tuple[str, str]] | None
 
 
 def has_trace_context(user_properties: Iterable[tuple[str, str]] | None) -> bool:
-    """Whether the user properties carry a trace context that can be used.
+    """Whether the user properties contain a usable trace context.
 
     Raises:
         ConfigurationError: `OTEL_PROPAGATORS` names a propagator that is not installed.
@@ -182,15 +181,15 @@ def propagator() -> TextMapPropagator:
         ConfigurationError: `OTEL_PROPAGATORS` names one that is not installed.
     """
     try:
-        # This module reads the variable while it is imported: before that our services have to be able to check it.
-        from opentelemetry.propagate import get_global_textmap  # noqa: PLC0415 - as said above
+        # The module reads the variable at import; our services must be able to check it before.
+        from opentelemetry.propagate import get_global_textmap  # noqa: PLC0415 - see above
     except ValueError as error:
         raise ConfigurationError(variable="OTEL_PROPAGATORS", problem=str(error)) from error
     return get_global_textmap()
 
 
 def of_program(properties: Properties | None) -> Properties:
-    """Properties that carry no context of ours; where that can be, an instrumented client sees that a span is there."""
+    """Properties without our context; if possible, they tell an instrumented client that a span exists."""
     return properties if type(properties) not in _PACKED_BY_PAHO and properties is not None else _unchanged(properties)
 
 
@@ -199,14 +198,14 @@ def _unchanged(properties: Properties | None) -> PublishProperties:
 
 
 def _as_packed(properties: Properties) -> Properties:
-    """What properties of a program's own class put into a packet, which need not be what their attributes say."""
+    """The packed content of properties of a program's own class, which may differ from their attributes."""
     packed = Properties(PacketTypes.PUBLISH)
     unpack(packed, properties.pack())
     return packed
 
 
 class _LowerCaseGetter(Getter[Mapping[str, str]]):
-    """Propagators may ask for `X-Amzn-Trace-Id`; the carrier has every name in lower case."""
+    """Propagators may look up `X-Amzn-Trace-Id`; the carrier has all names in lower case."""
 
     def get(self, carrier: Mapping[str, str], key: str) -> list[str] | None:
         value = carrier.get(key.lower())
@@ -217,7 +216,7 @@ class _LowerCaseGetter(Getter[Mapping[str, str]]):
 
 
 class _RecordingGetter(_LowerCaseGetter):
-    """Keeps which names it was asked for."""
+    """Records the names that are looked up."""
 
     def __init__(self) -> None:
         self.asked: set[str] = set()
@@ -232,18 +231,18 @@ _GETTER = _LowerCaseGetter()
 
 @lru_cache(maxsize=8)
 def _fields(propagator: TextMapPropagator) -> frozenset[str]:
-    """Those that a propagator writes, and those that it looks for: B3's one-field form reads the other one, too."""
+    """The fields that a propagator writes or reads: B3's single-field form also reads the other form."""
     return frozenset(name.lower() for name in propagator.fields) | _names_read(propagator, ())
 
 
 @lru_cache(maxsize=8)
 def _identifying(propagator: TextMapPropagator) -> frozenset[str]:
-    """The fields without which there is no trace context."""
+    """The fields that a trace context requires."""
     return _fields(propagator) - _MERGEABLE
 
 
 def _names_read(propagator: TextMapPropagator, user_properties: Iterable[tuple[str, str]]) -> frozenset[str]:
-    """What a propagator reads of a message; of Jaeger's baggage each entry has a name of its own."""
+    """The names that a propagator reads from a message; each entry of Jaeger's baggage has its own name."""
     getter = _RecordingGetter()
     with suppress(Exception):  # as in `_restore`
         propagator.extract({name.lower(): value for name, value in user_properties}, _EMPTY, getter)
@@ -258,7 +257,7 @@ def _restore(carrier: Mapping[str, str]) -> Extracted:
 
 
 def _with_allowed_baggage(context: Context | None, options: Options | None) -> Context:
-    """Baggage can hold what a broker's other subscribers must not see, so only named entries leave, up to a size."""
+    """Baggage may contain data that other subscribers must not see, so only named entries leave, up to a size."""
     context = get_current() if context is None else context
     entries = baggage.get_all(context)
     if not entries:

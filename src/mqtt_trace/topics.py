@@ -14,7 +14,7 @@ __all__ = ["Subscription", "Subscriptions", "TopicAliases", "is_topic_filter"]
 
 _SHARE = "$share/"
 _TOPICS_KNOWN = 1024
-"""For how many topics the subscription is remembered: matching costs more than the rest of a message's attributes."""
+"""Number of topics whose subscription is cached: matching costs more than the rest of a message's attributes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Subscription:
 
     @classmethod
     def parse(cls, text: str) -> Subscription:
-        """Read a filter as it is sent in SUBSCRIBE: `sensors/+/reading` or `$share/group/sensors/+/reading`."""
+        """Parse a filter of SUBSCRIBE: `sensors/+/reading` or `$share/group/sensors/+/reading`."""
         if not text.startswith(_SHARE):
             return cls(text)
         group, _, topic_filter = text.removeprefix(_SHARE).partition("/")
@@ -37,12 +37,12 @@ class Subscriptions:
     """Finds the subscription that a message came through.
 
     Args:
-        filters: As they are sent in SUBSCRIBE.
-        identifiers: The filters that were subscribed to with a Subscription Identifier (MQTT 5, section 3.8.2.1.2).
+        filters: The filters, as in SUBSCRIBE.
+        identifiers: The filters of subscriptions with a Subscription Identifier (MQTT 5, section 3.8.2.1.2).
     """
 
     def __init__(self, filters: Iterable[str] = (), identifiers: Mapping[int, str] | None = None) -> None:
-        self._matcher = MQTTMatcher()  # holds, for each filter, the subscriptions to it, the latest last
+        self._matcher = MQTTMatcher()  # for each filter its subscriptions, the latest last
         self._identified: dict[int, Subscription] = {}
         self._lock = threading.Lock()  # a program may subscribe while its network thread receives
         self._matched: dict[str, Subscription | None] = {}
@@ -52,7 +52,7 @@ class Subscriptions:
             self.add(text, identifier)
 
     def add(self, text: str, identifier: int | None = None) -> None:
-        """Take note of one more subscription."""
+        """Add a subscription."""
         subscription = Subscription.parse(text)
         with self._lock:
             self._matched = {}
@@ -61,7 +61,7 @@ class Subscriptions:
                 self._identified[identifier] = subscription
 
     def remove(self, text: str) -> None:
-        """Forget a subscription, if it is known."""
+        """Remove a subscription, if it is known."""
         subscription = Subscription.parse(text)
         with self._lock, suppress(KeyError):
             self._matched = {}
@@ -76,9 +76,9 @@ class Subscriptions:
 
         Args:
             topic: The topic of the message.
-            identifiers: Its Subscription Identifiers (MQTT 5, section 3.3.2.3.8). They say exactly which subscriptions
-                it came through, and are believed; without them, or when they are not known, it is one that matches
-                the topic. Of several the most specific is chosen.
+            identifiers: Its Subscription Identifiers (MQTT 5, section 3.3.2.3.8). They name the subscriptions exactly.
+                Without them, or if they are unknown, the result is a subscription that matches the topic, the most
+                specific one if there are several.
         """
         if identifiers:
             with self._lock:
@@ -98,11 +98,11 @@ class Subscriptions:
         return next((one for one in self._matching(topic) if one in named), named[0])
 
     def _matching(self, topic: str) -> Iterator[Subscription]:
-        """The most specific first, as paho's matcher tries literal levels before + and #."""
+        """The most specific first, because paho's matcher tries literal levels before + and #."""
         return (one for subscriptions in self._matcher.iter_match(topic) for one in reversed(subscriptions))
 
     def _others(self, subscription: Subscription) -> tuple[Subscription, ...]:
-        """Those to the same filter: the broker knows each of them by its group."""
+        """The other subscriptions to the same filter, which differ in their group."""
         try:
             known: tuple[Subscription, ...] = self._matcher[subscription.topic_filter]
         except KeyError:
@@ -111,15 +111,15 @@ class Subscriptions:
 
 
 class TopicAliases:
-    """What the Topic Aliases of one publisher stand for (MQTT 5, section 3.3.2.3.4)."""
+    """The topics of one publisher's Topic Aliases (MQTT 5, section 3.3.2.3.4)."""
 
     def __init__(self) -> None:
         self._topics: dict[int, str] = {}
 
     def topic(self, topic: str, properties: Properties | None) -> str:
-        """The topic of a publish: its own, which a Topic Alias of it then stands for, or that of its Topic Alias.
+        """The topic of a publish: its own, which its Topic Alias then stands for, or that of its Topic Alias.
 
-        Empty if the alias is not known.
+        Empty if the alias is unknown.
         """
         alias: int | None = getattr(properties, "TopicAlias", None)
         if alias is None:

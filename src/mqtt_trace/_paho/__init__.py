@@ -1,1 +1,1 @@
-"""Everything that touches what paho-mqtt keeps to itself. `compat` lists those names and checks them first."""
+"""All code that uses private names of paho-mqtt. `compat` lists those names and checks them first."""

@@ -1,4 +1,4 @@
-"""PUBACK, PUBCOMP and refusals, from paho itself, whatever a program makes of `on_publish`.
+"""PUBACK, PUBCOMP and refusals, read from paho itself and independent of the program's `on_publish`.
 
 That callback also reports QoS 0 publishes, whose packet id may be that of a pending one. With callback API version 1 it
 has no reason code, and `reinitialise` forgets it.
@@ -24,7 +24,7 @@ _lock = threading.Lock()
 
 
 class Listener(Protocol):
-    """What wants to know of acknowledgements."""
+    """An object that is called with each acknowledgement."""
 
     def acknowledge(self, packet_id: int, reason: ReasonCode | None) -> None:
         """Handle a PUBACK, a PUBCOMP or a refusal (MQTT 5, section 4.3); None is success."""
@@ -38,7 +38,7 @@ def listen(client: Client, listener: Listener) -> bool:
     """
     with _lock:
         known: tuple[weakref.ref[Listener], ...] = vars(client).get(_LISTENERS, ())
-        # A new one each time: paho's thread may be going through the one before.
+        # A new tuple each time: paho's thread may iterate over the previous one.
         vars(client)[_LISTENERS] = (*(one for one in known if one() is not None), weakref.ref(listener))
     if not supports(client, Feature.ACKNOWLEDGEMENTS):
         return False
@@ -48,7 +48,7 @@ def listen(client: Client, listener: Listener) -> bool:
 
 
 def listen_by_callback(client: Client) -> None:
-    """Let the client's `on_publish`, which a program may have set since, lead to the listeners."""
+    """Make the client's `on_publish`, which the program may have set in the meantime, call the listeners."""
     program = client.on_publish
     if hasattr(program, _HOOK):
         return
@@ -66,7 +66,7 @@ def listen_by_callback(client: Client) -> None:
 
 
 def _do_on_publish(client: Client, original: Method, mid: int, reason_code: ReasonCode, *rest: Any) -> Any:
-    # As paho around `on_publish`: what is published there is not written at once, in the midst of reading.
+    # As paho does around `on_publish`: a publish in a callback is not written at once, in the middle of a read.
     with client._in_callback_mutex:  # noqa: SLF001 - see compat
         for listener in _listeners(client):
             listener.acknowledge(mid, reason_code)

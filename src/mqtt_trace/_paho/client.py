@@ -1,4 +1,4 @@
-"""Paho's clients: which objects are some, what they are called, and which of their messages a program traces itself."""
+"""Paho's clients: how to recognize them, their client ids, and whose messages the program traces itself."""
 
 from __future__ import annotations
 
@@ -16,24 +16,27 @@ _CONSUMERS = "_mqtt_trace_consumers"
 
 
 def is_paho(client: object) -> TypeGuard[Client]:
-    """Whether it is a client of paho's, with all that makes one: a mock of the class says that it is an instance.
+    """Whether it is a complete paho client; a mock of the class passes `isinstance`, too.
 
-    None is where this module was first imported while a unit test had the class itself replaced, nor where a subclass
-    did not call `Client.__init__`.
+    False if a unit test had replaced the class when this module was imported, and for a subclass that did not call
+    `Client.__init__`.
     """
     return isinstance(Client, type) and issubclass(type(client), Client) and hasattr(client, "on_publish")
 
 
-def client_id_of(client: object) -> object:
-    """The client id, which paho has no public name for; None if the object has none."""
-    return getattr(client, "_client_id", None)
+def client_id_of(client: object) -> str:
+    """The client id, which paho has no public name for; empty if the object has none."""
+    client_id = getattr(client, "_client_id", None)
+    if isinstance(client_id, bytes):
+        return client_id.decode(errors="replace")
+    return client_id if isinstance(client_id, str) else ""
 
 
 def identity(client: Client) -> object:
-    """Something that changes with host, port, client id or protocol; paho's properties cost several times as much."""
+    """A value that changes with host, port, client id or protocol; paho's properties cost several times as much."""
     try:
         return client._host, client._port, client._client_id, client._protocol  # noqa: SLF001 - see compat
-    except AttributeError:  # another release of paho, or a stand-in for a client, which is asked each time
+    except AttributeError:  # another release of paho, or a mock, which is read each time
         return object()
 
 
@@ -43,16 +46,16 @@ def has_filtered_callback(client: Client, message: MQTTMessage) -> bool:
 
 
 def forget_ping(client: Client) -> None:
-    """Have a client wait for no PINGRESP, so that it does not give up a connection on which one lies unread."""
+    """Make a client expect no PINGRESP, so that it keeps a connection on which one is still unread."""
     if supports(client, Feature.UNREAD_PINGRESP):
-        client._ping_t = 0.0  # noqa: SLF001 - only a PINGRESP that is read resets it
+        client._ping_t = 0.0  # noqa: SLF001 - otherwise only a received PINGRESP resets it
 
 
 def trace_explicitly(client: Client, consumer: object) -> None:
-    """Leave the messages of a client to a consumer, for as long as that exists."""
+    """Leave the tracing of a client's messages to a consumer while that consumer exists."""
     vars(client).setdefault(_CONSUMERS, weakref.WeakSet()).add(consumer)
 
 
 def is_traced_explicitly(client: Client) -> bool:
-    """Whether the messages of a client are left to a consumer."""
+    """Whether a consumer traces the messages of a client."""
     return bool(vars(client).get(_CONSUMERS))

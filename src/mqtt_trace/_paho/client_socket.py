@@ -24,7 +24,7 @@ _LEAVE_TIMEOUT_S = 2.0
 class ClientSocket:
     """Reads and writes when the socket is ready; it takes the client's socket callbacks.
 
-    To be made and used on the event loop. What it knows of pauses ends with each connection.
+    Create and use it on the event loop. A pause ends with its connection.
     """
 
     def __init__(self, client: Client) -> None:
@@ -42,7 +42,7 @@ class ClientSocket:
         client.on_socket_unregister_write = self._write_done
 
     def pause_reading(self) -> None:
-        """Leave what the broker sends in the socket."""
+        """Stop reading from the socket."""
         sock = self._client.socket()
         if self._reads and sock is not None:
             self._reads = False
@@ -50,18 +50,18 @@ class ClientSocket:
             self._loop.remove_reader(sock)
 
     def resume_reading(self) -> None:
-        """Read it again."""
+        """Read from the socket again."""
         sock = self._client.socket()
         if not self._reads and sock is not None:
             self._reads = True
             self._loop.add_reader(sock, self._readable)
-            self._loop.call_soon(self._readable)  # what TLS has decrypted already, the descriptor does not announce
+            self._loop.call_soon(self._readable)  # the descriptor does not announce data that TLS has already decrypted
 
     def look_after(self) -> bool:
-        """Let paho send PINGREQ or notice that there was no answer to it, and return False if the peer has left unread.
+        """Let paho send PINGREQ or notice a missing PINGRESP; return False if the peer has left during a pause.
 
-        During and after a pause PINGRESP may lie unread behind other packets. Then a peer that has vanished shows when
-        the kernel gives up on our PINGREQs, or by paho's own time-out once everything has been read.
+        During and after a pause, PINGRESP may be unread behind other packets. A vanished peer is then detected when the
+        kernel gives up on our PINGREQs, or by paho's own time-out once everything has been read.
         """
         if not self._reads and self._is_hung_up():
             return False
@@ -73,10 +73,10 @@ class ClientSocket:
         return True
 
     async def leave(self) -> None:
-        """After a connection with pauses has ended, let the peer read what we sent last.
+        """After a connection with pauses has ended, let the peer read our last packets.
 
-        A socket that is closed with data in it is reset, and the peer may never see the packets before DISCONNECT. So
-        the rest is read away, until the peer closes its side, too, or for two seconds.
+        Closing a socket with unread data resets the connection, and the peer may never see the packets before
+        DISCONNECT. So the rest is read and discarded until the peer closes its side, or for two seconds.
         """
         if self._left is None:
             return
@@ -88,23 +88,23 @@ class ClientSocket:
                     pass
 
     def abort(self) -> None:
-        """Break the connection; paho has no call for it, so its next read finds it gone."""
+        """Break the connection. paho has no call for that, so its next read finds the connection closed."""
         self._reads = True
         self._behind = False
         sock = self._client.socket()
         if sock is None:
             return
-        # If it fails, the connection is gone already, and the read finds that too.
+        # If this fails, the connection is closed already, and the read finds that, too.
         with suppress(OSError), _copy(sock) as connected:
             with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
-            while connected.recv(_CHUNK):  # paho would handle what lies unread before it finds the end
+            while connected.recv(_CHUNK):  # paho would handle the unread packets before it finds the end
                 pass
         self._readable()
         self._client.loop_read()
 
     def _opened(self, client: Client, userdata: Any, sock: SocketLike) -> None:
-        """On the thread that connects."""
+        """Called on the thread that connects."""
         del client, userdata
         self._loop.call_soon_threadsafe(self._watch, sock)
 
@@ -123,7 +123,7 @@ class ClientSocket:
         self._behind = False
 
     def _write_wanted(self, client: Client, userdata: Any, sock: SocketLike) -> None:
-        """Write in the next turn of the loop: nearly always the socket takes it all, and no writer is registered."""
+        """Write in the next iteration of the loop: the socket nearly always takes everything, without a writer."""
         del client, userdata, sock
         if threading.get_ident() == self._thread:
             self._loop.call_soon(self._writable)
@@ -140,7 +140,7 @@ class ClientSocket:
             self._writing = None
 
     def _readable(self) -> None:
-        """TLS may have decrypted more than one packet, of which the descriptor says nothing."""
+        """Read until TLS has no decrypted data left, which the descriptor does not announce."""
         if self._reads:
             self._heard = True
             self._client.loop_read()
@@ -155,17 +155,17 @@ class ClientSocket:
             self._loop.add_writer(sock, self._writable)
 
     def _is_hung_up(self) -> bool:
-        """Whether the peer has closed the connection, found without reading what it sent before."""
+        """Whether the peer has closed the connection; nothing is read."""
         sock = self._client.socket()
         if sock is None:
             return False
         poll = select.poll()
-        poll.register(sock.fileno(), getattr(select, "POLLRDHUP", 0))  # Linux's; POLLHUP and POLLERR need no asking
+        poll.register(sock.fileno(), getattr(select, "POLLRDHUP", 0))  # exists on Linux
         return bool(poll.poll(0))
 
 
 def _copy(sock: SocketLike) -> socket.socket:
-    """The plain socket under paho's, which may have no `shutdown`, on a descriptor of its own.
+    """The plain socket under paho's, which may lack `shutdown`, on a duplicated descriptor.
 
     Raises:
         OSError: It is closed.

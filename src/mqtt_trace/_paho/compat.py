@@ -1,7 +1,7 @@
-"""The names that paho-mqtt keeps to itself and that a feature here needs, checked before the feature is used.
+"""The private names of paho-mqtt that our features need, checked before a feature is used.
 
-A release of paho may rename any of them. Without them a program still publishes and receives: a feature is left out,
-one log line tells which, and what needs paho's public side alone is still traced.
+A release of paho may rename any of them. The program then still publishes and receives: the feature is left out, one
+log line names it, and tracing that needs only paho's public API continues.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class Feature(Enum):
-    """A feature, by the attributes of a client that it needs: methods, and what `Client.__init__` sets."""
+    """A feature, with the client attributes that it needs: methods, and attributes set by `Client.__init__`."""
 
     ACKNOWLEDGEMENTS = ("_do_on_publish", "_in_callback_mutex")
     PUBREC_REFUSALS = (

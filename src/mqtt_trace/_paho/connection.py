@@ -1,7 +1,7 @@
 """Keeps a paho client connected on an asyncio loop.
 
-paho's `loop_start` costs a thread, three descriptors and a `select()` per client, which ends at some hundreds of
-clients. Its socket callbacks let one loop serve thousands; this is the loop's side of them, with reconnects.
+paho's `loop_start` costs a thread, three descriptors and a `select()` per client, which limits it to some hundreds of
+clients. With its socket callbacks one loop serves thousands; this module is the loop's side of them, with reconnects.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mqtt_trace._paho.client_socket import ClientSocket
 
 __all__ = ["REFUSED", "Backoff", "Connection"]
 
-# paho logs every lost connection as an error, which `on_down` reports already, and what a callback raised.
+# paho logs exceptions of callbacks, and every lost connection as an error, which `on_down` already reports.
 _callback_errors = logging.getLogger(f"{__name__}.callbacks")
 _callback_errors.setLevel(logging.ERROR)
 _callback_errors.addFilter(lambda record: str(record.msg).startswith("Caught exception"))
@@ -31,12 +31,12 @@ _callback_errors.addFilter(lambda record: str(record.msg).startswith("Caught exc
 _MISC_INTERVAL_S = 1.0
 _CONNACK_TIMEOUT_S = 10.0
 _STABLE_AFTER_S = 10.0
-"""A connection that ends sooner counts as a failure: two clients with one id would otherwise evict each other as fast
-as they can connect."""
+"""A connection that ends sooner counts as a failure. Otherwise two clients with the same id would evict each other as
+fast as they can connect."""
 _UNLIMITED = 65_535
 
 REFUSED = "the broker refused the connection"
-"""What a cause begins with when the broker answered CONNECT with an error, whose words follow."""
+"""The beginning of a cause when the broker answered CONNECT with an error; the error follows."""
 
 
 class Connection:
@@ -44,13 +44,13 @@ class Connection:
 
     The client must use callback API version 2, must not run a loop of its own, and leaves `on_connect`, `on_disconnect`
     and the socket callbacks to this class. Its other callbacks run on the event loop. Call `connect_async` on it first:
-    that is where host, port, keepalive and session properties come from.
+    it sets host, port, keepalive and session properties.
 
     Args:
         client: The client.
         on_up: Called with "session present" after each successful CONNACK (MQTT 5, section 3.2.2.1.1).
         on_down: Called with the cause, in words, after a failed attempt to connect and after a lost connection.
-        executor: Where the blocking part of connecting runs; the loop's default executor if None.
+        executor: Runs the blocking part of connecting; the loop's default executor if None.
         backoff: Delays between attempts.
     """
 
@@ -68,7 +68,7 @@ class Connection:
         self._on_down = on_down or _ignore
         self._executor = executor
         self._backoff = backoff or Backoff()
-        # An exception in a callback would leave paho with a half-handled packet, which it would handle again and again.
+        # After an exception in a callback paho would handle the same packet again and again.
         client.suppress_exceptions = True
         client.enable_logger(_callback_errors)
         self._loop = asyncio.get_running_loop()
@@ -87,7 +87,7 @@ class Connection:
 
     @property
     def is_up(self) -> bool:
-        """Whether the broker has accepted the connection and it still stands."""
+        """Whether the broker has accepted the connection, and it is still open."""
         return self._up.is_set()
 
     @property
@@ -100,13 +100,13 @@ class Connection:
 
     @property
     def maximum_packet_size(self) -> int | None:
-        """Bytes that the broker takes in one packet (MQTT 5, section 3.2.2.3.6), None if it sets no limit."""
+        """Largest packet, in bytes, that the broker accepts (MQTT 5, section 3.2.2.3.6); None if it sets no limit."""
         size: int | None = getattr(self._connack, "MaximumPacketSize", None)
         return size
 
     @property
     def receive_maximum(self) -> int:
-        """QoS 1 and 2 publishes that the broker takes at once (MQTT 5, section 3.2.2.3.3)."""
+        """Number of unacknowledged QoS 1 and 2 publishes that the broker accepts (MQTT 5, section 3.2.2.3.3)."""
         count: int = getattr(self._connack, "ReceiveMaximum", _UNLIMITED)
         return count
 
@@ -115,7 +115,7 @@ class Connection:
         await self._up.wait()
 
     async def run(self, delay: float = 0.0) -> None:
-        """Stay connected from `delay` seconds on until `close` is called."""
+        """Connect after `delay` seconds, and stay connected until `close` is called."""
         await self._pause(delay)
         while not self._closing.is_set():
             self._gone.clear()
@@ -134,30 +134,31 @@ class Connection:
             await self._pause(self._backoff.delay(self._failures))
 
     def hurry(self) -> None:
-        """Connect at once, and then after short pauses: for a program that is about to stop."""
+        """Connect at once and retry after short pauses, for a program that is about to stop."""
         self._failures = 0
         self._awake.set()
 
     def pause_reading(self) -> None:
-        """Leave what the broker sends in the socket, until `resume_reading` or the end of this connection.
+        """Read nothing from the socket until `resume_reading` is called or this connection ends.
 
-        It bounds memory where a broker sends more than Receive Maximum (MQTT 5, section 3.3.4). PINGREQs still go out,
-        and a broker that closes the connection is noticed within Keep Alive and two seconds, without what it sent last.
+        This limits memory if a broker sends more than Receive Maximum (MQTT 5, section 3.3.4). PINGREQs are still sent.
+        If the broker closes the connection, that is noticed within Keep Alive plus two seconds, and unread packets are
+        lost.
 
-        To be called on the event loop, as in `on_message`. The packets of the same read are still handled: one, or as
-        many as the client has publishes that are not acknowledged.
+        Call it on the event loop, for example in `on_message`. Packets of the current read are still handled: one, or
+        as many as the client has unacknowledged publishes.
         """
         self._socket.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read again what the broker sends; to be called on the event loop."""
+        """Read from the socket again; call it on the event loop."""
         self._socket.resume_reading()
 
     def renew(self, reason_code: int, cause: str) -> None:
         """Send DISCONNECT with a reason code (MQTT 5, section 3.14.2.1), and connect again after the first delay.
 
         Args:
-            reason_code: Why, such as 0x93 (Receive Maximum exceeded).
+            reason_code: The reason, such as 0x93 (Receive Maximum exceeded).
             cause: What `on_down` is called with.
         """
         self._failures = 0
@@ -195,7 +196,7 @@ class Connection:
         return False
 
     async def _serve(self) -> None:
-        """Until the connection is gone; with a timer, as a task that wakes up costs several times as much."""
+        """Serve the connection until it is lost, with a timer: a task that wakes up costs several times as much."""
         self._look_after()
         try:
             await self._gone.wait()
@@ -204,7 +205,7 @@ class Connection:
                 self._misc.cancel()
 
     def _look_after(self) -> None:
-        """Let paho send PINGREQ, or notice that there was no answer to it."""
+        """Let paho send PINGREQ, or notice a missing PINGRESP."""
         self._misc = self._loop.call_later(_MISC_INTERVAL_S, self._look_after)
         if not self._socket.look_after():
             self._cause = "the connection was closed while reading from it was paused"

@@ -1,4 +1,4 @@
-"""Methods of paho that are called by way of ours: those of one client, and those of a class.
+"""Hooks on paho's methods, on one client or on a class.
 
 A replacement is called with the client, the original method and the arguments of the call.
 """
@@ -18,10 +18,10 @@ Replacement = Callable[..., Any]
 
 
 def hook_client(client: Client, name: str, replacement: Replacement) -> None:
-    """Replace a method of one client; a client whose method is replaced already stays as it is."""
+    """Replace a method of one client, unless it is already replaced."""
     if name in vars(client):
         return
-    # What the client holds must not hold the client: it would live until the garbage collector finds the two.
+    # The hook must not hold the client: only the garbage collector would free such a cycle.
     reference = weakref.ref(client)
 
     def hooked(*args: Any, **kwargs: Any) -> Any:

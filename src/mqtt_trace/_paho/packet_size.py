@@ -1,6 +1,6 @@
-"""The broker's Maximum Packet Size (MQTT 5, section 3.2.2.3.6), which no packet exceeds because of a context.
+"""Keeps packets with a context within the broker's Maximum Packet Size (MQTT 5, section 3.2.2.3.6).
 
-paho sends a packet that is too large, is disconnected for it, and sends it again on each connection after that.
+paho would send a packet that is too large, be disconnected, and send it again on each later connection.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mqtt_trace._paho.hooks import Method, hook_client
 from mqtt_trace._paho.properties import PublishProperties
 
 _REMAINING_LENGTH = 268_435_455
-"""The greatest that can be encoded (MQTT 5, section 1.5.5)."""
+"""The largest that can be encoded (MQTT 5, section 1.5.5)."""
 LARGEST_PACKET = 1 + 4 + _REMAINING_LENGTH
 _LARGEST_HEADER = 1 + 4 + 2 + 2
 """Of a PUBLISH: type, remaining length, length of the topic, packet id."""
@@ -55,7 +55,7 @@ class PacketSize:
         self._will_doubted = False
 
     def note_connack(self, client: Client) -> None:
-        """Call it before the client handles a CONNACK: while it does, it sends the messages that waited for it."""
+        """Call it before the client handles a CONNACK: the client sends waiting messages while it handles that."""
         with _NOT_READ:
             if client.protocol != MQTTv5:
                 return
@@ -70,11 +70,11 @@ class PacketSize:
     def fit(
         self, client: Client, topic: bytes, payload: bytes | bytearray, qos: int, properties: Properties | None
     ) -> Properties | None:
-        """The properties of a PUBLISH that is about to be sent, without the context in them if it does not fit."""
+        """The properties of a PUBLISH that is about to be sent, without the context if it does not fit."""
         if not isinstance(properties, PublishProperties) or properties.without_context is None:
             return properties
         room = self.maximum - len(topic) - len(payload) - _LARGEST_HEADER
-        # A pair more for all the properties that may be there once.
+        # One pair more, for all properties that may occur only once.
         if room < _LARGEST_PAIR * (len(properties.UserProperty) + 2):
             size = publish_size(len(topic), len(payload), qos, len(properties.pack()))
             if size > self.maximum and client.socket() is not None:  # without one, nothing is sent yet
@@ -85,7 +85,7 @@ class PacketSize:
         return properties
 
     def refuses_will(self, client: Client, size: int) -> OmittedReason | None:
-        """Return why the next CONNECT, this large with a context in its will, must not carry it; None if it may.
+        """Return why the next CONNECT, of this size with a context in its will, must not carry it; None if it may.
 
         The limit is unknown before the first CONNACK, and a broker need not answer a CONNECT that is too large. So
         after a CONNECT without an answer, the next ones carry no context.
@@ -110,7 +110,7 @@ class PacketSize:
                 _log,
                 logging.WARNING,
                 "client %s: contexts are left out of packets that exceed the broker's limit (first: %s of %d bytes)",
-                _text(client_id_of(client)),
+                client_id_of(client),
                 packet,
                 size,
             )
@@ -126,7 +126,7 @@ def heed_packet_size(client: Client) -> None:
 
 
 def note_connack(packet_size: PacketSize, client: Client, original: Method) -> Any:
-    """Replace `Client._handle_connack`: it says how large a packet may be, and paho keeps none of it."""
+    """Replace `Client._handle_connack`: CONNACK limits the packet size, which paho does not keep."""
     packet_size.note_connack(client)
     return original(client)
 
@@ -144,7 +144,7 @@ def send_publish(
     info: MQTTMessageInfo | None = None,
     properties: Properties | None = None,
 ) -> Any:
-    """Replace `Client._send_publish`, which paho calls each time that it sends a message, the first time or again."""
+    """Replace `Client._send_publish`, which paho calls each time it sends a message, resends included."""
     if properties is not None:
         properties = packet_size.fit(client, topic, payload, qos, properties)
     return original(client, mid, topic, payload, qos, retain, dup, info, properties)
@@ -181,7 +181,3 @@ def _maximum_in(packed: bytes) -> int | None:
     properties.unpack(packed)
     maximum: int | None = getattr(properties, "MaximumPacketSize", None)
     return maximum
-
-
-def _text(client_id: object) -> str:
-    return client_id.decode(errors="replace") if isinstance(client_id, bytes) else str(client_id)

@@ -1,4 +1,4 @@
-"""Properties that are made, and packed, quickly."""
+"""Properties that are quick to create and to pack."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _OF_ANY = Properties(PacketTypes.PUBLISH)
 
 
 def init_quickly(properties: Properties, packetType: int) -> None:  # noqa: N803 - paho's name for it
-    """What paho's `__init__` does, which spells out its tables for each object, for a tenth of the time.
+    """Do what paho's `__init__` does, which builds its tables for each object, in a tenth of the time.
 
-    Each object has tables of its own, as with paho: a program may add to them.
+    Each object has its own tables, as with paho, because a program may add to them.
     """
     vars(properties).update(
         packetType=packetType,
@@ -38,15 +38,15 @@ def init_quickly(properties: Properties, packetType: int) -> None:  # noqa: N803
 
 
 class PublishProperties(Properties):
-    """PUBLISH properties with user properties, and whatever else `base` holds.
+    """PUBLISH properties with user properties, and the other properties of `base`.
 
-    paho's class builds its tables for every object and walks them for every packet, which is most of what tracing a
-    publish would cost. With user properties alone none of that is needed; as soon as anything else is there, or is
-    asked for, this is paho's class again.
+    paho's class builds its tables for every object and walks them for every packet, which is most of the cost of
+    tracing a publish. User properties alone need none of that; once another property is set or read, this behaves as
+    paho's class.
 
     Attributes:
-        without_context: What the program itself sends; None if a context is not among the user properties.
-        omitted: Whether the packet that was sent last had to do without the context.
+        without_context: The program's own properties; None if the user properties contain no context.
+        omitted: Whether the last packet was sent without the context.
         tell: Called with each change of `omitted`.
     """
 
@@ -73,14 +73,14 @@ class PublishProperties(Properties):
         )
 
     def note_omission(self, *, omitted: bool) -> None:
-        """Note whether the packet that is about to be sent does without the context."""
+        """Note whether the packet that is about to be sent omits the context."""
         if omitted != self.omitted:
             vars(self)["omitted"] = omitted
             if self.tell is not None:
                 self.tell(omitted)
 
     def __getstate__(self) -> dict[str, object]:
-        """For copies and pickles, such as mocks and outboxes make: the span belongs to the original alone."""
+        """For copies and pickles, as mocks and outboxes create them: the span belongs only to the original."""
         return {**vars(self), "tell": None}
 
     def __getattr__(self, name: str) -> object:
@@ -91,7 +91,7 @@ class PublishProperties(Properties):
         return tables[name]
 
     def pack(self) -> bytes:
-        """The properties as they stand in a packet: a length and then each property."""
+        """The properties as in a packet: their length, then each property."""
         if len(vars(self)) > _OWN:
             return bytes(super().pack())  # type: ignore[no-untyped-call]  # paho leaves it untyped
         body = b""
@@ -99,13 +99,13 @@ class PublishProperties(Properties):
             for name, value in self.UserProperty:
                 body += _USER_PROPERTY + _utf8(name) + _utf8(value)
         except (AttributeError, OverflowError, ValueError):
-            return bytes(super().pack())  # type: ignore[no-untyped-call]  # as above: takes bytes, too, and says what it refuses
+            return bytes(super().pack())  # type: ignore[no-untyped-call]  # as above; it also accepts bytes, and names what it refuses
         length = len(body)
         return (bytes([length]) if length < _SHORT else VariableByteIntegers.encode(length)) + body
 
 
 def fitting(user_properties: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """A pair that no packet can hold is left out: losing a tracestate is better than losing the message."""
+    """Leave out pairs that no packet can hold: losing a tracestate is better than losing the message."""
     for name, value in user_properties:
         if len(name) + len(value) > _SURELY_FITS:
             return [pair for pair in user_properties if all(len(text.encode()) <= _MAX_STRING for text in pair)]
@@ -113,11 +113,11 @@ def fitting(user_properties: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def unpack_user_properties(properties: Properties, buffer: bytes) -> int | None:
-    """Read what paho's `unpack` reads, with the same result, if it is a few user properties and nothing else.
+    """Read properties as paho's `unpack` does, if they are a few user properties and nothing else.
 
     Returns:
-        How many bytes the properties and their length took; None, and nothing is read, when paho has to do it: for any
-        other property, for what is malformed, and for text that paho refuses.
+        The number of bytes of the properties and their length. None, with nothing read, if paho must read them: for any
+        other property, malformed data, or text that paho refuses.
     """
     if vars(properties).keys() != _EMPTY or not buffer or buffer[0] >= _SHORT:
         return None

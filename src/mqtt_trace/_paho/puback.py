@@ -1,4 +1,4 @@
-"""Reading PUBACK packets without the tables that paho builds for each: a tenth of what a traced publish costs."""
+"""Reads PUBACK packets without building paho's tables for each, which is a tenth of the cost of a traced publish."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_pubacks_quickly(client: Client) -> None:
 
 
 def read_puback(client: Client, original: Method, cmd: Acknowledgement) -> Any:
-    """Read a PUBACK without properties, with the same result as `original`, to which all else is left."""
+    """Read a PUBACK without properties, with the same result as `original`, which reads all other packets."""
     packet = client._in_packet["packet"]  # noqa: SLF001 - see compat
     reason = plain_reason(packet) if cmd == "PUBACK" and client.protocol == MQTTv5 else None
     if reason is None:
@@ -46,7 +46,7 @@ def read_puback(client: Client, original: Method, cmd: Acknowledgement) -> Any:
 
 
 def plain_reason(packet: bytes | bytearray) -> ReasonCode | None:
-    """Return the reason code of a PUBACK without properties; None if it has any, or if paho does not know the code."""
+    """Return the reason code of a PUBACK without properties; None if it has any, or paho does not know it."""
     match len(packet):
         case 2:
             return _REASONS[_SUCCESS]
@@ -57,7 +57,7 @@ def plain_reason(packet: bytes | bytearray) -> ReasonCode | None:
 
 
 def _plain_properties() -> Properties:
-    """What paho makes of a PUBACK without properties, but for its tables, which all of these share."""
+    """The properties that paho creates for a PUBACK without any, except that they share their tables."""
     properties = Properties.__new__(Properties)
     vars(properties).update(_PLAIN)
     return properties

@@ -40,7 +40,7 @@ def _handle_pubrec(client: Client, original: Method) -> object:
 def refused_pubrec(client: Client) -> tuple[int, ReasonCode] | None:
     """Packet id and reason code of the PUBREC that a client is about to handle, if the code is 0x80 or more.
 
-    None for a code that no PUBREC has: what becomes of such a packet is paho's to say.
+    None for a code that no PUBREC may have: paho handles such a packet.
     """
     packet = bytes(client._in_packet["packet"])  # noqa: SLF001 - see compat
     if client.protocol != MQTTv5 or packet[PACKET_ID_BYTES : PACKET_ID_BYTES + 1] < bytes([REFUSED_FROM]):

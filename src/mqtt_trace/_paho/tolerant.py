@@ -1,8 +1,8 @@
-"""Reading PUBLISH properties that paho refuses or takes minutes for.
+"""Reads PUBLISH properties that paho refuses or takes minutes to read.
 
 paho ends the connection over a user property with U+FEFF, which MQTT allows (section 1.5.4) and Mosquitto delivers, and
-over text that is not UTF-8, which some brokers let through. The broker then delivers the message again after each
-reconnect: one publisher could stop a consumer for good. And paho's time grows with the square of the number of
+over text that is not UTF-8, which some brokers let through. The broker then redelivers the message after each
+reconnect, so one publisher could stop a consumer permanently. Also, paho's time grows with the square of the number of
 properties: 50,000 of them, 800 kB, take 15 s.
 """
 
@@ -24,9 +24,9 @@ Reader = Callable[[bytes, int], tuple[Value, int]]
 
 
 def install_tolerant_reader() -> None:
-    """Make paho take any PUBLISH properties that a broker delivers, for the rest of the process.
+    """Make paho accept any PUBLISH properties that a broker delivers, for the rest of the process.
 
-    To be called once, before the first connection, by a consumer of messages from people it does not know.
+    A consumer of untrusted messages calls it once, before its first connection.
     """
     original = Properties.unpack
 
@@ -42,7 +42,7 @@ def install_tolerant_reader() -> None:
 
 
 def topic_of(message: ReceivedMessage) -> str:
-    """The topic, with U+FFFD for what is not UTF-8: paho raises for it, now and whenever it is asked."""
+    """The topic, with U+FFFD for bytes that are not UTF-8; paho's own property raises each time."""
     try:
         topic: object = getattr(message, "topic", None)
     except UnicodeDecodeError as error:
@@ -59,10 +59,10 @@ def unpack(properties: Properties, buffer: bytes) -> int:
     """Read PUBLISH properties (MQTT 5, section 3.3.2.3) into an empty object.
 
     Returns:
-        How many bytes they and their length took.
+        The number of bytes of the properties and their length.
 
     Raises:
-        MalformedPacket: A property ends beyond the bytes that are there, or no PUBLISH may have it.
+        MalformedPacket: A property ends after the end of the packet, or is not allowed in PUBLISH.
     """
     found: dict[str, Any] = {}
     try:
@@ -79,7 +79,7 @@ def unpack(properties: Properties, buffer: bytes) -> int:
         raise MalformedPacket(f"PUBLISH properties cannot be read: {error!r}") from error
     if position != end:
         raise MalformedPacket("a PUBLISH property is longer than the properties")
-    # Past paho's checks of what a program may set, which for a list of user properties copy it for each of them.
+    # Without paho's checks of what a program may set, which copy the list of user properties for each one.
     vars(properties).update(found)
     return end
 

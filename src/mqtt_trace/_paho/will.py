@@ -9,7 +9,7 @@ from paho.mqtt.properties import Properties
 
 
 class Will(NamedTuple):
-    """A will as a program set it."""
+    """A will as the program set it."""
 
     topic: bytes
     payload: bytes | bytearray
@@ -32,5 +32,5 @@ def will_of(client: Client) -> Will | None:
 
 
 def set_will_properties(client: Client, properties: Properties | None) -> None:
-    """Change the properties that the next CONNECT carries for the will."""
+    """Change the will properties of the next CONNECT."""
     client._will_properties = properties  # noqa: SLF001 - see compat

@@ -32,17 +32,18 @@ class TracedConsumer:
     """Opens CONSUMER spans that continue the traces of received messages.
 
     Args:
-        client: The client that receives; None if messages come from elsewhere.
-        subscriptions: The filters it subscribed to, `$share/…` included: they become destination template and group.
-        subscription_identifiers: Those that it subscribed to with a Subscription Identifier (MQTT 5, section
-            3.8.2.1.2), by identifier; `subscriptions` need not repeat them. Where filters overlap, only the identifier
-            says which of them a message came through.
+        client: The client that receives the messages; None if they come from elsewhere.
+        subscriptions: The filters of its subscriptions, `$share/…` included; they become destination template and
+            group.
+        subscription_identifiers: The filters of subscriptions with a Subscription Identifier (MQTT 5, section
+            3.8.2.1.2), by identifier; `subscriptions` need not repeat them. If filters overlap, only the identifier
+            shows which one a message matched.
         tracer_provider: The global one by default.
         meter_provider: The global one by default.
-        options: Those of the environment by default.
+        options: The options; read from the environment by default.
 
     Raises:
-        ConfigurationError: An environment variable has a value that is not understood.
+        ConfigurationError: An environment variable has an invalid value.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class TracedConsumer:
         options: Options | None = None,
     ) -> None:
         self._client = client
-        propagator()  # a wrong name is found here, and not with the first message
+        propagator()  # raises for a wrong name now, not at the first message
         self._spans = ProcessSpans(
             tracer_of(tracer_provider),
             ProcessMetrics(meter_provider),
@@ -73,16 +74,16 @@ class TracedConsumer:
         message_id: str | None = None,
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> ProcessSpan:
-        """Make a process span the current one; an exception is recorded in it and goes on.
+        """Make a process span the current one; an exception is recorded in it and propagates.
 
-        What ends the block but is no `Exception`, such as SystemExit or asyncio's CancelledError, is no error of it. An
-        error in tracing is logged, once of each kind, and never raised: then the span is one that records nothing.
+        A `BaseException` that is no `Exception`, such as SystemExit or asyncio's CancelledError, is not recorded as an
+        error. Errors in tracing are never raised: the first of each kind is logged, and the span records nothing.
 
         The span is a child of the publish span; with `MQTT_TRACE_RELATION=both`, which is the default of the opt-in
         conventions, it links to it, too. A retained message, and any message when `MQTT_TRACE_RELATION=link`, starts a
-        trace of its own that links to it. So does one on a topic that `MQTT_TRACE_TRUSTED_TOPICS` leaves out; it has
-        `mqtt.untrusted_context=true`, and its baggage is not taken over. Without usable context a message starts a
-        trace with `mqtt.missing_context=true` and the reason.
+        new trace that links to it. So does a message on a topic outside `MQTT_TRACE_TRUSTED_TOPICS`; its span has
+        `mqtt.untrusted_context=true`, and its baggage is dropped. A message without usable context starts a trace with
+        `mqtt.missing_context=true` and the reason.
         """
         return self._spans.start(self._client, message, message_id=message_id, attributes=attributes)
 
@@ -93,11 +94,11 @@ class TracedConsumer:
         attributes: Mapping[str, AttributeValue] | None = None,
         link_attributes: LinkAttributes[Message] | None = None,
     ) -> ProcessSpan:
-        """Make one process span for several messages the current one, with a link to each one's publish span.
+        """Make one process span for several messages the current one, with a link to the publish span of each.
 
-        A single parent would misrepresent where the batch came from, so the span continues the current trace, or starts
-        one. Attributes that all messages share are on the span, those in which they differ on the links. The SDK keeps
-        the last 128 links, unless `OTEL_SPAN_LINK_COUNT_LIMIT` or the provider's `SpanLimits` says otherwise.
+        A batch has no single parent, so the span continues the current trace or starts one. Attributes that all
+        messages share are on the span, the others on the links. The SDK keeps the last 128 links, unless
+        `OTEL_SPAN_LINK_COUNT_LIMIT` or the provider's `SpanLimits` says otherwise.
 
         Args:
             messages: The batch, in any order, of any topics.
@@ -105,25 +106,25 @@ class TracedConsumer:
             link_attributes: More attributes for the link of a message, such as its `messaging.message.id`.
 
         Raises:
-            TypeError: The messages are no sequence.
+            TypeError: The messages are not a sequence.
         """
         if not isinstance(messages, Sequence):
-            # Reading an iterator here would leave nothing for the program.
+            # Reading an iterator here would leave it empty for the program.
             raise TypeError(f"messages must be a sequence, such as a list, not {type(messages).__qualname__}")
         return self._spans.start_batch(self._client, messages, attributes=attributes, link_attributes=link_attributes)
 
     def handler(self, handle: Handler) -> Handler:
         """Wrap an `on_message` callback in a process span.
 
-        An exception is recorded and logged, and goes no further: in paho's network thread it would end the thread, and
-        nothing would be received any more.
+        An exception is recorded and logged but does not propagate: it would end paho's network thread, and the client
+        would receive nothing more.
         """
 
         def on_message(client: Client, userdata: Any, message: MQTTMessage) -> None:
             try:
                 with self.process(message):
                     handle(client, userdata, message)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it must not reach paho's thread
+            except Exception as error:  # noqa: BLE001 - no exception may reach paho's thread
                 log(_log, logging.ERROR, "the handler failed for a message on %s", topic_of(message), exc_info=error)
 
         return on_message

@@ -1,4 +1,4 @@
-"""Payloads: their bytes, and the opt-in fallback for MQTT 3.1.1, the context in a `_trace` key of a JSON payload.
+"""Payloads as bytes, and the opt-in fallback for MQTT 3.1.1: the context in a `_trace` key of a JSON payload.
 
 MQTT 3.1.1 has no user properties. This couples the transport to the payload's schema, so it is off by default.
 """
@@ -17,10 +17,10 @@ _WHITESPACE = b" \t\n\r"
 
 
 def as_bytes(payload: Payload) -> bytes | None:
-    """The bytes that paho sends for a payload.
+    """Return the bytes that paho sends for a payload.
 
     Raises:
-        TypeError: It is of no type that paho takes.
+        TypeError: paho does not accept its type.
     """
     if payload is None or isinstance(payload, bytes):
         return payload
@@ -32,9 +32,9 @@ def as_bytes(payload: Payload) -> bytes | None:
 
 
 def add_context(payload: bytes, user_properties: Iterable[tuple[str, str]]) -> bytes:
-    """Return the payload with the context in it; one that is no JSON object, or without a context, as it is.
+    """Return the payload with the context; unchanged if it is not a JSON object, or without a context.
 
-    The rest of the object stays as it was written, with every digit of its numbers, unless a context in it is replaced.
+    The rest of the object keeps its text, with every digit of its numbers, unless a context in it is replaced.
     """
     context = dict(user_properties)
     document = _object(payload) if context else None
@@ -47,7 +47,7 @@ def add_context(payload: bytes, user_properties: Iterable[tuple[str, str]]) -> b
 
 
 def received_bytes(payload: object) -> bytes | None:
-    """The bytes of a payload as some library hands it over; None for one that is neither bytes nor text."""
+    """The bytes of a received payload; None if it is neither bytes nor text."""
     if isinstance(payload, bytes):
         return payload
     if isinstance(payload, bytearray | memoryview):
@@ -56,7 +56,7 @@ def received_bytes(payload: object) -> bytes | None:
 
 
 def read_context(payload: object) -> list[tuple[str, str]]:
-    """The context that a received payload carries, as user properties; empty if it carries none."""
+    """The context in a received payload, as user properties; empty if there is none."""
     document = _object(received_bytes(payload) or b"")
     carried = document.get(KEY) if document else None
     if not isinstance(carried, dict):
@@ -69,7 +69,7 @@ def _packed(document: Mapping[str, object]) -> bytes:
 
 
 def _object(payload: bytes) -> dict[str, object] | None:
-    """The object of a payload in UTF-8, as JSON has to be (RFC 8259, section 8.1)."""
+    """The object of a payload in UTF-8, which JSON requires (RFC 8259, section 8.1)."""
     try:
         document = json.loads(payload.decode())
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
-"""Spans that wait for an acknowledgement, bounded in number and in age.
+"""Spans that wait for an acknowledgement, limited in number and age.
 
-paho calls `on_publish` while it holds its own mutex, and does so before `publish()` returns when the broker is quick.
-So nothing here is locked while paho runs, and an acknowledgement that comes before its publish is known is kept for it.
+paho calls `on_publish` while it holds its own mutex, and before `publish()` returns if the broker is quick. So this
+module holds no lock while paho runs, and keeps an acknowledgement that arrives before its publish is known.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class PendingSpan(NamedTuple):
-    """A publish that is under way."""
+    """A publish in progress."""
 
     span: Span
     started: float
@@ -57,12 +57,12 @@ class PendingSpans:
         return len(self._pending)
 
     def call_begins(self) -> None:
-        """To be called before paho's `publish()`: from here on an unknown acknowledgement may be ours."""
+        """Call it before paho's `publish()`: from now on an unknown acknowledgement may be ours."""
         with self._lock:
             self._calls += 1
 
     def call_ends(self, packet_id: int | None = None, pending: PendingSpan | None = None) -> None:
-        """To be called after paho's `publish()`, with the span if it now waits for an acknowledgement."""
+        """Call it after paho's `publish()`, with the span if it now waits for an acknowledgement."""
         ended: Ended = []
         watch = False
         with self._lock:
@@ -87,7 +87,7 @@ class PendingSpans:
             sweeper.watch(self)
 
     def acknowledge(self, packet_id: int, reason: ReasonCode | None) -> None:
-        """End the span of an acknowledged or refused publish; a packet id may also be that of another publisher."""
+        """End the span of an acknowledged or refused publish; the packet id may belong to another publisher."""
         outcome = outcome_of(packet_id, reason)
         with self._lock:
             pending = self._pending.pop(outcome.packet_id, None)
@@ -97,7 +97,7 @@ class PendingSpans:
             self._end(pending, outcome)
 
     def expire(self) -> list[Callable[[], None]]:
-        """End the spans that have waited for longer than the time-out, and return the calls that report them."""
+        """End the spans that have exceeded the time-out, and return the calls that report them."""
         ended: Ended = []
         with self._lock:
             limit = time.monotonic() - self._timeout
@@ -113,13 +113,13 @@ class PendingSpans:
             return self._watched
 
     def close(self) -> None:
-        """End every span, also of publishes that are under way or to come: nobody will hear the acknowledgements."""
+        """End every span, including those of current and later publishes: their acknowledgements will not be seen."""
         with self._lock:
             self._closed = True
         self.give_up()
 
     def give_up(self) -> None:
-        """End every span that waits."""
+        """End every waiting span."""
         with self._lock:
             ended = [(pending, _given_up(packet_id)) for packet_id, pending in self._pending.items()]
             self._pending.clear()
@@ -133,7 +133,7 @@ class PendingSpans:
         self._watched = False
 
     def _forgotten(self, packet_id: int) -> Ended:
-        """What paho dropped, as `drop_out_messages` or `reinitialise` do: its packet id is in use again."""
+        """The span of a message that paho dropped, as in `reinitialise`: its packet id is in use again."""
         pending = self._pending.pop(packet_id, None)
         outcome = PublishOutcome(packet_id, 0, "closed", "paho dropped the message")
         return [] if pending is None else [(pending, outcome)]
@@ -148,7 +148,7 @@ class PendingSpans:
 
 
 def report(pending: PendingSpan, outcome: PublishOutcome) -> None:
-    """Call `on_outcome`; what it raises must reach neither paho's thread nor other publishes."""
+    """Call `on_outcome`; its exceptions must reach neither paho's thread nor other publishes."""
     if pending.on_outcome is None:
         return
     token = None
@@ -156,7 +156,7 @@ def report(pending: PendingSpan, outcome: PublishOutcome) -> None:
         token = attach(trace.set_span_in_context(pending.span))  # `use_span` does the same at three times the cost
     try:
         pending.on_outcome(outcome)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the spans of others must end
+    except Exception as error:  # noqa: BLE001 - the spans of other publishes must end
         log(_log, logging.ERROR, "on_outcome failed for packet id %d", outcome.packet_id, exc_info=error)
     finally:
         with _NOT_CURRENT:

@@ -34,13 +34,13 @@ LinkAttributes = Callable[[Message], Mapping[str, AttributeValue]]
 
 
 class ProcessSpans:
-    """Starts a span per message, or per batch, of one client. It does not hold the client.
+    """Starts a span per message, or per batch, of one client. It holds no reference to the client.
 
     Args:
         tracer: Starts the spans.
-        metrics: Where messages are counted.
-        options: What relates a span to its message, and names of the conventions.
-        subscriptions: What the client has subscribed to, as far as it is known.
+        metrics: Counts the messages.
+        options: The relation of a span to its message, and the names of the conventions.
+        subscriptions: The client's known subscriptions.
     """
 
     def __init__(self, tracer: Tracer, metrics: ProcessMetrics, options: Options, subscriptions: Subscriptions) -> None:
@@ -60,7 +60,7 @@ class ProcessSpans:
         message_id: str | None = None,
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> ProcessSpan:
-        """Start the span of one message, related to the context that it carries; no error of it is raised."""
+        """Start the span of one message, related to the context of the message; it raises no error."""
         with _NOT_TRACED:
             return self._start(client, message, message_id, attributes)
         return self._stand_in()
@@ -101,7 +101,7 @@ class ProcessSpans:
     ) -> ProcessSpan:
         """Start one span for several messages, linked to the context of each.
 
-        What the messages have in common is on the span, what they differ in on the links.
+        Attributes that the messages share are on the span, the others on the links.
         """
         with _NOT_TRACED:
             return self._start_batch(client, messages, attributes, link_attributes)
@@ -165,7 +165,7 @@ class ProcessSpans:
         return _Received(topic, extracted.context, extracted.missing, is_trusted, is_retained, attributes)
 
     def _relate(self, received: _Received) -> tuple[Context, bool]:
-        """What the span continues, all that came, its baggage alone, or nothing; and whether it links to its origin."""
+        """The context that the span continues (all, baggage only, none), and whether the span links to its origin."""
         if received.missing is not None:
             return received.context, False
         if not received.is_trusted:
@@ -196,13 +196,13 @@ class ProcessSpans:
 
 
 def _listed(message: ReceivedMessage, name: str) -> Sequence[Any]:
-    """Every value of a property; a stand-in for a message need not have any."""
+    """All values of a property; a mock of a message may lack it."""
     values = getattr(getattr(message, "properties", None), name, None)
     return values if isinstance(values, list | tuple) else ()
 
 
 class _Received(NamedTuple):
-    """What a message says about itself and its origin."""
+    """The attributes and the origin of a message."""
 
     topic: str
     context: Context
@@ -218,6 +218,6 @@ class _Received(NamedTuple):
 
 
 def _common(each: Sequence[semconv.Attributes]) -> semconv.Attributes:
-    """The attributes that all have, with the same value."""
+    """The attributes that are equal in all."""
     first, *others = each or [{}]
     return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}

@@ -1,4 +1,4 @@
-"""One process span, from when it becomes the current one until it ends."""
+"""A process span, from the time it becomes the current one until it ends."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _NOT_ENDED = Guard("a process span did not end")
 
 
 class ProcessSpan(AbstractContextManager[Span, None]):
-    """Makes a span the current one and ends it; an exception is recorded and goes on.
+    """Makes a span the current one and ends it; an exception is recorded and propagates.
 
-    What ends the block but is no `Exception`, such as SystemExit, KeyboardInterrupt or asyncio's CancelledError, is no
-    error of the processing, and none of the span: as OpenTelemetry's own `use_span` has it.
+    As in OpenTelemetry's own `use_span`, a `BaseException` that is no `Exception`, such as SystemExit,
+    KeyboardInterrupt or asyncio's CancelledError, is not recorded as an error.
 
-    A class, as a generator would cost each message several times as much.
+    It is a class because a generator would cost several times as much for each message.
 
     Args:
         span: The span.
-        context: What is current together with the span, such as baggage.
-        metrics: Where the duration goes.
-        metric_attributes: What the duration is split by.
+        context: The context that becomes current with the span, for example with baggage.
+        metrics: Records the duration.
+        metric_attributes: The attributes of the duration.
     """
 
     __slots__ = ("_context", "_error_type", "_metric_attributes", "_metrics", "_span", "_started", "_token")
@@ -66,9 +66,9 @@ class ProcessSpan(AbstractContextManager[Span, None]):
         self.end(error)
 
     def end(self, error: BaseException | None = None) -> None:
-        """End the span without a change to what is current, as where another task is running.
+        """End the span without changing the current context, for example in another task.
 
-        Nothing is raised: an error in tracing must not reach the program, nor take the place of its own.
+        Nothing is raised: an error in tracing must neither reach the program nor replace its own error.
         """
         if isinstance(error, Exception):
             self.fail(error)
@@ -81,7 +81,7 @@ class ProcessSpan(AbstractContextManager[Span, None]):
             self._span.end()
 
     def fail(self, error: Exception) -> None:
-        """Record an error that processing met, whether or not it goes on from there."""
+        """Record an error of the processing, whether or not it propagates."""
         self._error_type = type(error).__qualname__
         with _NOT_DESCRIBED:
             self._span.set_attribute(semconv.ERROR_TYPE, self._error_type)
@@ -91,7 +91,7 @@ class ProcessSpan(AbstractContextManager[Span, None]):
 
 
 def _encodable_texts(error: BaseException) -> semconv.Attributes:
-    """In the place of those that the SDK takes from an exception, which may speak of what a message holds."""
+    """Replace the texts that the SDK takes from an exception, which may quote the message."""
     return {
         "exception.message": semconv.encodable(str(error)),
         "exception.stacktrace": semconv.encodable("".join(format_exception(error))),

@@ -40,17 +40,18 @@ _NOT_ENDED = Guard("a publish span did not end")
 class PublishSpans:
     """Starts a span per publish and ends it when the publish has ended.
 
-    It does not hold the client: the client can hold this without a cycle.
+    It holds no reference to the client, so the client can hold it without a cycle.
 
     Args:
         tracer: Starts the spans.
-        metrics: Where ended publishes are counted.
+        metrics: Counts ended publishes.
         options: Names of the conventions.
-        max_pending: Spans that may wait for an acknowledgement; the oldest gives way with `error.type=overflow`.
-        timeout: Seconds that a span may wait, after which it ends with `error.type=timeout`.
+        max_pending: Maximum number of spans that wait for an acknowledgement; beyond it, the oldest ends with
+            `error.type=overflow`.
+        timeout: Maximum wait in seconds, after which a span ends with `error.type=timeout`.
 
     Attributes:
-        tracer: Starts further spans; those under way keep theirs.
+        tracer: Starts new spans; a new value does not affect current ones.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class PublishSpans:
         self._shared = semconv.SharedAttributes(semconv.Operation.PUBLISH, options.conventions)
 
     def __len__(self) -> int:
-        """How many spans wait for an acknowledgement."""
+        """Number of spans that wait for an acknowledgement."""
         return len(self._pending)
 
     def start(
@@ -83,7 +84,7 @@ class PublishSpans:
         attributes: Mapping[str, AttributeValue] | None = None,
         on_outcome: Callable[[PublishOutcome], None] | None = None,
     ) -> PendingSpan:
-        """Start the span of one publish, below the current span unless a context is given; no error of it is raised."""
+        """Start the span of one publish, by default as a child of the current span; it raises no error."""
         with _NOT_TRACED:
             return self._start(client, topic, qos, retain, body_size, properties, context, attributes, on_outcome)
         return PendingSpan(stand_in(context), time.monotonic(), {}, on_outcome)
@@ -116,9 +117,9 @@ class PublishSpans:
         return PendingSpan(span, time.monotonic(), shared.metric_with(attributes or {}), on_outcome)
 
     def send(self, pending: PendingSpan, qos: int, publish: Callable[[], Answer]) -> Answer:
-        """Call paho's `publish`; the span ends with it, or with what acknowledges the message.
+        """Call paho's `publish`; the span ends with the call or with the acknowledgement.
 
-        What ends the call but is no `Exception`, such as KeyboardInterrupt, is no error of the publish.
+        A `BaseException` that is no `Exception`, such as KeyboardInterrupt, is not recorded as an error.
         """
         self._pending.call_begins()
         try:
@@ -137,9 +138,9 @@ class PublishSpans:
         return info
 
     def carry(self, pending: PendingSpan, properties: Properties | None, context: Context) -> Properties:
-        """PUBLISH properties with the context, which is left out of a packet that is too large with it.
+        """PUBLISH properties with the context, unless that makes the packet too large.
 
-        If it cannot be written, those of the program.
+        If the context cannot be written, the program's properties.
         """
         with _NO_CONTEXT:
             carried = carrying(properties, context, self._options)
@@ -149,9 +150,9 @@ class PublishSpans:
         return of_program(properties)
 
     def carry_in_payload(self, pending: PendingSpan, topic: str, body: bytes, context: Context) -> bytes:
-        """The payload with the context in it, whose size becomes that of the span's message.
+        """The payload with the context; its size is recorded in the span.
 
-        If the context cannot be written, or no packet would hold it, the payload of the program.
+        If the context cannot be written, or no packet would hold it, the program's payload.
         """
         with _NO_CONTEXT:
             carried = add_context(body, serialized(context, self._options))
@@ -168,36 +169,36 @@ class PublishSpans:
             self._note_omission(pending, OmittedReason.PACKET_TOO_LARGE)
             return
         with _NOT_DESCRIBED:
-            if pending.span.is_recording():  # it was sent without before, to a broker that takes less
+            if pending.span.is_recording():  # a broker with a lower limit got it without the context before
                 pending.span.set_attribute(semconv.OMITTED_CONTEXT, value=False)
 
     def _note_omission(self, pending: PendingSpan, reason: OmittedReason) -> None:
         note_omission(pending.span, self._metrics, pending.metric_attributes, reason)
 
     def listen(self, client: Client) -> None:
-        """Learn of a client's acknowledgements before its `on_publish` does."""
+        """Receive a client's acknowledgements before its `on_publish`."""
         self._needs_callback = not listen(client, self._pending)
 
     def listen_again(self, client: Client) -> None:
-        """Call it before each publish: a program may have set its `on_publish` since."""
+        """Call it before each publish: the program may have replaced `on_publish`."""
         if self._needs_callback:
             listen_by_callback(client)
 
     def end_with_the_call(self) -> None:
-        """End each span with the call of `publish`: nothing tells of the acknowledgements."""
+        """End each span with the call of `publish`, because acknowledgements are not reported."""
         self._listens = False
 
     def acknowledge(self, packet_id: int, reason: ReasonCode | None) -> None:
-        """To be called with every PUBACK, PUBCOMP or refusal, unless the client tells of them."""
+        """Call it with every PUBACK, PUBCOMP or refusal that the client does not report."""
         self._pending.acknowledge(packet_id, reason)
 
     def close(self) -> None:
-        """End every pending span with `error.type=closed`; from then on none waits."""
+        """End every pending span with `error.type=closed`; later spans do not wait."""
         self._pending.close()
 
     def _settle(self, pending: PendingSpan, info: object, qos: int) -> None:
-        """With QoS 1 or 2 paho keeps the message and sends it on the next connection, unless its queue is full."""
-        # From another library's wrapper, or a stand-in for a client: nothing to go by.
+        """End a span that waits for nothing: with QoS 1 or 2 paho keeps the message for the next connection."""
+        # The result of another library's wrapper or of a mock has no reason code.
         if not self._listens or type(info) is not MQTTMessageInfo:
             self._pending.call_ends()
             self._end(pending, PublishOutcome(0))
@@ -217,7 +218,7 @@ class PublishSpans:
 def note_omission(
     span: Span, metrics: PublishMetrics, metric_attributes: semconv.Attributes, reason: OmittedReason
 ) -> None:
-    """Let a span, and a counter, say that its message is sent without the context."""
+    """Record in a span and a counter that the message is sent without the context."""
     omission: semconv.Attributes = {semconv.OMITTED_CONTEXT_REASON: reason.value}
     with _NOT_DESCRIBED:
         if span.is_recording():
@@ -227,7 +228,7 @@ def note_omission(
 
 
 def _end(metrics: PublishMetrics, pending: PendingSpan, outcome: PublishOutcome) -> None:
-    """End the span. An error in tracing must reach neither the program, nor paho's thread, nor other spans."""
+    """End the span. An error in tracing must not reach the program, paho's thread or other spans."""
     span = pending.span
     attributes = pending.metric_attributes
     if outcome.reason_code:

@@ -33,23 +33,24 @@ class TracedPublisher:
     The span opens before the packet is sent and ends on PUBACK (QoS 1), PUBCOMP (QoS 2) or hand-off to the client
     (QoS 0). A reason code of 0x80 or more, a time-out or a closed publisher ends it with an error.
 
-    A context that would make the packet too large for the broker is left out: the span has `mqtt.omitted_context=true`.
-    An error in tracing is logged, once of each kind, and costs no message.
+    A context that would make the packet too large for the broker is left out, and the span has
+    `mqtt.omitted_context=true`. Errors in tracing cost no message; the first of each kind is logged.
 
-    The client's `on_publish` stays the program's, to be set at any time. It is called when the span has ended, unless
-    the broker is so quick that `publish` has not returned yet.
+    The program may set the client's `on_publish` at any time. It is called when the span has ended, unless the broker
+    answers before `publish` returns.
 
     Args:
-        client: A paho client of either callback API version. Nothing tells of the acknowledgements of anything else,
-            such as a wrapper or a mock: the span ends with the call.
+        client: A paho client of either callback API version. With any other object, such as a wrapper or a mock,
+            acknowledgements are unknown and the span ends with the call.
         tracer_provider: The global one by default.
         meter_provider: The global one by default.
-        options: Those of the environment by default.
-        max_pending: Spans that may wait for an acknowledgement; the oldest gives way with `error.type=overflow`.
-        timeout: Seconds that a span may wait, after which it ends with `error.type=timeout`.
+        options: The options; read from the environment by default.
+        max_pending: Maximum number of spans that wait for an acknowledgement; beyond it, the oldest ends with
+            `error.type=overflow`.
+        timeout: Maximum wait in seconds, after which a span ends with `error.type=timeout`.
 
     Raises:
-        ConfigurationError: An environment variable has a value that is not understood.
+        ConfigurationError: An environment variable has an invalid value.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class TracedPublisher:
     ) -> None:
         self._client = client
         self._options = options or Options.from_env()
-        propagator()  # a wrong name is found here, and not with the first message
+        propagator()  # raises for a wrong name now, not at the first message
         self._spans = PublishSpans(
             tracer_of(tracer_provider),
             PublishMetrics(meter_provider),
@@ -82,7 +83,7 @@ class TracedPublisher:
 
     @property
     def pending(self) -> int:
-        """How many spans wait for an acknowledgement."""
+        """Number of spans that wait for an acknowledgement."""
         return len(self._spans)
 
     def publish(
@@ -102,8 +103,8 @@ class TracedPublisher:
         """Publish as paho's `Client.publish` does, traced.
 
         Args:
-            topic: The topic to publish to; empty where a Topic Alias stands for it.
-            payload: As paho takes it.
+            topic: The topic; empty if a Topic Alias replaces it.
+            payload: Any payload that paho accepts.
             qos: 0, 1 or 2.
             retain: Whether the broker keeps the message.
             properties: The message's own PUBLISH properties; never changed.
@@ -111,16 +112,15 @@ class TracedPublisher:
             template: Low-cardinality name of the topic, for `messaging.destination.template`.
             context: Parent of the span; the current context by default.
             attributes: More attributes for the span.
-            on_outcome: Called once, with the span as the current one, when the publish has ended, by paho's network
-                thread or, after a time-out, by the thread that watches all publishers; then the span itself has ended,
-                too. It must not block: other acknowledgements and time-outs wait for it.
+            on_outcome: Called once, with the span as the current one, when the publish and its span have ended: by
+                paho's network thread, or after a time-out by the thread that watches all publishers. It must not block,
+                because it delays other acknowledgements and time-outs.
 
-        Returns:
-            paho's own handle of the message.
+        Returns: paho's own handle of the message.
 
         Raises:
-            ValueError: As paho does, for a topic, QoS or payload that cannot be sent; the span ends with the error.
-            TypeError: The payload is of no type that paho takes.
+            ValueError: As in paho, the topic, QoS or payload cannot be sent; the span ends with the error.
+            TypeError: paho does not accept the type of the payload.
         """
         body = json_payload.as_bytes(payload)
         own: dict[str, AttributeValue] = dict(attributes or {})
@@ -146,13 +146,13 @@ class TracedPublisher:
         )
 
     def set_tracer_provider(self, tracer_provider: TracerProvider) -> None:
-        """Make further spans with another provider, whose resource is another; those under way keep theirs."""
+        """Create new spans with another provider, which may have another resource; current spans keep theirs."""
         self._spans.tracer = tracer_of(tracer_provider)
 
     def close(self) -> None:
-        """End every pending span with `error.type=closed`; to be called when the client will not be used again.
+        """End every pending span with `error.type=closed`; call it when the client is no longer used.
 
-        The span of a publish with QoS 1 or 2 that is under way, or comes later, ends in the same way and does not wait.
+        Spans of current or later publishes with QoS 1 or 2 end in the same way and do not wait.
         """
         self._spans.close()
 
@@ -169,7 +169,7 @@ class TracedPublisher:
         if getattr(self._client, "protocol", None) not in WITHOUT_PROPERTIES:
             carried = self._spans.carry(pending, properties, context)
         else:
-            # MQTT 3.1.1 sends no properties: these tell an instrumented client that the message has its span.
+            # MQTT 3.1.1 sends no properties; these tell an instrumented client that the message has a span.
             carried = of_program(properties)
             if body is not None and self._options.json_fallback:
                 body = self._spans.carry_in_payload(pending, topic, body, context)

@@ -49,7 +49,7 @@ _METRIC_KEYS = frozenset(
         "server.port",
     )
 )
-"""What a metric is split by: everything of low cardinality. A topic names a device, so it is left to the spans."""
+"""The attributes of metrics: all of low cardinality. A topic names a device, so only spans have it."""
 
 _OLDER_NAMES = {
     "messaging.operation.name": "messaging.operation",
@@ -63,7 +63,7 @@ _VERSIONS: dict[int, str] = {MQTTv31: "3.1", MQTTv311: "3.1.1", MQTTv5: "5.0"}
 
 
 class Operation(StrEnum):
-    """What a span does with a message."""
+    """The operation of a span on a message."""
 
     CREATE = "create"
     PUBLISH = "publish"
@@ -71,9 +71,9 @@ class Operation(StrEnum):
 
 
 def span_name(operation: Operation, attributes: Mapping[str, AttributeValue], conventions: Conventions) -> str:
-    """`publish sensors/s1/reading`, as the guide has it; by the template (conventions 1.44, "Span name") if opted in.
+    """`publish sensors/s1/reading`, as in the guide; with the template (conventions 1.44, "Span name") if opted in.
 
-    A batch of several topics has only the template. Behind a topic alias that is not known there is nothing to name.
+    A batch of several topics has only the template. An unknown topic alias adds nothing to the name.
     """
     has_topic = DESTINATION in attributes or BATCH_MESSAGE_COUNT not in attributes
     template = None if conventions is Conventions.GUIDE and has_topic else attributes.get(TEMPLATE)
@@ -82,12 +82,12 @@ def span_name(operation: Operation, attributes: Mapping[str, AttributeValue], co
 
 
 def encodable(text: str) -> str:
-    """The text with escapes for halves of surrogate pairs: over one in a span's name exporters lose the whole batch."""
+    """The text with surrogates escaped: with one in a span's name, exporters lose the whole batch."""
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def operation_attributes(client: Client | None, operation: Operation, conventions: Conventions) -> Attributes:
-    """What all spans of one operation of one client share."""
+    """The attributes that all spans of one operation of one client share."""
     renamed = operation is Operation.PUBLISH and conventions is not Conventions.GUIDE
     attributes: Attributes = {
         "messaging.system": "mqtt",
@@ -96,13 +96,13 @@ def operation_attributes(client: Client | None, operation: Operation, convention
     }
     if client is None:
         return attributes
-    # A stand-in for a client, as unit tests have them, says what it has.
+    # The mock of a unit test may lack some of them.
     host, port, protocol = (getattr(client, name, None) for name in ("host", "port", "protocol"))
     if isinstance(host, str) and host:
         attributes["server.address"] = host
         if isinstance(port, int) and getattr(client, "transport", None) != "unix":
             attributes["server.port"] = port
-    if client_id := _text(client_id_of(client)):
+    if client_id := client_id_of(client):
         attributes["messaging.client.id"] = client_id
     if isinstance(protocol, int):
         attributes["network.protocol.version"] = _VERSIONS.get(protocol, "3.1.1")
@@ -110,23 +110,23 @@ def operation_attributes(client: Client | None, operation: Operation, convention
 
 
 class ClientAttributes(NamedTuple):
-    """What all spans of one operation of one client share, and what of that a metric is split by."""
+    """The attributes that all spans of one operation of one client share, and those of them for metrics."""
 
     span: Attributes
     metric: Attributes
 
     def metric_with(self, more: Mapping[str, AttributeValue]) -> Attributes:
-        """What a metric is split by when a span has more attributes; callers must not change it."""
+        """The attributes of metrics for a span with more attributes; callers must not change them."""
         if _METRIC_KEYS.isdisjoint(more):
             return self.metric
         return {**self.metric, **metric_attributes(more)}
 
 
 class SharedAttributes:
-    """What all spans of one operation of one client share, until the client gets another broker, id or protocol.
+    """Caches the attributes that all spans of one operation share, until the client's broker, id or protocol changes.
 
     Args:
-        operation: What the spans do.
+        operation: The operation of the spans.
         conventions: Names of the conventions.
     """
 
@@ -149,7 +149,7 @@ class SharedAttributes:
 def message_attributes(
     topic: str, qos: Any, *, retain: Any, body_size: Any, properties: Properties | None
 ) -> Attributes:
-    """What one message adds, on either side of the broker."""
+    """The attributes of one message, on either side of the broker."""
     attributes: Attributes = {
         BODY_SIZE: body_size,
         "mqtt.qos": qos,
@@ -163,9 +163,9 @@ def message_attributes(
 
 
 def _conversation(properties: Properties | None) -> Attributes:
-    """What makes request and response one conversation (MQTT 5, section 4.10).
+    """The id that request and response share (MQTT 5, section 4.10).
 
-    A requester that sends no Correlation Data knows the response by its topic alone, so that is then the conversation.
+    Without Correlation Data, a requester recognizes the response by its topic, which is then the id.
     """
     attributes: Attributes = {}
     if isinstance(response_topic := getattr(properties, "ResponseTopic", None), str) and response_topic:
@@ -176,7 +176,7 @@ def _conversation(properties: Properties | None) -> Attributes:
 
 
 def received_attributes(message: ReceivedMessage, topic: str) -> Attributes:
-    """What a received message adds, as far as it is there: aiomqtt's has no DUP flag."""
+    """The attributes of a received message that are available: aiomqtt's messages have no DUP flag."""
     attributes: Attributes = _conversation(getattr(message, "properties", None))
     if topic:
         attributes[DESTINATION] = topic
@@ -186,7 +186,7 @@ def received_attributes(message: ReceivedMessage, topic: str) -> Attributes:
     qos, retain, duplicate = (getattr(message, name, None) for name in ("qos", "retain", "dup"))
     if isinstance(qos, int):
         attributes["mqtt.qos"] = qos
-    if isinstance(retain, int):  # a flag is 0 or 1 to some libraries
+    if isinstance(retain, int):  # some libraries use 0 and 1 for flags
         attributes[RETAIN] = bool(retain)
     if isinstance(duplicate, int):
         attributes["mqtt.duplicate"] = bool(duplicate)
@@ -201,17 +201,11 @@ def with_older_names(attributes: Attributes, conventions: Conventions) -> Attrib
 
 
 def metric_attributes(attributes: Mapping[str, AttributeValue]) -> Attributes:
-    """What a metric is split by, of those that a span has."""
+    """The attributes of a span that metrics have, too."""
     return {key: value for key, value in attributes.items() if key in _METRIC_KEYS}
 
 
 def _readable(correlation: bytes | bytearray) -> str:
-    """Correlation data is binary (MQTT 5, section 3.3.2.3.6), yet most applications put text into it."""
+    """Correlation data as text, or in hexadecimal: it is binary (MQTT 5, section 3.3.2.3.6), but usually text."""
     text = correlation.decode("utf-8", "replace")
     return text if text.isprintable() and "\N{REPLACEMENT CHARACTER}" not in text else correlation.hex()
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else ""

@@ -1,4 +1,4 @@
-"""One thread for the time-outs of all publishers, however quiet their clients are."""
+"""One thread for the time-outs of all publishers, which works without traffic, too."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ class Waiting(Protocol):
     """The publishes of one publisher that wait for an acknowledgement."""
 
     def expire(self) -> Sequence[Callable[[], None]]:
-        """End what has waited for too long, and return the calls that report it."""
+        """End publishes that have exceeded the time-out, and return the calls that report them."""
 
     def still_wait(self) -> bool:
-        """Whether any publish waits; if not, the next that does must be watched again."""
+        """Whether any publish waits; if none does, the next one needs a new watch."""
 
     def give_up(self) -> None:
-        """End every publish that waits."""
+        """End every waiting publish."""
 
     def forget(self) -> None:
-        """Start from nothing, in a forked child."""
+        """Start empty in a forked child."""
 
 
 class Sweeper:
-    """Ends what has timed out, then calls what the program wants to know of it: a call that blocks delays the others.
+    """Ends publishes that have timed out, then calls their callbacks; a callback that blocks delays the others.
 
-    It holds what it watches, so that the spans of a publisher that the program has dropped end, too.
+    It holds references to what it watches, so that spans end even if the program has dropped their publisher.
     """
 
     def __init__(self) -> None:
@@ -39,23 +39,23 @@ class Sweeper:
         self._thread: threading.Thread | None = None
 
     def watch(self, waiting: Waiting) -> None:
-        """Bound the age of publishes until none of them waits."""
+        """Apply the time-out to publishes until none of them waits."""
         with self._lock:
             self._watched.add(waiting)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._sweep, name="mqtt-trace-sweeper", daemon=True)
-                with suppress(RuntimeError):  # the interpreter is ending: nothing will wait for long
+                with suppress(RuntimeError):  # the interpreter is ending, so nothing waits for long
                     self._thread.start()
 
     def close(self) -> None:
-        """End every publish that waits: the process is about to end."""
+        """End every waiting publish, because the process is about to end."""
         with self._lock:
             watched = list(self._watched)
         for waiting in watched:
             waiting.give_up()
 
     def forget(self) -> None:
-        """Start from nothing, in a forked child: the thread, and perhaps the lock, are the parent's."""
+        """Start empty in a forked child: the thread, and perhaps the lock, belong to the parent."""
         watched, self._watched = self._watched, set()
         self._lock = threading.Lock()
         self._thread = None
@@ -69,7 +69,7 @@ class Sweeper:
                 return
 
     def _sweep_once(self) -> bool:
-        """Return whether anything is watched; a function of its own, so that nothing is held until the next sweep."""
+        """Return whether anything is watched; a separate function, so that no local holds it until the next sweep."""
         with self._lock:
             watched = list(self._watched)
             if not watched:

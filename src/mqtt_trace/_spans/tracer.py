@@ -1,4 +1,4 @@
-"""Spans from a provider of any make: where it fails, one that records nothing takes the place of its span."""
+"""Spans from any provider; if it fails, a span that records nothing replaces its span."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NO_SPAN = Guard("a span did not start")
 
 
 def tracer_of(provider: TracerProvider | None) -> Tracer:
-    """The provider's tracer, of the global one by default."""
+    """The tracer of a provider, by default of the global one."""
     with _NO_TRACER:
         return trace.get_tracer("mqtt_trace", __version__, provider)
     return NoOpTracer()
@@ -38,5 +38,5 @@ def start_span(
 
 
 def stand_in(context: Context | None = None) -> Span:
-    """A span that records nothing; what is below it continues the trace of the context, the current one by default."""
+    """A span that records nothing; its children continue the trace of the context, by default the current one."""
     return NonRecordingSpan(trace.get_current_span(context).get_span_context())

@@ -1,7 +1,7 @@
-"""Traces paho-mqtt programs that know nothing of it.
+"""Traces paho-mqtt programs without changes to their code.
 
 Run them under OpenTelemetry's own command, `opentelemetry-instrument python program.py`, or call
-`PahoMqttInstrumentor().instrument()` before they publish. The extra `mqtt-trace[instrumentation]` has what it needs.
+`PahoMqttInstrumentor().instrument()` before they publish. Install the extra `mqtt-trace[instrumentation]`.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ _log = logging.getLogger(__name__)
 
 
 class PahoMqttInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # untyped
-    """Instruments every paho client of the process, also those that exist already.
+    """Instruments every paho client of the process, including existing ones.
 
     A publish span lasts until the acknowledgement, a process span as long as the callbacks of a message, and a will has
-    a create span at each connect. What a program does is not changed by it. Messages that a program traces itself, with
-    `TracedPublisher`, `inject` or a `TracedConsumer` of the client, are left to it.
+    a create span at each connect. The program's behaviour does not change. Messages that a program traces itself, with
+    `TracedPublisher`, `inject` or a `TracedConsumer` of the client, are not instrumented.
 
-    `instrument` takes, by keyword:
+    `instrument` takes these keyword arguments:
 
     - `tracer_provider`, `meter_provider`: The global ones by default.
     - `publish_hook`: Called with span, client, topic and payload before a message is sent.
     - `process_hook`: Called with span, client and message before the callbacks of a message.
 
-    Hooks are called for recorded spans only; what they raise is logged. `OTEL_PYTHON_PAHO_MQTT_EXCLUDED_TOPICS` names
-    topic filters, separated by commas, whose messages are left alone. A variable that is not understood is logged, and
-    nothing is traced: a setting for telemetry is no reason to stop a program.
+    Hooks are called only for recorded spans; their exceptions are logged. `OTEL_PYTHON_PAHO_MQTT_EXCLUDED_TOPICS` lists
+    topic filters, separated by commas, whose messages are not traced. An invalid variable is logged, and nothing is
+    traced: a telemetry setting must not stop a program.
     """
 
     _patches: Patches | None = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        """The versions of paho that are served."""
+        """The supported versions of paho."""
         return ("paho-mqtt >= 2.1, < 3",)
 
     @property
     def is_instrumented_by_opentelemetry(self) -> bool:
-        """Whether paho is traced: not where a variable is wrong, or a release of paho lacks what is needed."""
+        """Whether paho is traced: false if a variable is invalid or a release of paho lacks a needed name."""
         return self._patches is not None
 
     def instrument(self, **kwargs: Any) -> None:
-        """Instrument; a call without options changes nothing where that is done already.
+        """Instrument; a further call without options changes nothing.
 
         `opentelemetry-instrument` makes one call for each entry point, and two distributions may have one.
         """

@@ -1,6 +1,6 @@
-"""The messages of aiomqtt 2, whose clients have one of paho's.
+"""Traces messages of aiomqtt 2, whose clients wrap a paho client.
 
-paho's callback only puts a message on a queue, from which tasks take it, so what takes it starts the process span.
+Its paho callback only queues a message, so the process span starts when a task takes the message from the queue.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _paho_client(client: object) -> Client | None:
 
 
 class _Messages(wrapt.ObjectProxy):  # type: ignore[type-arg]  # wrapt 1 has no arguments for it
-    """A view of a client's queue: a message that a program takes by itself has a span that ends with that."""
+    """A view of a client's queue: the span of a message that a program takes singly ends at once."""
 
     def __init__(self, taken: AsyncIterator[Any], tracing: Tracing, client: Client) -> None:
         super().__init__(taken)
@@ -71,7 +71,7 @@ class _Messages(wrapt.ObjectProxy):  # type: ignore[type-arg]  # wrapt 1 has no 
 
 
 class _Loop(_Messages):
-    """What one loop takes its messages from. Nothing else holds it, so it ends with the loop, however that ends."""
+    """The iterator of one loop. Nothing else holds a reference to it, so it ends with the loop in any case."""
 
     def __init__(self, taken: AsyncIterator[Any], tracing: Tracing, client: Client) -> None:
         super().__init__(taken, tracing, client)
@@ -85,7 +85,7 @@ class _Loop(_Messages):
 
 
 class _Attached:
-    """A span that a loop has made current, and the context before it."""
+    """A span that a loop has made current, and the previous context."""
 
     def __init__(self, span: Span, before: Context) -> None:
         self.span = span
@@ -94,13 +94,13 @@ class _Attached:
 
 
 class _Current:
-    """The span of the message that a loop has taken last, current in the loop's task until the next is asked for."""
+    """The span of the last message of a loop, current in the loop's task until the loop asks for the next message."""
 
     def __init__(self) -> None:
         self._processing: ProcessSpan | None = None
 
     def begin(self, tracing: Tracing, client: Client, message: Any) -> None:
-        """Start the span of a message, if it is to be traced."""
+        """Start the span of a message if the message is traced."""
         processing = _start(tracing, client, message)
         if processing is None:
             return
@@ -113,12 +113,12 @@ class _Current:
         self._processing = processing
 
     def end(self) -> None:
-        """End it, if there is one, and make current what was before."""
+        """End the span, if there is one, and restore the previous context."""
         processing, self._processing = self._processing, None
         if processing is None:
             return
         self._attached.has_ended = True
-        # In another task, such as one that closes an abandoned generator, another context is the current one.
+        # In another task, such as one that closes an abandoned generator, the current context is another one.
         if self._task is _current_task():
             processing.__exit__(None, None, None)
             _leave_ended_spans()
@@ -126,14 +126,14 @@ class _Current:
             processing.end()
 
     def __del__(self) -> None:
-        """The loop has ended; whether by `break` or by what its body has raised cannot be known here."""
-        if self._processing is not None and get_current() is not self._context:  # later, in a block of something else
+        """The loop has ended, by `break` or by an exception, which cannot be told apart here."""
+        if self._processing is not None and get_current() is not self._context:  # later, in another block
             self._task = None
         self.end()
 
 
 def _leave_ended_spans() -> None:
-    """Where loops are driven in turns, the context before one of them may be that of another, which has ended since."""
+    """If loops alternate, the context before one of them may be that of another, which has ended in the meantime."""
     attached = get_value(_ATTACHED)
     while isinstance(attached, _Attached) and attached.has_ended and trace.get_current_span() is attached.span:
         attach(attached.before)

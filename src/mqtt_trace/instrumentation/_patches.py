@@ -1,4 +1,4 @@
-"""The methods of paho that instrumentation goes through."""
+"""The methods of paho that instrumentation replaces."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _REPLACEMENTS: dict[tuple[type, str], Replacement] = {
     (Properties, "__init__"): _receive.init_properties,
     (Properties, "unpack"): _receive.unpack,
 }
-"""All of them attributes of classes: callbacks, which programs set and read, are not touched."""
+"""All are attributes of classes; callbacks, which programs set and read, are not replaced."""
 
 _FAST_PUBACK: dict[tuple[type, str], Replacement] = {(Client, "_handle_pubackcomp"): _publish.handle_pubackcomp}
 
@@ -39,16 +39,16 @@ _log = logging.getLogger(__name__)
 
 
 class Patches:
-    """Puts them in place, all or none, and takes them away again."""
+    """Installs all replacements or none, and removes them."""
 
     def __init__(self, tracing: Tracing) -> None:
         self._tracing = tracing
         self._replaced: dict[tuple[type, str], tuple[Any, Any]] = {}
 
     def install(self) -> bool:
-        """Replace what is there, which may be another library's wrapper; return whether that was possible.
+        """Replace the methods, which may be another library's wrappers; return whether that was possible.
 
-        Of a mock there is nothing to replace, and of another release of paho perhaps not everything.
+        A mock has no methods to replace, and another release of paho may lack some.
         """
         if not isinstance(Client, type):
             return True  # type: ignore[unreachable]  # a unit test may have replaced the class
@@ -62,12 +62,12 @@ class Patches:
         except Exception:
             self.remove()
             raise
-        # aiomqtt may be imported already, later, or never; we do not import it.
+        # aiomqtt may be imported before, later, or never; we do not import it.
         wrapt.register_post_import_hook(self._install_in_aiomqtt, "aiomqtt")
         return True
 
     def remove(self) -> None:
-        """Put back what was there; what another library has wrapped since stays in its hands, and traces no more."""
+        """Restore the methods; a method that another library has wrapped since stays wrapped, but no longer traces."""
         self._tracing.close()
         for (owner, name), (before, wrapper) in self._replaced.items():
             if vars(owner)[name] is wrapper:
@@ -78,7 +78,7 @@ class Patches:
         self._replaced[owner, name] = (before, hook_class(owner, name, replacement))
 
     def _install_in_aiomqtt(self, aiomqtt: ModuleType) -> None:
-        """Called by the program's import. Version 3 has no such property: it is not built on paho."""
+        """Called when the program imports aiomqtt. Version 3 is not built on paho and has no such property."""
         try:
             owner: Any = getattr(aiomqtt, "Client", None)
             if self._tracing.active and isinstance(getattr(owner, "messages", None), property):

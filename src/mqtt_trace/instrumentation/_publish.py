@@ -1,4 +1,4 @@
-"""Publishing by an instrumented client, and the acknowledgements."""
+"""Publishes of an instrumented client, and their acknowledgements."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NOT_ACKNOWLEDGED = Guard("the span of a publish does not end with its acknowled
 
 
 def publish(tracing: Tracing, client: Client, original: Method, *args: Any, **kwargs: Any) -> Any:
-    """Replace `Client.publish`, or another library's wrapper of it; called as the program calls it."""
+    """Replace `Client.publish`, or another library's wrapper of it, with the program's arguments."""
     begun = _begin(tracing, client, args, kwargs) if tracing.active else None
     if begun is None:
         return original(client, *args, **kwargs)
@@ -38,7 +38,7 @@ def publish(tracing: Tracing, client: Client, original: Method, *args: Any, **kw
 def do_on_publish(
     tracing: Tracing, client: Client, original: Method, mid: int, reason_code: ReasonCode | None = None, *rest: Any
 ) -> Any:
-    """Replace `Client._do_on_publish`, which paho calls with each PUBACK and PUBCOMP, whatever `on_publish` is."""
+    """Replace `Client._do_on_publish`, which paho calls with each PUBACK and PUBCOMP, with or without `on_publish`."""
     if tracing.active:
         with _NOT_ACKNOWLEDGED:
             tracing.of(client).publishes.acknowledge(mid, reason_code)
@@ -46,26 +46,26 @@ def do_on_publish(
 
 
 def handle_connack(tracing: Tracing, client: Client, original: Method) -> Any:
-    """Replace `Client._handle_connack`, which says how large a packet may be."""
+    """Replace `Client._handle_connack`: CONNACK limits the packet size."""
     if not tracing.active:
         return original(client)
     return packet_size.note_connack(tracing.of(client).packet_size, client, original)
 
 
 def send_publish(tracing: Tracing, client: Client, original: Method, *args: Any, **kwargs: Any) -> Any:
-    """Replace `Client._send_publish`, which paho calls each time that it sends a message."""
+    """Replace `Client._send_publish`, which paho calls each time it sends a message."""
     if not tracing.active:
         return original(client, *args, **kwargs)
     return packet_size.send_publish(tracing.of(client).packet_size, client, original, *args, **kwargs)
 
 
 def handle_pubackcomp(tracing: Tracing, client: Client, original: Method, cmd: Acknowledgement) -> Any:
-    """Replace `Client._handle_pubackcomp`: reading most PUBACKs for less saves a good part of the cost of a span."""
+    """Replace `Client._handle_pubackcomp`: reading most PUBACKs faster saves a good part of a span's cost."""
     return read_puback(client, original, cmd) if tracing.active else original(client, cmd)
 
 
 def handle_pubrec(tracing: Tracing, client: Client, original: Method) -> Any:
-    """Replace `Client._handle_pubrec`: a refusal ends the span, although paho goes on as if there were none."""
+    """Replace `Client._handle_pubrec`: a refusal ends the span, although paho ignores it."""
     if tracing.active:
         with _NOT_ACKNOWLEDGED:
             if (refusal := refused_pubrec(client)) is not None:
@@ -74,7 +74,7 @@ def handle_pubrec(tracing: Tracing, client: Client, original: Method) -> Any:
 
 
 class _Call(NamedTuple):
-    """The arguments of a publish, as paho names and orders them."""
+    """The arguments of a publish, with paho's names and order."""
 
     topic: Any
     payload: Any = None
@@ -88,7 +88,7 @@ _PAYLOAD, _PROPERTIES = _Call._fields.index("payload"), _Call._fields.index("pro
 
 
 class _Begun(NamedTuple):
-    """A publish whose span has started, with arguments that carry the context."""
+    """A publish whose span has started, and its arguments with the context."""
 
     spans: PublishSpans
     pending: PendingSpan
@@ -98,12 +98,12 @@ class _Begun(NamedTuple):
 
 
 def _begin(tracing: Tracing, client: Client, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Begun | None:
-    """Start the span of a publish; None if it is not to be traced, or cannot be: that is no reason not to send it."""
+    """Start the span of a publish; None if it is not traced or cannot be, which must not prevent the publish."""
     try:
         call = _Call(*args, **kwargs)
         body = json_payload.as_bytes(call.payload)
     except (TypeError, ValueError):
-        return None  # paho says what is wrong with it
+        return None  # paho reports the error
     # Properties of this kind come from `inject` and `TracedPublisher`: the program traces the message itself.
     if isinstance(call.properties, PublishProperties):
         return None
@@ -146,9 +146,9 @@ def _carry(
     pending: PendingSpan,
     context: Context,
 ) -> tuple[int, Any] | None:
-    """Which argument carries the context, and what it becomes; the program's own object is not changed."""
+    """The index of the argument that carries the context, and its new value; the program's object is not changed."""
     if client.protocol == MQTTv5:
-        # Whatever packs itself in a way of its own is sent as it is.
+        # Properties with their own `pack` are sent unchanged.
         if type(call.properties) not in _PLAIN:
             return None
         return _PROPERTIES, spans.carry(pending, call.properties, context)
@@ -158,9 +158,9 @@ def _carry(
 
 
 def _parent(tracing: Tracing, properties: Properties | None) -> Context | None:
-    """Outside of any span, the context that the program itself sends: the trace that it belongs to stays one.
+    """Outside any span, the parent is the context that the program itself sends, so that the trace stays connected.
 
-    Not where only some topics are trusted: the context may be that of a message which is passed on.
+    This does not hold if only some topics are trusted: a forwarded message may contain an untrusted context.
     """
     if properties is None or tracing.options.trusted_topics is not None:
         return None

@@ -1,4 +1,4 @@
-"""Receiving by an instrumented client, and what it has subscribed to."""
+"""Messages that an instrumented client receives, and its subscriptions."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from mqtt_trace.instrumentation._tracing import ClientTracing, Tracing
 
 _ERROR = LogLevel.MQTT_LOG_ERR
 _CAUGHT = ("Caught exception in on_message", "Caught exception in user defined callback")
-"""What paho logs when it suppresses what a callback raised."""
+"""The beginning of paho's log line for a suppressed exception of a callback."""
 
 _NOT_TRACED = Guard("a message is not traced")
 _NOT_NOTED = Guard("a subscription is not known")
 
 
 def handle_on_message(tracing: Tracing, client: Client, original: Method, message: MQTTMessage) -> Any:
-    """Replace `Client._handle_on_message`, which calls the callbacks of a message, however they were set."""
+    """Replace `Client._handle_on_message`, which calls all callbacks of a message."""
     processing = _start(tracing, client, message) if tracing.active else None
     if processing is None:
         return original(client, message)
@@ -44,7 +44,7 @@ def handle_on_message(tracing: Tracing, client: Client, original: Method, messag
 
 
 def easy_log(tracing: Tracing, client: Client, original: Method, level: LogLevel, fmt: str, *args: Any) -> Any:
-    """Replace `Client._easy_log`: with `suppress_exceptions` only the log has what a callback raised."""
+    """Replace `Client._easy_log`: with `suppress_exceptions` only the log gets the exception of a callback."""
     if level == _ERROR and tracing.active and fmt.startswith(_CAUGHT) and client.suppress_exceptions:
         processing, error = tracing.of(client).processing, sys.exception()
         if processing is not None and isinstance(error, Exception):
@@ -60,7 +60,7 @@ def send_subscribe(
     topics: Sequence[tuple[bytes, Any]],
     properties: Properties | None = None,
 ) -> Any:
-    """Replace `Client._send_subscribe`, to which every form of `subscribe` leads."""
+    """Replace `Client._send_subscribe`, which every form of `subscribe` calls."""
     if tracing.active:
         with _NOT_NOTED:
             _note(tracing.of(client), topics, properties)
@@ -79,7 +79,7 @@ def send_unsubscribe(
 
 
 def init_properties(tracing: Tracing, properties: Properties, original: Method, packetType: int) -> None:  # noqa: N803 - paho's name for it
-    """Replace `Properties.__init__`: paho makes an object for every message, whether or not it has any property."""
+    """Replace `Properties.__init__`: paho creates an object for every message, even without properties."""
     if tracing.active:
         init_quickly(properties, packetType)
     else:
@@ -87,15 +87,15 @@ def init_properties(tracing: Tracing, properties: Properties, original: Method, 
 
 
 def unpack(tracing: Tracing, properties: Properties, original: Method, buffer: bytes) -> Any:
-    """Replace `Properties.unpack`, so that reading a context does not cost more than tracing does."""
+    """Replace `Properties.unpack`, so that reading a context does not cost more than tracing itself."""
     is_publish = tracing.active and properties.packetType == PacketTypes.PUBLISH
     read = unpack_user_properties(properties, buffer) if is_publish else None
     return original(properties, buffer) if read is None else (properties, read)
 
 
 def _start(tracing: Tracing, client: Client, message: MQTTMessage) -> ProcessSpan | None:
-    """Start the span of a message; None if it is not to be traced, or cannot be: the callbacks are called anyway."""
-    with _NOT_TRACED, suppress(UnicodeDecodeError):  # the program sees the same when it asks for the topic
+    """Start the span of a message; None if it is not traced or cannot be. The callbacks are called in any case."""
+    with _NOT_TRACED, suppress(UnicodeDecodeError):  # the program gets the same error when it reads the topic
         if (
             is_traced_explicitly(client)
             or not tracing.wants(message.topic)

@@ -1,4 +1,4 @@
-"""What the environment says about instrumented programs."""
+"""Settings of the instrumentation, from the environment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def excluded_topics(environ: Mapping[str, str] = os.environ) -> Callable[[str], 
     """Whether a topic is excluded, by the topic filters (MQTT 5, section 4.7) in the environment; None for no topic.
 
     Raises:
-        ConfigurationError: One of them is no topic filter, or a `$share` one, which names a subscription.
+        ConfigurationError: One of them is not a topic filter, or is a `$share` filter, which names a subscription.
     """
     filters = [text.strip() for text in environ.get(_VARIABLE, "").split(",") if text.strip()]
     if not filters:

@@ -1,4 +1,4 @@
-"""What instrumented clients share, and what each of them has of its own."""
+"""State that all instrumented clients share, and state of each client."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _PROCESS_HOOK_FAILED = Guard("process_hook failed")
 
 
 class ClientTracing:
-    """What one client needs to be traced. The client holds it, and is not held by it.
+    """The tracing state of one client, which holds a reference to it, not the other way round.
 
     Attributes:
         publishes: Its publish spans.
         processes: Its process spans.
-        subscriptions: What it has subscribed to since it is instrumented.
-        processing: The process span that is under way: paho calls one callback at a time.
-        packet_size: What its broker takes in a packet.
+        subscriptions: Its subscriptions since it was instrumented.
+        processing: The current process span: paho calls one callback at a time.
+        packet_size: The largest packet that its broker accepts.
     """
 
     def __init__(self, client: Client, owner: Tracing) -> None:
@@ -61,13 +61,14 @@ class ClientTracing:
 
 
 class Tracing:
-    """What all instrumented clients share.
+    """The tracing state that all instrumented clients share.
 
     Attributes:
-        active: False once nothing is to be traced any more.
+        active: False once tracing has ended.
         tracer: Starts every span.
-        options: Those of the environment.
-        queueing: Classes whose `on_message` only puts messages on a queue: what takes them from it starts their spans.
+        options: The options of the environment.
+        queueing: Classes whose `on_message` only queues messages: spans start when a task takes a message from the
+            queue.
     """
 
     def __init__(
@@ -92,60 +93,60 @@ class Tracing:
         self._clients: weakref.WeakSet[ClientTracing] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._ends_in_time = False
-        atexit.register(sweeper.close)  # also what a `TracedPublisher` waits for, which never comes by here again
+        atexit.register(sweeper.close)  # also used by a `TracedPublisher`, which does not get here again
 
     def of(self, client: Client) -> ClientTracing:
-        """What belongs to a client; made when it is first asked for."""
+        """The state of a client, created at first use."""
         known: ClientTracing | None = vars(client).get(_ATTRIBUTE)
         return known if known is not None and known.owner is self else self._add(client)
 
     def wants(self, topic: str) -> bool:
-        """Whether messages of a topic are traced, here and now."""
+        """Whether messages of a topic are traced in the current context."""
         if get_current() and not is_instrumentation_enabled():
             return False
         return self._excluded is None or not self._excluded(topic)
 
     def call_publish_hook(self, span: Span, client: Client, topic: str, payload: Any) -> None:
-        """Let the user add to a publish span."""
+        """Call the user's hook for a publish span."""
         if self._publish_hook is not None:
             with _PUBLISH_HOOK_FAILED:
                 if span.is_recording():
                     self._publish_hook(span, client, topic, payload)
 
     def call_process_hook(self, span: Span, client: Client, message: MQTTMessage) -> None:
-        """Let the user add to a process span."""
+        """Call the user's hook for a process span."""
         if self._process_hook is not None:
             with _PROCESS_HOOK_FAILED:
                 if span.is_recording():
                     self._process_hook(span, client, message)
 
     def publish_spans(self) -> PublishSpans:
-        """The publish spans of one more client."""
+        """Create the publish spans of a client."""
         return PublishSpans(
             self.tracer, self._publish_metrics, self.options, max_pending=_MAX_PENDING, timeout=_TIMEOUT_S
         )
 
     def note_omission(self, span: Span, attributes: semconv.Attributes, reason: OmittedReason) -> None:
-        """Let a span, and a counter, say that its message carries no context."""
+        """Record in a span and a counter that the message has no context."""
         note_omission(span, self._publish_metrics, semconv.metric_attributes(attributes), reason)
 
     def process_spans(self, subscriptions: Subscriptions) -> ProcessSpans:
-        """The process spans of one more client."""
+        """Create the process spans of a client."""
         return ProcessSpans(self.tracer, self._process_metrics, self.options, subscriptions)
 
     def end_at_exit(self, span: Span) -> None:
-        """Let what waits end when the program ends, and before the provider does that records a span."""
+        """End waiting spans at the end of the program, before their provider shuts down."""
         if self._ends_in_time or not span.is_recording():
             return
         with self._lock:
             if self.active and not self._ends_in_time:
                 self._ends_in_time = True
-                # Last in, first out: the provider exists by now, and so does what it has registered.
+                # Handlers run in reverse order, and the provider has registered its own already.
                 atexit.unregister(sweeper.close)
                 atexit.register(sweeper.close)
 
     def close(self) -> None:
-        """Trace nothing any more, end the spans that wait, and leave nothing in any client."""
+        """Stop tracing, end waiting spans, and remove the state from all clients."""
         with self._lock:
             self.active = False
             atexit.unregister(sweeper.close)
@@ -162,7 +163,7 @@ class Tracing:
             if known is not None and known.owner is self:
                 return known
             added = ClientTracing(client, self)
-            if not self.active:  # since the caller has looked: nothing would take it away again
+            if not self.active:  # closed since the caller checked: nothing would remove it again
                 added.publishes.close()
                 return added
             self._clients.add(added)

@@ -25,9 +25,9 @@ _NOT_ENDED = Guard("the span of a will did not end")
 
 
 def send_connect(tracing: Tracing, client: Client, original: Method, *args: Any, **kwargs: Any) -> Any:
-    """Replace `Client._send_connect`: each CONNECT hands a will to the broker, which publishes it or never does.
+    """Replace `Client._send_connect`: each CONNECT hands a will to the broker.
 
-    So its span is one of creating a message, as the conventions call it, and carried by this CONNECT alone.
+    The broker may publish it or not, so its span is a create span of the conventions, for this CONNECT only.
     """
     will = will_of(client) if tracing.active and client.protocol == MQTTv5 else None
     if will is None:
@@ -44,7 +44,7 @@ def send_connect(tracing: Tracing, client: Client, original: Method, *args: Any,
 
 
 def _start(tracing: Tracing, client: Client, will: Will) -> Span:
-    """Start the span and let the will carry it; one that records nothing if that is not to be, or cannot be."""
+    """Start the span and put it into the will; a span that records nothing if the will is not traced or cannot be."""
     with _NOT_TRACED:
         topic = will.topic.decode()
         if type(will.properties) not in {Properties, type(None)} or not tracing.wants(topic):
@@ -69,7 +69,7 @@ def _start(tracing: Tracing, client: Client, will: Will) -> Span:
 
 
 def _carry(tracing: Tracing, client: Client, own: Properties | None, span: Span) -> OmittedReason | None:
-    """Put the context into the will, or say why it is left out."""
+    """Put the context into the will, or return why it is left out."""
     packet_size = tracing.of(client).packet_size
     with _NO_CONTEXT:
         properties = carrying(own, trace.set_span_in_context(span), tracing.options)
@@ -81,7 +81,7 @@ def _carry(tracing: Tracing, client: Client, own: Properties | None, span: Span)
 
 
 def _limit(tracing: Tracing, client: Client, own: PublishProperties) -> None:
-    """Leave the program's own context out of a will that makes CONNECT too large."""
+    """Remove the program's own context from a will that makes CONNECT too large."""
     with _NO_CONTEXT:
         if (
             own.without_context is None
