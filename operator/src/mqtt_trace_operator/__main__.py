@@ -1,7 +1,7 @@
 """The command `mqtt-trace-operator`.
 
-Before it imports anything else, signals can end it quietly. OpenTelemetry reads some variables at import and raises on
-a wrong value, so they are checked first.
+It imports only os and signal before its handlers are set, so that a signal ends it without a traceback. It imports
+OpenTelemetry only after the check of the variables for which that import raises.
 """
 
 import os
@@ -11,8 +11,8 @@ import signal
 def main() -> None:
     """Run the operator until SIGTERM."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell starts what runs in the background
-            # Not an exception, which an import may swallow. As process 1 of a container it has no default action.
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell sets it for background processes
+            # Not an exception, which an import may swallow. Process 1 of a container has no default action.
             signal.signal(number, lambda number, _frame: os._exit(128 + number))
     from mqtt_trace_service import check_opentelemetry  # noqa: PLC0415 - see the module's docstring
 

@@ -1,7 +1,7 @@
 """The commands `mqtt-trace-producer` and `mqtt-trace-check`.
 
-Before they import anything else, signals can end them quietly. OpenTelemetry reads some variables at import and raises
-for wrong values, so they are checked first.
+They import only os and signal before their handlers are set, so that a signal ends them without a traceback. They
+import OpenTelemetry only after the check of the variables for which that import raises.
 """
 
 import os
@@ -32,8 +32,8 @@ def check() -> None:
 
 def _end_quietly() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell starts what runs in the background
-            # Not an exception, which an import may swallow. As process 1 of a container it has no default action.
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell sets it for background processes
+            # Not an exception, which an import may swallow. Process 1 of a container has no default action.
             signal.signal(number, lambda number, _frame: os._exit(128 + number))
 
 

@@ -7,8 +7,8 @@ import signal
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell starts what runs in the background
-            # Not an exception, which an import may swallow. As process 1 of a container it has no default action.
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell sets it for background processes
+            # Not an exception, which an import may swallow. Process 1 of a container has no default action.
             signal.signal(number, lambda number, _frame: os._exit(128 + number))
     from scout_sim import command  # noqa: PLC0415 - see the module's docstring
 

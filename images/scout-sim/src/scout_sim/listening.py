@@ -8,7 +8,7 @@ from scout_sim.settings import EVERYWHERE, PREFIX
 
 _EVERYWHERE_IPV4 = "0.0.0.0"  # noqa: S104 - what EVERYWHERE is without IPv6
 _WITHOUT_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
-_WRONG_HOST = _WITHOUT_IPV6 | {errno.EINVAL}  # EINVAL: a link-local address that does not say of which interface
+_WRONG_HOST = _WITHOUT_IPV6 | {errno.EINVAL}  # EINVAL: a link-local address without its interface
 
 
 class AddressError(Exception):
@@ -19,8 +19,8 @@ def listen(host: str, port: int) -> socket.socket:
     """A TCP socket that listens on `host` and `port`.
 
     Args:
-        host: `EVERYWHERE`, which is IPv4 alone where the kernel has no IPv6, an address, which is taken as it is
-            (`0.0.0.0` is IPv4 only), or a name, of whose addresses those of IPv4 go first.
+        host: `EVERYWHERE`, which is IPv4 alone where the kernel has no IPv6, an address, which is used unchanged
+            (`0.0.0.0` is IPv4 only), or a name, whose IPv4 addresses are preferred.
         port: Its port.
 
     Raises:
@@ -29,7 +29,7 @@ def listen(host: str, port: int) -> socket.socket:
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
         return _listening(host, port)
-    except (OSError, UnicodeError) as error:  # UnicodeError: a name that the DNS could not have
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that is invalid in DNS
         variable = f"{PREFIX}{'HOST' if _is_wrong_host(error) else 'PORT'}"
         raise AddressError(f"{variable}: cannot listen on {host_and_port(host, port)}: {_reason(error)}") from error
 
@@ -51,12 +51,12 @@ def _listening(host: str, port: int) -> socket.socket:
 def _bound(host: str, port: int) -> socket.socket:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, *_, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
-    # Not socket.create_server, which leaves the protocol open: asyncio then does not turn off Nagle's algorithm for the
-    # connections, and an answer may wait 40 ms for a delayed ACK.
+    # Not socket.create_server, which does not set the protocol: asyncio then leaves Nagle's algorithm on, and an answer
+    # may wait 40 ms for a delayed ACK.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if host == EVERYWHERE:  # whatever the machine's net.ipv6.bindv6only is
+        if host == EVERYWHERE:  # independent of the machine's net.ipv6.bindv6only
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listening.bind(address)
         listening.listen()
