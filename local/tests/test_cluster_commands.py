@@ -1,4 +1,4 @@
-"""What is said when the cluster cannot be brought up."""
+"""The errors when the cluster cannot be started."""
 
 import os
 import shutil
@@ -15,14 +15,14 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def bare_path(tmp_path: Path) -> dict[str, str]:
-    """An environment in which there are shells and core tools only."""
+    """An environment with only shells and core tools."""
     for program in ("bash", "dirname", "env"):
         (tmp_path / program).symlink_to(shutil.which(program) or program)
     return {**os.environ, "PATH": str(tmp_path)}
 
 
 def test_missing_programs_are_named_together() -> None:
-    """One sentence has all of them."""
+    """One sentence names all missing programs."""
     need("env")
     with pytest.raises(CommandError, match=r"^no-such-one is not on PATH: install it$"):
         need("env", "no-such-one")
@@ -39,7 +39,7 @@ def test_a_failed_command_is_one_line_with_its_last_words() -> None:
 
 
 def test_a_command_gets_its_input_and_its_time() -> None:
-    """What it reads is what was given, and it does not go on for longer than it may."""
+    """A command reads the given input, and ends after its time-out."""
     assert run("cat", stdin="said") == "said"
     with pytest.raises(CommandError, match=r"^sleep 60: not done after 0.1 s$"):
         run("sleep", "60", timeout_s=0.1)
@@ -57,7 +57,7 @@ def test_a_command_gets_its_input_and_its_time() -> None:
     ],
 )
 def test_a_machine_without_docker_is_told_so(command: list[str], said: str, bare_path: dict[str, str]) -> None:
-    """One line names what is missing, and the command fails."""
+    """Without Docker the command fails with one line that names it."""
     done = subprocess.run(command, cwd=ROOT, env=bare_path, capture_output=True, text=True, check=False)
     assert done.returncode in (1, 2)
     assert done.stderr == said

@@ -1,4 +1,4 @@
-"""`collector.yaml` is the production pipeline: it keeps what it accepted."""
+"""`collector.yaml` is the production pipeline: it keeps all accepted data."""
 
 import os
 import subprocess
@@ -50,7 +50,7 @@ def validate(folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
 
 @needs_collector
 def test_the_four_scout_values_are_enough(tmp_path: Path) -> None:
-    """Everything else has a default."""
+    """The four Scout values are the only required variables."""
     done = validate(tmp_path, **SCOUT)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -64,7 +64,7 @@ def test_each_scout_value_is_needed(name: str, tmp_path: Path) -> None:
 
 @contextmanager
 def listening(folder: Path, *through: str) -> Iterator[Sequence[int]]:
-    """The ports of a Collector that has nothing but its ports set, once it is healthy by IPv4."""
+    """The ports of a Collector with only its ports set, once it is healthy over IPv4."""
     ports = {f"COLLECTOR_{name}_PORT": free_port() for name in ("HEALTH", "GRPC", "HTTP", "METRICS")}
     env = {"PATH": os.environ["PATH"], "COLLECTOR_STORAGE": str(folder / "storage"), **SCOUT}
     env |= {name: str(port) for name, port in ports.items()}
@@ -81,7 +81,7 @@ def listening(folder: Path, *through: str) -> Iterator[Sequence[int]]:
 @needs_collector
 @needs_ipv6
 def test_it_listens_by_both_families(tmp_path: Path) -> None:
-    """Its default, 0.0.0.0, is every address of either family to the Collector, in an IPv6-only cluster as well."""
+    """With its default, 0.0.0.0, the Collector listens on all addresses, as IPv6-only clusters require."""
     with listening(tmp_path) as ports:
         assert all(connects(host, port) for host in ("127.0.0.1", "::1") for port in ports)
 
@@ -89,13 +89,13 @@ def test_it_listens_by_both_families(tmp_path: Path) -> None:
 @needs_collector
 @pytest.mark.skipif(not without_ipv6.SUPPORTED, reason="filters of system calls are Linux's")
 def test_it_listens_where_there_is_no_ipv6(tmp_path: Path) -> None:
-    """It falls back to IPv4 by itself."""
+    """Without IPv6 it listens on IPv4."""
     with listening(tmp_path, sys.executable, without_ipv6.__file__, "socket") as ports:
         assert all(connects("127.0.0.1", port) for port in ports)
 
 
 def test_no_processor_or_queue_holds_accepted_spans_in_memory_only(config: dict[str, Any]) -> None:
-    """Batching happens in the persistent queue, which is emptied by delivery alone."""
+    """Batching happens in the persistent queue, from which only delivery removes items."""
     assert "batch" not in config["processors"]
     exporter = config["exporters"]["otlp_http/b14"]
     assert exporter["retry_on_failure"]["max_elapsed_time"] == "0s"

@@ -1,4 +1,4 @@
-"""Telling a connected trace from one with a gap, and drawing it."""
+"""Recognizing connected traces and gaps, and drawing traces."""
 
 import dataclasses
 import re
@@ -18,7 +18,7 @@ READING = [PUBLISH, PROCESS, POST, ECHO]
 
 
 def drawn(*renderables: object, width: int = 140) -> str:
-    """Return what a console without a terminal prints."""
+    """Return the output of a console without a terminal."""
     console = Console(width=width, force_terminal=False)
     with console.capture() as captured:
         for renderable in renderables:
@@ -27,13 +27,13 @@ def drawn(*renderables: object, width: int = 140) -> str:
 
 
 def test_four_spans_in_a_line_are_connected_in_any_order() -> None:
-    """The order of arrival says nothing."""
+    """Four spans in a line are a connected trace, whatever their order of arrival."""
     assert missing_step(READING) is None
     assert missing_step(READING[::-1]) is None
 
 
 def test_a_retry_a_dead_letter_and_a_redelivery_stay_connected() -> None:
-    """More spans below the right parents are fine."""
+    """A trace with further spans below the right parents is connected."""
     retry = [dataclasses.replace(POST, span_id="c2"), dataclasses.replace(ECHO, span_id="d2", parent_span_id="c2")]
     dead_letter = Span("e1", "b1", "publish dead-letters", "PRODUCER", "mqtt-trace-consumer")
     redelivery = dataclasses.replace(PROCESS, span_id="b2")
@@ -41,7 +41,7 @@ def test_a_retry_a_dead_letter_and_a_redelivery_stay_connected() -> None:
 
 
 def test_a_reading_that_was_published_again_is_connected_by_either_publish() -> None:
-    """Its process span is below the second publish span, or below the first when that was received after all."""
+    """A trace is connected if its process span is below either of two publish spans."""
     again = dataclasses.replace(PUBLISH, span_id="a2", parent_span_id="a1")
     below_again = dataclasses.replace(PROCESS, parent_span_id="a2")
     assert missing_step([PUBLISH, again, below_again, POST, ECHO]) is None
@@ -66,7 +66,7 @@ def test_a_reading_that_was_published_again_is_connected_by_either_publish() -> 
     ],
 )
 def test_a_gap_is_named(spans: list[Span], lacks: str) -> None:
-    """What a trace lacks first is said in words."""
+    """The first missing step of a trace is named."""
     assert missing_step(spans) == lacks
 
 
@@ -133,7 +133,7 @@ def test_the_tables_show_every_figure_and_every_orphan() -> None:
 
 
 def test_a_span_is_read_from_the_query_api() -> None:
-    """An empty parent id is no parent."""
+    """A span of the query API with an empty parent id has no parent."""
     answer = {
         "span_id": "a1",
         "parent_span_id": "",

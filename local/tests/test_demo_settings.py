@@ -1,4 +1,4 @@
-"""What `make demo` accepts, before anything is started."""
+"""The settings of `make demo`, which it checks before it starts anything."""
 
 import os
 import re
@@ -36,7 +36,7 @@ def test_ten_readings_are_the_default() -> None:
 
 @pytest.mark.parametrize("value", ["", "0", "-1", "501", "ten", "1.5", "²", " 3"])
 def test_a_wrong_number_of_readings_is_one_line_and_exit_code_2(value: str) -> None:
-    """The line names the variable, what it may be and what it was."""
+    """The line names the variable, the allowed values and the actual one."""
     with pytest.raises(ValueError, match="READINGS"):
         readings_from({"READINGS": value})
 
@@ -58,7 +58,7 @@ def test_help_says_what_it_does() -> None:
 
 @pytest.mark.parametrize("service", ["producer", "consumer", "echo", "scout-sim"])
 def test_no_setting_of_a_service_is_inherited(service: str) -> None:
-    """Whatever a service's own help lists, in capitals or not, stays in the shell."""
+    """No setting that a service's help lists is inherited, in any case."""
     command = Path(sys.executable).with_name(f"mqtt-trace-{service}")
     done = subprocess.run([command, "--help"], capture_output=True, text=True, timeout=30, check=True)
     settings = set(re.findall(r"^ *([A-Z]+(?:_[A-Z]+)+)\b", done.stdout, re.MULTILINE))
@@ -67,6 +67,6 @@ def test_no_setting_of_a_service_is_inherited(service: str) -> None:
 
 
 def test_what_no_service_reads_is_inherited() -> None:
-    """Programs are found, and temporary files are put, where the shell says."""
+    """Other variables, such as PATH and TMPDIR, are inherited."""
     shell = {"PATH": "/opt/bin", "TMPDIR": "/scratch", "LANG": "C.UTF-8"}
     assert inherited({**shell, "OTEL_SDK_DISABLED": "true", "MQTT_TRACE_RELATION": "link"}) == shell

@@ -1,4 +1,4 @@
-"""Where `make up` puts scout-sim on this machine."""
+"""The local port of scout-sim in `make up`."""
 
 import socket
 from pathlib import Path
@@ -10,7 +10,7 @@ from local.commands import Kubectl
 from local.forward import PortForward
 from local.ports import free_port, free_port_like
 
-# Like kubectl it listens where it was told to, and says so.
+# Like kubectl, it listens on the given port and prints that.
 KUBECTL = """#!/usr/bin/env python3
 import re, signal, socket, sys
 with socket.create_server(("127.0.0.1", int(re.fullmatch(r"(\\d+):\\d+", sys.argv[-1])[1]))):
@@ -21,7 +21,7 @@ with socket.create_server(("127.0.0.1", int(re.fullmatch(r"(\\d+):\\d+", sys.arg
 
 @pytest.fixture
 def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kubectl:
-    """A kubectl that needs no cluster."""
+    """A fake kubectl that needs no cluster."""
     program = tmp_path / "kubectl"
     program.write_text(KUBECTL)
     program.chmod(0o755)
@@ -31,14 +31,14 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kubectl:
 
 @pytest.fixture
 def usual_port(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A port that stands for 4320, which may be taken here."""
+    """A port instead of 4320, which may be taken here."""
     port = free_port()
     monkeypatch.setattr(up, "_PORT", port)
     return port
 
 
 def test_scout_sim_is_where_the_documentation_asks_it(kubectl: Kubectl, usual_port: int, tmp_path: Path) -> None:
-    """Its own port is forwarded to the same one here when that is free."""
+    """If the documented port is free, it is forwarded to scout-sim."""
     with up.forward_scout_sim(kubectl, tmp_path / "log") as forward:
         forward.ensure()
         assert forward.url == f"http://127.0.0.1:{usual_port}"
@@ -50,7 +50,7 @@ def test_scout_sim_is_where_the_documentation_asks_it(kubectl: Kubectl, usual_po
 
 
 def test_scout_sim_is_elsewhere_when_its_port_is_taken(kubectl: Kubectl, usual_port: int, tmp_path: Path) -> None:
-    """A port that something else listens on is left to it, and a free one is forwarded."""
+    """If the documented port is taken, a free one is forwarded."""
     with (
         socket.create_server(("127.0.0.1", usual_port)),
         up.forward_scout_sim(kubectl, tmp_path / "log") as forward,
@@ -60,7 +60,7 @@ def test_scout_sim_is_elsewhere_when_its_port_is_taken(kubectl: Kubectl, usual_p
 
 
 def test_a_connection_that_has_ended_takes_no_port() -> None:
-    """A command that is run again at once gets the same port, though the system still remembers its connections."""
+    """A command that is run again at once gets the same port, despite ended connections on it."""
     port = free_port()
     with socket.create_server(("127.0.0.1", port)) as server, socket.create_connection(("127.0.0.1", port)) as client:
         accepted, _ = server.accept()
@@ -70,7 +70,7 @@ def test_a_connection_that_has_ended_takes_no_port() -> None:
 
 
 def test_any_other_forward_takes_a_free_port(kubectl: Kubectl, tmp_path: Path) -> None:
-    """Two at once are no trouble."""
+    """Two forwards at once get different ports."""
     first, second = (PortForward(kubectl, "scout-sim", 4320, tmp_path / "log") for _ in range(2))
     with first, second:
         first.ensure()

@@ -1,4 +1,4 @@
-"""What is done to its end before Ctrl-C is heard, and whether there is anybody to press it."""
+"""Blocks that Ctrl-C cannot interrupt, and the check for a terminal."""
 
 import signal
 import sys
@@ -11,7 +11,7 @@ from local.terminal import in_terminal
 
 
 def test_an_interrupt_waits_for_the_end_of_the_block() -> None:
-    """The block is done to its end, and Ctrl-C has its effect upon that."""
+    """The block runs to its end before Ctrl-C interrupts."""
     done = []
 
     def work() -> None:
@@ -26,7 +26,7 @@ def test_an_interrupt_waits_for_the_end_of_the_block() -> None:
 
 
 def test_threads_need_not_hold_anything_back() -> None:
-    """Only the main thread is interrupted, and only it may say what is to be done about that."""
+    """In another thread the block changes no signal handler, which only the main thread may do."""
     done = []
 
     def work() -> None:
@@ -41,6 +41,6 @@ def test_threads_need_not_hold_anything_back() -> None:
 
 @pytest.mark.parametrize("stream", ["stdin", "stdout"])
 def test_a_closed_stream_is_no_terminal(stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python has None for what the shell has closed."""
+    """A stream that the shell has closed, which is None in Python, is not a terminal."""
     monkeypatch.setattr(sys, stream, None)
     assert not in_terminal()

@@ -27,7 +27,7 @@ def publish(broker: Mosquitto, topic: str, payload: str, *more: str) -> subproce
 
 
 def receive(broker: Mosquitto, topic: str, *more: str) -> str:
-    """Return the payload of one message on a topic, empty when none came in time."""
+    """Return the payload of one message on a topic, empty if none arrives in time."""
     command = ["mosquitto_sub", "-h", broker.host, "-p", str(broker.port), "-V", "5", "-q", "1", "-t", topic]
     done = subprocess.run(
         [*command, "-C", "1", "-W", "5", *more], check=False, capture_output=True, text=True, timeout=20
@@ -36,7 +36,7 @@ def receive(broker: Mosquitto, topic: str, *more: str) -> str:
 
 
 def make_session(broker: Mosquitto, client_id: str, topic: str) -> list[str]:
-    """Leave a persistent session with a subscription behind and return the options that resume it."""
+    """Create a persistent session with a subscription, and return the options that resume it."""
     options = ["-i", client_id, "-c", "-x", "3600"]
     command = ["mosquitto_sub", "-h", broker.host, "-p", str(broker.port), "-V", "5", "-q", "1", "-t", topic]
     subprocess.run([*command, "-E", *options], check=True, timeout=20)
@@ -44,7 +44,7 @@ def make_session(broker: Mosquitto, client_id: str, topic: str) -> list[str]:
 
 
 def test_a_started_broker_carries_a_retained_message(broker: Mosquitto) -> None:
-    """What one client publishes reaches another."""
+    """A retained message of one client reaches another."""
     publish(broker, "test-mosquitto/carries", "hello", "--retain")
     assert receive(broker, "test-mosquitto/carries") == "hello"
 
@@ -61,7 +61,7 @@ def test_a_restart_keeps_the_port_and_what_waits_for_a_session(make_broker: Make
 
 
 def test_a_killed_broker_comes_back_with_its_last_save(make_broker: MakeBroker) -> None:
-    """SIGKILL loses only what was published after the last save."""
+    """SIGKILL loses only messages published after the last save."""
     broker = make_broker()
     session = make_session(broker, "waiting", "a/topic")
     publish(broker, "a/topic", "saved")
@@ -79,7 +79,7 @@ def test_a_killed_broker_comes_back_with_its_last_save(make_broker: MakeBroker) 
 
 
 def test_users_and_acl_are_enforced(make_broker: MakeBroker) -> None:
-    """A stranger is refused, a user with the wrong password too, and an ACL hides a topic."""
+    """Anonymous clients and wrong passwords are refused, and an ACL hides a topic."""
     broker = make_broker(users={"sensor": "s3cret"}, acl=["user sensor", "topic readwrite open/#"])
     sensor = ["-u", "sensor", "-P", "s3cret"]
     assert publish(broker, "open/topic", "x").returncode != 0
@@ -90,7 +90,7 @@ def test_users_and_acl_are_enforced(make_broker: MakeBroker) -> None:
 
 
 def test_tls_is_trusted_by_its_authority_only(make_broker: MakeBroker) -> None:
-    """A client that trusts `ca_file` connects with full verification; one that does not is not served."""
+    """A client that trusts `ca_file` connects with full verification; another one cannot."""
     broker = make_broker(tls=True)
     assert broker.ca_file is not None
     assert publish(broker, "t", "x", "--cafile", str(broker.ca_file)).returncode == 0
@@ -121,7 +121,7 @@ def test_many_messages_wait_for_a_session_that_is_away(make_broker: MakeBroker) 
 
 
 def test_a_wrong_configuration_is_reported_with_its_cause(tmp_path: Path) -> None:
-    """A broker that ends at once says why, without waiting for the deadline."""
+    """If the broker ends at once, the error names the cause without waiting for the deadline."""
     broker = Mosquitto(config=["no_such_option 1"], folder=tmp_path)
     with pytest.raises(ProcessError, match=r"^mosquitto ended with \d+ before it was ready: .*log: ") as error:
         broker.start()

@@ -1,4 +1,4 @@
-"""Processes are waited for by a condition and never outlive their parent."""
+"""Processes become ready by a condition, and never outlive their parent."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ IGNORES_SIGTERM = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 @pytest.fixture
 def make_process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """Make processes that run a piece of Python, killed at the end."""
+    """Create processes that run a piece of Python; they are killed at the end."""
     made: list[Process] = []
 
     def make(code: str, env: Mapping[str, str] | None = None) -> Process:
@@ -47,7 +47,7 @@ def is_gone(pid: int) -> bool:
 
 
 def test_readiness_is_waited_for(make_process: Callable[[str], Process]) -> None:
-    """`wait_until` returns when the port is listened on, which takes the command a while."""
+    """`wait_until` returns when the command listens on the port."""
     port = free_port()
     process = make_process(
         f"import socket, time; time.sleep(0.3); s = socket.create_server(('127.0.0.1', {port})); time.sleep(60)"
@@ -79,7 +79,7 @@ def test_an_early_end_is_reported_at_once_with_its_cause(make_process: Callable[
     ],
 )
 def test_the_cause_is_what_was_said_last(make_process: Callable[..., Process], end: str, cause: str) -> None:
-    """Lines count in the order in which the program said them, in an environment that asks Python for nothing."""
+    """The last printed line is the cause, whether it went to stdout or stderr."""
     process = make_process(f"import os, sys; print('first'); {end}", env={"PATH": os.environ["PATH"]})
     process.start()
     with pytest.raises(ProcessError) as error:
@@ -88,7 +88,7 @@ def test_the_cause_is_what_was_said_last(make_process: Callable[..., Process], e
 
 
 def test_a_deadline_is_reported(make_process: Callable[[str], Process]) -> None:
-    """A process that never becomes ready is an error that says how long it was given."""
+    """A process that never becomes ready is an error with the time-out."""
     process = make_process("import time; time.sleep(60)")
     process.start()
     with pytest.raises(ProcessError, match=r"^sample was not ready after 0\.2 s, without a word \(log: "):
@@ -96,7 +96,7 @@ def test_a_deadline_is_reported(make_process: Callable[[str], Process]) -> None:
 
 
 def test_an_end_without_being_asked_is_noticed(make_process: Callable[[str], Process]) -> None:
-    """`check` raises for a process that has ended by itself."""
+    """`check` raises for a process that has ended without being stopped."""
     process = make_process("raise SystemExit('out of memory')")
     process.start()
     until(lambda: not process.running, "the process has ended")
@@ -112,7 +112,7 @@ def test_a_missing_command_is_named(tmp_path: Path) -> None:
 
 
 def test_stopping_is_graceful_and_tells_the_exit_code(make_process: Callable[[str], Process]) -> None:
-    """SIGTERM reaches the process, which decides how it ends."""
+    """`stop` sends SIGTERM, and returns the exit code of the process."""
     process = make_process(
         "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); print('up', flush=True);"
         "time.sleep(60)"
@@ -125,7 +125,7 @@ def test_stopping_is_graceful_and_tells_the_exit_code(make_process: Callable[[st
 
 
 def test_what_ignores_sigterm_is_killed(make_process: Callable[[str], Process]) -> None:
-    """A process that does not end within the bound gets SIGKILL."""
+    """A process that does not end in time gets SIGKILL."""
     process = make_process(IGNORES_SIGTERM)
     process.start()
     process.wait_until(lambda: "up" in process.output())
@@ -133,7 +133,7 @@ def test_what_ignores_sigterm_is_killed(make_process: Callable[[str], Process]) 
 
 
 def test_children_of_a_stopped_process_end_too(make_process: Callable[[str], Process]) -> None:
-    """What a process started itself does not outlive its stop."""
+    """Children of a process do not outlive its stop."""
     process = make_process(
         "import subprocess, sys, time; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
         "print(child.pid, flush=True); time.sleep(60)"
@@ -150,7 +150,7 @@ def test_children_of_a_stopped_process_end_too(make_process: Callable[[str], Pro
     [(signal.SIGINT, SLEEPS), (signal.SIGTERM, SLEEPS), (signal.SIGKILL, SLEEPS), (signal.SIGKILL, IGNORES_SIGTERM)],
 )
 def test_nothing_outlives_its_parent(end: signal.Signals, child_code: str, tmp_path: Path) -> None:
-    """Processes end with the one that started them, even when it had no time to stop them and they ignore SIGTERM."""
+    """Processes end with their parent, even if it was killed and they ignore SIGTERM."""
     code = textwrap.dedent(f"""
         import sys, time
         from pathlib import Path
@@ -180,11 +180,11 @@ def test_nothing_outlives_its_parent(end: signal.Signals, child_code: str, tmp_p
 def test_a_process_is_on_record_before_an_interrupt(
     make_process: Callable[[str], Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C while a process is being started leaves one that can be stopped."""
+    """After Ctrl-C during its start, a process can still be stopped."""
     process = make_process(SLEEPS)
 
     class Interrupted(subprocess.Popen[bytes]):
-        """Ctrl-C comes when there is a process already."""
+        """Ctrl-C arrives when the process already exists."""
 
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)

@@ -11,14 +11,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# What a shell script takes for granted, Mosquitto, and what a test's own machine would lack.
+# Core tools of a shell script, Mosquitto, and programs that the test's machine may lack.
 TOOLS = ["bash", "cat", "cksum", "dirname", "env", "id", "mkdir", "tail"]
 TOOLS += ["mosquitto", "mosquitto_passwd", "mosquitto_pub", "mosquitto_sub", "openssl"]
 
 
 @pytest.fixture
 def set_up(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run `local/setup` with these arguments where only what tests need is missing, with these scripts as programs."""
+    """Run `local/setup` with these arguments and programs on a machine that lacks only the tests' needs."""
     clone, tools, scripts = tmp_path / "clone", tmp_path / "tools", tmp_path / "scripts"
     for folder in (clone / "local", clone / "requirements", clone / ".tools/bin", clone / ".venv/bin", tools, scripts):
         folder.mkdir(parents=True)
@@ -57,7 +57,7 @@ def set_up(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 def test_what_only_tests_need_is_not_installed_for_the_demo(
     set_up: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    """Without the argument nothing is said and no package manager is asked, although curl and chromium are missing."""
+    """Without the argument nothing is printed or installed, although curl and chromium are missing."""
     done = set_up(apt_get="echo asked >&2")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -75,7 +75,7 @@ def test_what_only_tests_need_is_not_installed_for_the_demo(
 def test_what_tests_need_and_cannot_be_installed_is_one_line_each(
     package_manager: dict[str, str], set_up: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    """It goes on, and says what is skipped for it."""
+    """A package that cannot be installed is one line that names the skipped tests, and set-up continues."""
     done = set_up("tests", **package_manager)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [

@@ -26,7 +26,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
 
 @pytest.fixture
 def run_program(broker: Mosquitto) -> Iterator[Callable[..., dict[str, Any]]]:
-    """Run a program as printed, but for the broker's port, with names of the test's own; its client is stopped."""
+    """Run a program as printed, except for the broker's port and the test's own names; its client is stopped."""
     clients: list[Client] = []
 
     def run(code: str, **given: object) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def run_program(broker: Mosquitto) -> Iterator[Callable[..., dict[str, Any]]]:
 
 @pytest.fixture
 def connected(broker: Mosquitto) -> Iterator[Callable[[Client], Client]]:
-    """Connect a client of the test's own; it is stopped at the end."""
+    """Connect the test's own client; it is stopped at the end."""
     clients: list[Client] = []
 
     def connect(client: Client) -> Client:

@@ -43,7 +43,7 @@ class Requester:
         assert subscribed.wait(DEADLINE_S)
 
     def ask(self, *wanted: str, **properties: object) -> dict[str, ReadableSpan]:
-        """Send a request with these properties until the program hears it; its trace, once it has the wanted spans."""
+        """Send a request until the program answers; return its trace once it has the wanted spans."""
         request = Properties(PacketTypes.PUBLISH)
         for name, value in properties.items():
             setattr(request, name, value)
@@ -78,7 +78,7 @@ class Requester:
 
 @pytest.fixture
 def requester(spans: InMemorySpanExporter, run_program: RunProgram, connected: Callable[[Client], Client]) -> Requester:
-    """One whose requests the page's program answers."""
+    """A requester whose requests the page's program answers."""
     [block] = blocks("concepts.md", "python")
     run_program(block.code)
     client = Client(CallbackAPIVersion.VERSION2, "requester", protocol=MQTTProtocolVersion.MQTTv5)
@@ -93,7 +93,7 @@ def requester(spans: InMemorySpanExporter, run_program: RunProgram, connected: C
 def test_request_and_response_are_one_trace(
     requester: Requester, correlation: dict[str, object], conversations: list[str | None]
 ) -> None:
-    """From asking to processing the response each span is the child of the one before, in one conversation."""
+    """From request to response, each span is a child of the previous one, with the same conversation id."""
     own = requester.ask(*_SPANS, ResponseTopic=_RESPONSE, **correlation)
     assert requester.responses == [b"0.25"]
     for parent, child in pairwise(_SPANS):
@@ -107,7 +107,7 @@ def test_request_and_response_are_one_trace(
 
 
 def test_a_request_that_names_no_response_topic_is_no_error(requester: Requester) -> None:
-    """It is processed, and nothing is sent."""
+    """A request without response topic is processed, and nothing is sent."""
     own = requester.ask(*_SPANS[:3])
     assert own[f"process {_REQUEST}"].status.status_code is StatusCode.UNSET
 

@@ -29,7 +29,7 @@ def test_a_batch_links_to_each_of_its_messages(
     program = run_program(block.code)
     publisher = TracedPublisher(connected(client("batch-publisher")))
     published = 0
-    while not program["written"].is_set():  # what is published before the consumer has subscribed reaches nobody
+    while not program["written"].is_set():  # messages published before the consumer has subscribed are lost
         assert published < 10_000
         publisher.publish("sensors/batch/reading", "21.5", 1).wait_for_publish(DEADLINE_S)
         published += 1
@@ -61,7 +61,7 @@ def test_the_fallback_is_in_the_payload(run_program: RunProgram, connected: Conn
 
 
 def test_only_alarms_are_sampled(run_program: RunProgram) -> None:
-    """The page's sampler sees the destination, and keeps the alarm's trace alone."""
+    """The page's sampler sees the destination, and keeps only the alarm's trace."""
     [block] = blocks("how-to/sampling.md", "python")
     exporter = InMemorySpanExporter()
     code = block.code.replace("client = Client(", "provider.add_span_processor(exporting)\nclient = Client(")

@@ -21,13 +21,13 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 @pytest.fixture
 def uninstrument() -> Iterator[None]:
-    """Undo what the page's program does."""
+    """Uninstrument, as the page's program does not."""
     yield
     PahoMqttInstrumentor().uninstrument()
 
 
 def program_with(text: str) -> str:
-    """The page's program that has this in it."""
+    """The page's program that contains this text."""
     [code] = [block.code for block in blocks("instrumentation.md", "python") if text in block.code]
     return code
 

@@ -15,7 +15,7 @@ PAGE = "troubleshooting.md"
 
 
 def test_the_check_follows_a_reading_through_every_hop(stack: Stack) -> None:
-    """The first command names each step and ends well."""
+    """The first command names each step and succeeds."""
     check, *_ = blocks(PAGE, "sh", "on this machine")
     assert "mqtt-trace-check" in check.code
     done = run(check.code, stack)
@@ -25,7 +25,7 @@ def test_the_check_follows_a_reading_through_every_hop(stack: Stack) -> None:
 
 @needs("curl")
 def test_queries_are_understood(stack: Stack) -> None:
-    """Each query of the page is one that scout-sim has, with an answer in JSON."""
+    """scout-sim answers each query of the page with JSON."""
     queries = [
         line for block in blocks(PAGE, "sh", "on this machine") for line in block.code.splitlines() if "curl" in line
     ]
@@ -46,12 +46,12 @@ def test_any_client_sees_the_context(stack: Stack) -> None:
 
 @pytest.mark.parametrize("code", [block.code for block in blocks(PAGE, "sh", "in the cluster")])
 def test_commands_for_the_cluster_are_shell(code: str) -> None:
-    """What only a cluster can answer is at least a command that a shell reads."""
+    """Commands that need a cluster are valid shell commands."""
     subprocess.run(["bash", "-n"], input=code, text=True, check=True)
 
 
 def run(code: str, stack: Stack) -> subprocess.CompletedProcess[str]:
-    """Run a block with the ports of the stack instead of the usual ones."""
+    """Run a block with the ports of the stack."""
     code = code.replace("http://localhost:4320", stack.scout_url).replace("http://localhost:4318", stack.otlp_url)
     code = code.replace("-p 1883", f"-p {stack.mosquitto.port}")
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])

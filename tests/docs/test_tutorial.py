@@ -1,4 +1,4 @@
-"""The tutorial, block by block as a reader runs it, with ports of the test's own."""
+"""The tutorial, block by block as a reader runs it, with the test's own ports."""
 
 import json
 import os
@@ -21,10 +21,10 @@ READY_S = 60
 
 
 class Reader:
-    """Somebody who works through the page in several terminals.
+    """A reader who works through the page in several terminals.
 
     Args:
-        folder: Where the page's programs are written to.
+        folder: The folder for the page's programs.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,7 +40,7 @@ class Reader:
         self._env = {**inherited, **quick, "PATH": path, "SCOUT_SIM_PORT": str(self.backend_port)}
 
     def run(self, block: Block) -> Process:
-        """Type a block into its terminal, where what still runs is ended first."""
+        """Run a block in its terminal, after ending the program that still runs there."""
         if (before := self._terminals.pop(block.title, None)) is not None:
             before.stop()
         log = self._folder / f"{block.title}.log"
@@ -50,13 +50,13 @@ class Reader:
         return terminal
 
     def answer(self, block: Block) -> str:
-        """Type a block whose command ends, and return what it printed."""
+        """Run a block whose command ends, and return its output."""
         code = self._with_own_ports(block.code)
         done = subprocess.run(["bash", "-c", code], env=self._env, capture_output=True, text=True, check=True)
         return done.stdout
 
     def close(self) -> None:
-        """End what runs, the newest first."""
+        """End all programs, the newest first."""
         for terminal in reversed(self._terminals.values()):
             terminal.stop()
 
@@ -66,7 +66,7 @@ class Reader:
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
-    """Somebody who begins with an empty folder."""
+    """A reader who begins with an empty folder."""
     with closing(Reader(tmp_path)) as at_work:
         yield at_work
 

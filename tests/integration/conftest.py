@@ -1,4 +1,4 @@
-"""The demo as a command, with a temporary folder of its own in which leftovers can be seen."""
+"""The demo as a command, with its own temporary folder that shows leftovers."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ def start_demo(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]
         *, env: dict[str, str], hang_up: signal.Handlers = signal.SIG_DFL, **options: Any
     ) -> subprocess.Popen[str]:
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        before = signal.signal(signal.SIGHUP, hang_up)  # is inherited, and the tests may run under nohup
+        before = signal.signal(signal.SIGHUP, hang_up)  # is inherited; the tests may run under nohup
         try:
             demo = subprocess.Popen(
                 [sys.executable, "-m", "local", "demo"],

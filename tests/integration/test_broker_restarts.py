@@ -15,13 +15,13 @@ SECONDS = float(os.environ.get("SECONDS", "12"))
 
 
 def published(stack: Stack) -> int:
-    """Return how many readings the producer says the broker has acknowledged."""
+    """Return the producer's count of acknowledged readings."""
     answer = httpx.get(stack.producer_url, trust_env=False).json()
     return int(answer["published"])
 
 
 def traces_logged(stack: Stack, part: str, beginning: str) -> Iterator[str]:
-    """Yield the trace id of each line of a part's log whose message begins like this."""
+    """Yield the trace ids of a part's log lines whose message begins like this."""
     for line in stack.log(part).splitlines():
         entry = json.loads(line)
         if entry["message"].startswith(beginning):

@@ -1,4 +1,4 @@
-"""What the Collector has accepted reaches scout-sim, whatever happens in between."""
+"""All data that the Collector has accepted reaches scout-sim."""
 
 import secrets
 import time
@@ -72,7 +72,7 @@ def test_spans_carry_the_environment(pipeline: Stack) -> None:
 
 
 def test_health_probes_are_left_out(pipeline: Stack) -> None:
-    """A span of a probe does not reach scout-sim, the one sent after it does."""
+    """A probe's span does not reach scout-sim, but the next span does."""
     probes = [send_span(pipeline, path) for path in ("/health", "/ready")]
     kept = send_span(pipeline)
     until(lambda: arrived(pipeline, kept), "the kept span arrives")

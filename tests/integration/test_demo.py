@@ -30,7 +30,7 @@ TREE = re.compile(
 
 
 def run_stack(stack: Stack, patience_s: float = 60) -> str:
-    """Run the demo over a stack of the test's own; returns what it printed."""
+    """Run the demo with the test's own stack, and return its output."""
     output = io.StringIO()
     Demo(stack, Console(file=output, width=140), readings=1, patience_s=patience_s).run()
     return output.getvalue()
@@ -54,7 +54,7 @@ def test_without_a_terminal_it_shows_a_connected_trace_and_ends(
 
 
 def test_without_a_collector_the_services_export_to_scout_sim(tmp_path: Path) -> None:
-    """Where no Collector is installed the trace is as connected, without tokens."""
+    """Without a Collector the trace is connected, too, without tokens."""
     stack = Stack(folder=tmp_path, collector=False)
     assert TREE.search(run_stack(stack))
     assert set(stack.parts) == {"mosquitto", "scout-sim", "echo", "consumer", "producer"}
@@ -63,7 +63,7 @@ def test_without_a_collector_the_services_export_to_scout_sim(tmp_path: Path) ->
 def test_in_a_terminal_it_stays_until_ctrl_c(
     start_demo: Callable[..., subprocess.Popen[str]], left_behind: Callable[[], list[str]]
 ) -> None:
-    """It goes on beyond READINGS, fits into 80 columns, and Ctrl-C stops it cleanly with exit code 0."""
+    """It continues beyond READINGS, fits into 80 columns, and Ctrl-C stops it cleanly with exit code 0."""
     terminal, inside = pty.openpty()
     env = {"READINGS": "1", "TERM": "xterm", "COLUMNS": "80"}
     demo = start_demo(env=env, stdin=inside, stdout=inside, stderr=inside)
@@ -88,7 +88,7 @@ def test_in_a_terminal_it_stays_until_ctrl_c(
 
 
 def test_a_broken_propagation_is_named(tmp_path: Path) -> None:
-    """Without a propagator in the producer no trace connects, and the error says which and what it lacks."""
+    """Without a propagator in the producer no trace connects, and the error names a trace and its gap."""
     stack = Stack(folder=tmp_path, env={"producer": {"OTEL_PROPAGATORS": "none"}})
     with pytest.raises(NotConnectedError) as error:
         run_stack(stack, patience_s=10)
@@ -100,7 +100,7 @@ def test_a_broken_propagation_is_named(tmp_path: Path) -> None:
 
 
 def test_a_part_that_does_not_start_is_named_in_one_line(tmp_path: Path) -> None:
-    """The line has the part, its own words for the cause, and its log, which is kept."""
+    """The line names the part, its own error, and its log, which is kept."""
     stack = Stack(folder=tmp_path, env={"echo": {"ECHO_PORT": "nonsense"}})
     with pytest.raises(ProcessError) as error:
         run_stack(stack)
@@ -109,7 +109,7 @@ def test_a_part_that_does_not_start_is_named_in_one_line(tmp_path: Path) -> None
 
 
 def test_a_part_that_ends_by_itself_is_noticed(tmp_path: Path) -> None:
-    """The demo does not wait out its patience for a stack of which a part is gone."""
+    """The demo ends early if a part of its stack has ended."""
     stack = Stack(folder=tmp_path, producer=False)
     with stack:
         echo = psutil.Process(stack.parts["echo"].pid)
@@ -123,7 +123,7 @@ def test_a_part_that_ends_by_itself_is_noticed(tmp_path: Path) -> None:
 def test_a_killed_backend_is_named_in_one_line(
     start_demo: Callable[..., subprocess.Popen[str]], left_behind: Callable[[], list[str]], tmp_path: Path
 ) -> None:
-    """A scout-sim that dies under the demo's own questions ends it with that, its log kept, and nothing running."""
+    """If scout-sim dies during a query, the demo ends with its error, keeps its log, and leaves nothing running."""
     demo = start_demo(env={"READINGS": "500"})
     assert demo.stdout is not None
     assert any("└── POST /echo" in line for line in demo.stdout)
@@ -136,7 +136,7 @@ def test_a_killed_backend_is_named_in_one_line(
 
 
 def test_a_killed_backend_is_named_while_figures_are_shown(tmp_path: Path) -> None:
-    """What stays until Ctrl-C ends with the same line."""
+    """The demo in a terminal ends with the same line."""
     stack = Stack(folder=tmp_path)
 
     class Screen(io.StringIO):
@@ -161,7 +161,7 @@ def test_a_killed_backend_is_named_while_figures_are_shown(tmp_path: Path) -> No
 def test_a_message_that_cannot_be_sent_is_one_line(
     program: str | None, said: str, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mosquitto_pub that fails or is missing is named with its own words for the cause."""
+    """If mosquitto_pub fails or is missing, the line has its own error."""
     if program:
         (tmp_path / "mosquitto_pub").write_text(program)
         (tmp_path / "mosquitto_pub").chmod(0o755)

@@ -1,4 +1,4 @@
-"""The whole way of a reading where there is nothing but IPv6."""
+"""The whole path of a reading with IPv6 only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _name_of_loopback() -> str:
 
 @needs_ipv6
 def test_a_reading_is_one_trace(make_broker: Callable[..., Mosquitto], tmp_path: Path) -> None:
-    """Broker, echo and backend are found by an address, in brackets or without, and by a name that has no other."""
+    """Broker, echo and backend are reached by an address, with or without brackets, and by a name with IPv6 only."""
     ports = {name: str(free_port()) for name in ("broker", "scout-sim", "echo", "consumer", "producer")}
     make_broker(config=[f"listener {ports['broker']} ::1"])
     env = {

@@ -1,4 +1,4 @@
-"""What one reading leaves behind after it went through the whole stack."""
+"""The telemetry of one reading that went through the whole stack."""
 
 import json
 from functools import partial
@@ -23,7 +23,7 @@ def ask(stack: Stack, path: str, **parameters: str) -> Json:
 
 @pytest.fixture
 def reading(stack: Stack) -> Json:
-    """A trace of sensor-001 to which all of its spans have come, as the query API gives it."""
+    """A complete trace of sensor-001, as the query API returns it."""
 
     def connected() -> Json | None:
         for summary in ask(stack, "traces", name="publish sensors/sensor-001/reading")["traces"]:
@@ -36,7 +36,7 @@ def reading(stack: Stack) -> Json:
 
 
 def test_a_reading_is_exactly_four_spans(reading: Json) -> None:
-    """Names, kinds, services, parents, links, status and every attribute are what they have to be, and nothing more."""
+    """Names, kinds, services, parents, links, status and all attributes are as expected, with no others."""
     expected = expected_spans()
     assert as_expected(reading["spans"], expected) == expected
 
@@ -59,7 +59,7 @@ def test_the_resource_says_which_sensor_it_was(stack: Stack, reading: Json) -> N
 
 
 def test_the_resource_says_that_the_consumer_is_a_gateway(reading: Json) -> None:
-    """Both spans of the consumer come from a device of that kind, the echo's from none."""
+    """Both spans of the consumer come from a gateway, the echo's from no device."""
     kinds = {span["kind"]: span["resource"].get("device.kind") for span in reading["spans"]}
     assert kinds == {"PRODUCER": "sensor", "CONSUMER": "gateway", "CLIENT": "gateway", "SERVER": None}
 

@@ -1,4 +1,4 @@
-"""The programs of examples/untraced, which know nothing of OpenTelemetry, under `opentelemetry-instrument`."""
+"""The programs of examples/untraced, which do not use OpenTelemetry, under `opentelemetry-instrument`."""
 
 import os
 import sysconfig
@@ -18,7 +18,7 @@ INSTRUMENT = str(Path(sysconfig.get_path("scripts")) / "opentelemetry-instrument
 
 
 def program(name: str, broker: Mosquitto, backend: ScoutSim, folder: Path) -> Process:
-    """An example as it stands, but for the broker's port, with telemetry to the backend."""
+    """An unchanged example except for the broker's port, with telemetry to the backend."""
     source = (PROGRAMS / f"{name}.py").read_text(encoding="utf-8")
     assert "opentelemetry" not in source
     copy = folder / f"{name}.py"

@@ -80,13 +80,13 @@ def connect() -> Iterator[Connect]:
 
 @pytest.fixture
 def inbox() -> type[Inbox]:
-    """The class of inboxes, to be opened on a connected client."""
+    """The class of inboxes, which a test opens on a connected client."""
     return Inbox
 
 
 @pytest.fixture
 def default_propagator() -> Iterator[None]:
-    """W3C Trace Context and Baggage as the propagator; it is global, so the one before is put back."""
+    """W3C Trace Context and Baggage as the global propagator; the previous one is restored."""
     before = propagate.get_global_textmap()
     propagate.set_global_textmap(CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()]))
     yield

@@ -1,4 +1,4 @@
-"""What the fixtures of the library's tests give: their classes and types."""
+"""Classes and types of the fixtures for the library's tests."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ Instrument = Callable[..., None]
 
 
 class EndedSpan(ReadableSpan):
-    """The type of a recorded span: it has attributes, which that of OpenTelemetry leaves open."""
+    """A recorded span, which always has attributes; OpenTelemetry's type leaves that open."""
 
     @property
     def attributes(self) -> Mapping[str, AnyValue]:
-        """The attributes, of which there may be none."""
+        """The attributes, which may be empty."""
         return super().attributes or {}
 
 
 def parent_id(span: ReadableSpan) -> int | None:
-    """The id of the parent, when it has one."""
+    """The id of the parent, None without one."""
     return span.parent and span.parent.span_id
 
 
 @dataclass
 class Recorded:
-    """Providers, and what they recorded."""
+    """Providers and their recorded telemetry."""
 
     tracer_provider: TracerProvider
     meter_provider: MeterProvider
@@ -58,7 +58,7 @@ class Recorded:
 
 
 class Inbox:
-    """What a client has received, with a way to wait for it."""
+    """The messages that a client receives, with a way to wait for them."""
 
     def __init__(self, client: Client, topic_filter: str, qos: int = 1) -> None:
         self._messages: list[MQTTMessage] = []
@@ -70,7 +70,7 @@ class Inbox:
         assert subscribed.wait(DEADLINE_S), "no SUBACK"
 
     def wait(self, count: int = 1) -> list[MQTTMessage]:
-        """The messages, as soon as there are that many."""
+        """Return the messages as soon as there are that many."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self._messages) >= count, DEADLINE_S), (
                 f"{len(self._messages)} of {count} messages arrived"

@@ -1,4 +1,4 @@
-"""Which acknowledgements a publisher hears, and when."""
+"""The acknowledgements that a publisher receives, and when."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def publisher_of(client: Client, recorded: Recorded, **options: Any) -> TracedPu
 def test_a_refusal_is_heard_with_callback_api_version_1(
     make_broker: MakeBroker, connect: Connect, recorded: Recorded, qos: int
 ) -> None:
-    """Callbacks of that version receive no reason code, and the span has it."""
+    """The span has the reason code, which callbacks of that version do not receive."""
     outcomes: list[PublishOutcome] = []
     client = connect(make_broker(acl=["topic read #"]), api=CallbackAPIVersion.VERSION1)
     publisher_of(client, recorded).publish("forbidden/x", "x", qos, on_outcome=outcomes.append)
@@ -40,7 +40,7 @@ def test_a_refusal_is_heard_with_callback_api_version_1(
 
 
 def test_a_qos_0_publish_acknowledges_no_other(broker: Mosquitto, recorded: Recorded) -> None:
-    """Packet ids start over after 65,535 publishes whatever is under way, and paho gives one to QoS 0 as well."""
+    """A QoS 0 publish, whose packet id may be that of a pending publish after 65,535 others, ends no other span."""
     client = connect_without_a_thread(broker)
     publisher = publisher_of(client, recorded)
     pending = publisher.publish("slow/x", "x", 1)
@@ -55,7 +55,7 @@ def test_a_qos_0_publish_acknowledges_no_other(broker: Mosquitto, recorded: Reco
 def test_many_publishers_of_one_client_are_each_told_of_their_own(
     broker: Mosquitto, connect: Connect, recorded: Recorded
 ) -> None:
-    """However many there have been, and the program's own `on_publish` is called once."""
+    """Each publisher gets its own acknowledgements, and the program's `on_publish` is called once."""
     client = connect(broker)
     acknowledged: list[int] = []
     client.on_publish = lambda _client, _userdata, mid, *_: acknowledged.append(mid)
@@ -67,7 +67,7 @@ def test_many_publishers_of_one_client_are_each_told_of_their_own(
 
 
 def test_acknowledgements_are_heard_after_reinitialise(broker: Mosquitto, connect: Connect, recorded: Recorded) -> None:
-    """Paho forgets every callback then, and the publisher is still the client's."""
+    """After `reinitialise`, with which paho drops every callback, the publisher still gets acknowledgements."""
     client = connect(broker)
     publisher = publisher_of(client, recorded)
     client.loop_stop()
@@ -80,7 +80,7 @@ def test_acknowledgements_are_heard_after_reinitialise(broker: Mosquitto, connec
 
 
 def test_the_span_ends_before_on_publish_whenever_that_is_set(broker: Mosquitto, recorded: Recorded) -> None:
-    """A program may set its callback after the publisher has been made, and another one later."""
+    """The span ends first, even if the program sets or replaces its callback after creating the publisher."""
     client = connect_without_a_thread(broker)
     publisher = publisher_of(client, recorded)
     first: list[int] = []
@@ -94,7 +94,7 @@ def test_the_span_ends_before_on_publish_whenever_that_is_set(broker: Mosquitto,
 
 
 def test_a_publish_outlives_its_publisher(broker: Mosquitto, recorded: Recorded) -> None:
-    """Its acknowledgement is heard although nobody holds the publisher any more."""
+    """The acknowledgement ends the span although the program no longer holds the publisher."""
     client = connect_without_a_thread(broker)
     publisher_of(client, recorded).publish("outlives/x", "x", 1)
     gc.collect()
@@ -104,7 +104,7 @@ def test_a_publish_outlives_its_publisher(broker: Mosquitto, recorded: Recorded)
 
 
 def test_what_is_published_when_an_outcome_is_reported_is_queued(broker: Mosquitto, recorded: Recorded) -> None:
-    """As in a callback: paho does not write, and so cannot lose the connection, in the midst of reading."""
+    """As in a callback, paho does not write in the middle of a read, so it cannot lose the connection there."""
     client = connect_without_a_thread(broker)
     publisher = publisher_of(client, recorded)
     queued: list[bool] = []

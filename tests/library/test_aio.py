@@ -28,7 +28,7 @@ from tests.library.harness import MakeBroker
 
 @dataclass
 class Running:
-    """A connection that is being kept, and what it reported."""
+    """A connection that is kept up, and its reports."""
 
     connection: Connection
     ups: list[bool] = field(default_factory=list)
@@ -47,7 +47,7 @@ async def running(
     transport: Literal["tcp", "websockets"] = "tcp",
     backoff: Backoff = Backoff(0.05, 0.2),  # noqa: B008 - frozen
 ) -> AsyncIterator[Running]:
-    """A client that is kept connected until the block ends, and closed then."""
+    """Keep a client connected until the block ends, then close it."""
     client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5, transport=transport)
     if password is not None:
         client.username_pw_set("user", password)
@@ -72,7 +72,7 @@ def has(items: list[bool], count: int) -> bool:
 
 
 def bounded(test: Callable[[], Awaitable[None]]) -> None:
-    """Run a test's coroutine, which must end by itself."""
+    """Run a test's coroutine, which must end in time."""
 
     async def run() -> None:
         async with asyncio.timeout(2 * DEADLINE_S):
@@ -82,7 +82,7 @@ def bounded(test: Callable[[], Awaitable[None]]) -> None:
 
 
 def test_messages_of_any_size_and_number_pass_both_ways(broker: Mosquitto) -> None:
-    """Nothing is lost between the loop's readiness and paho's buffers, neither of many small nor of large packets."""
+    """No packet is lost between the loop and paho's buffers, whether many small ones or large ones."""
 
     async def main() -> None:
         sizes: list[int] = []
@@ -103,7 +103,7 @@ def test_messages_of_any_size_and_number_pass_both_ways(broker: Mosquitto) -> No
 
 
 def test_tls_leaves_no_packet_unread(make_broker: MakeBroker) -> None:
-    """One TLS record may hold several packets: all are handled although the descriptor is silent."""
+    """All packets of one TLS record are handled, although the descriptor announces only the first."""
     broker = make_broker(tls=True)
 
     async def main() -> None:
@@ -125,7 +125,7 @@ def test_tls_leaves_no_packet_unread(make_broker: MakeBroker) -> None:
 
 
 def test_a_lost_connection_is_made_again(make_broker: MakeBroker) -> None:
-    """Each loss is reported with a cause, and the connection comes back when the broker does."""
+    """Each loss is reported with a cause, and the connection is made again when the broker is back."""
     broker = make_broker()
 
     async def main() -> None:
@@ -143,7 +143,7 @@ def test_a_lost_connection_is_made_again(make_broker: MakeBroker) -> None:
 
 
 def test_a_broker_that_is_not_there_is_tried_until_it_is(make_broker: MakeBroker) -> None:
-    """A program may start before its broker."""
+    """A program that starts before its broker connects once the broker is up."""
     port = free_port()
 
     async def main() -> None:
@@ -157,7 +157,7 @@ def test_a_broker_that_is_not_there_is_tried_until_it_is(make_broker: MakeBroker
 
 
 def test_who_is_in_a_hurry_does_not_wait_for_the_next_attempt(make_broker: MakeBroker) -> None:
-    """A broker that is back is found at once, and not after the pause that a long outage has led to."""
+    """After `hurry`, a broker that is back is found at once, without the long pause after an outage."""
     port = free_port()
 
     async def main() -> None:
@@ -184,14 +184,14 @@ def test_a_refused_connection_names_the_reason(make_broker: MakeBroker) -> None:
 
 
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Accept a connection and say nothing."""
+    """Accept a connection and send nothing."""
     await reader.read()
     writer.close()
     await writer.wait_closed()
 
 
 async def silent_websocket(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Open a WebSocket (RFC 6455, section 4.2.2) and say nothing."""
+    """Open a WebSocket (RFC 6455, section 4.2.2) and send nothing."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     key = next(line.split(": ")[1] for line in head.splitlines() if line.lower().startswith("sec-websocket-key"))
     digest = sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode(), usedforsecurity=False).digest()
@@ -206,7 +206,7 @@ def test_a_server_that_never_answers_is_given_up(
     server_of: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
     transport: Literal["tcp", "websockets"],
 ) -> None:
-    """A port that accepts connections and stays silent does not hold the client forever."""
+    """A port that accepts connections and stays silent does not block the client forever."""
     monkeypatch.setattr("mqtt_trace._paho.connection._CONNACK_TIMEOUT_S", 0.1)
 
     async def main() -> None:
@@ -220,7 +220,7 @@ def test_a_server_that_never_answers_is_given_up(
 
 
 def test_a_name_that_does_not_resolve_is_reported() -> None:
-    """The cause is the resolver's, and trying goes on."""
+    """The cause is the resolver's error, and attempts continue."""
 
     async def main() -> None:
         async with running("nowhere.invalid", 1883) as link:
@@ -255,7 +255,7 @@ def test_closing_while_connecting_ends_at_once(make_broker: MakeBroker) -> None:
 
 
 def test_closing_does_not_wait_for_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time that a CONNACK may take is not added to that of a shutdown."""
+    """`close` does not wait for a missing CONNACK."""
     monkeypatch.setattr("mqtt_trace._paho.connection._CONNACK_TIMEOUT_S", 10 * DEADLINE_S)
     accepted = asyncio.Event()
 
@@ -326,7 +326,7 @@ def test_closing_does_not_wait_for_a_delayed_start(broker: Mosquitto) -> None:
 
 
 def server_context(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """TLS for a server of the test's own, and for who connects to it."""
+    """TLS contexts for the test's own server and for its clients."""
     made = make_certificates(folder)
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.load_cert_chain(made.certificate, made.key)
@@ -361,7 +361,7 @@ PAYLOADS = [str(number).encode() for number in range(300)]
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_pause_leaves_the_rest_unread_and_the_connection_alive(tmp_path: Path, *, tls: bool) -> None:
-    """Beyond Keep Alive nothing more is read and nothing is lost, and afterwards paho keeps the connection itself."""
+    """Even beyond Keep Alive nothing more is read and nothing is lost, and then paho keeps the connection alive."""
     server, client = server_context(tmp_path) if tls else (None, None)
 
     async def main() -> None:
@@ -381,7 +381,7 @@ def test_a_pause_leaves_the_rest_unread_and_the_connection_alive(tmp_path: Path,
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_connection_that_ends_during_a_pause_is_made_again(tmp_path: Path, *, tls: bool) -> None:
-    """Its end is noticed, what lay unread is not handled, and the next connection is read."""
+    """The end is noticed, unread packets are not handled, and the next connection is read."""
     server, client = server_context(tmp_path) if tls else (None, None)
 
     async def main() -> None:
@@ -393,7 +393,7 @@ def test_a_connection_that_ends_during_a_pause_is_made_again(tmp_path: Path, *, 
                 await until_async(lambda: len(link.downs) == 1, "the connection is lost")
                 unread = len(pausing.received) - 5
                 await until_async(lambda: pausing.received[5 + unread :] == PAYLOADS, "every message again")
-                assert unread == 0 or tls  # one TLS record at most, which was decrypted already
+                assert unread == 0 or tls  # at most one TLS record, which was already decrypted
                 assert link.downs == ["the connection was closed while reading from it was paused"]
 
     bounded(main)
@@ -401,7 +401,7 @@ def test_a_connection_that_ends_during_a_pause_is_made_again(tmp_path: Path, *, 
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_closing_during_a_pause_sends_what_was_begun(tmp_path: Path, *, tls: bool) -> None:
-    """Acknowledgements and DISCONNECT reach the broker although what it sent lies unread."""
+    """Acknowledgements and DISCONNECT reach the broker although its packets are unread."""
     server, client = server_context(tmp_path) if tls else (None, None)
 
     async def main() -> None:
@@ -418,7 +418,7 @@ def test_closing_during_a_pause_sends_what_was_begun(tmp_path: Path, *, tls: boo
 
 
 def test_tls_leaves_no_packet_unread_after_a_pause(tmp_path: Path) -> None:
-    """What was decrypted before the pause is handled after it, although the descriptor is silent."""
+    """Packets decrypted before the pause are handled after it, although the descriptor announces nothing."""
     server, client = server_context(tmp_path)
 
     async def main() -> None:
@@ -433,7 +433,7 @@ def test_tls_leaves_no_packet_unread_after_a_pause(tmp_path: Path) -> None:
 
 
 def test_a_connection_is_renewed_with_a_reason() -> None:
-    """The broker hears why, the program hears the cause, and a new connection is read although the old one was not."""
+    """The broker gets the reason code, the program gets the cause, and the new connection is read after a pause."""
 
     async def main() -> None:
         with FloodingBroker("aio/renew", PAYLOADS) as broker:

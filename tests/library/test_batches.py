@@ -30,7 +30,7 @@ def consumer_of(recorded: Recorded, client: Client | None = None, *filters: str)
 def test_a_batch_is_one_span_with_a_link_per_message(
     broker: Mosquitto, connect: Connect, recorded: Recorded, inbox: type[Inbox]
 ) -> None:
-    """It continues whatever is current, counts its messages, and says if one came without context."""
+    """The span continues the current trace, counts its messages, and records a message without context."""
     receiver = connect(broker)
     received = inbox(receiver, "batch/#")
     publisher = TracedPublisher(connect(broker), tracer_provider=recorded.tracer_provider)
@@ -52,7 +52,7 @@ def test_a_batch_is_one_span_with_a_link_per_message(
 
 
 def test_an_empty_batch_says_what_it_is(broker: Mosquitto, connect: Connect, recorded: Recorded) -> None:
-    """Span and metrics have what those of any other batch of the client have."""
+    """Span and metrics have the same attributes as those of any other batch of the client."""
     with consumer_of(recorded, connect(broker, "idle")).process_batch([]):
         pass
     (span,) = recorded.spans
@@ -74,7 +74,7 @@ def test_an_empty_batch_says_what_it_is(broker: Mosquitto, connect: Connect, rec
 def test_the_links_of_a_large_batch_are_as_many_as_the_sdk_allows(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], links: int
 ) -> None:
-    """The SDK keeps the last ones and counts the others; `OTEL_SPAN_LINK_COUNT_LIMIT` says how many it keeps."""
+    """The SDK keeps the last links, up to `OTEL_SPAN_LINK_COUNT_LIMIT`, and counts the others."""
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     provider = TracerProvider(shutdown_on_exit=False)
@@ -94,7 +94,7 @@ def test_the_links_of_a_large_batch_are_as_many_as_the_sdk_allows(
 
 
 def test_an_iterator_is_refused(recorded: Recorded) -> None:
-    """Reading it for the span would leave no message for the program."""
+    """An iterator is refused, because reading it for the span would leave no message for the program."""
     consumer = TracedConsumer(tracer_provider=recorded.tracer_provider)
     messages = iter([MQTTMessage(topic=b"batch/x")])
     with pytest.raises(TypeError, match="messages must be a sequence, such as a list, not list_iterator"):

@@ -1,4 +1,4 @@
-"""What a process span says about how its message was delivered."""
+"""Attributes of a process span about the delivery of its message."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def consumer_of(recorded: Recorded, client: Client, **arguments: Any) -> TracedC
 
 
 def subscribe(client: Client, topic_filter: str, identifier: int) -> None:
-    """Subscribe with a Subscription Identifier, and return when the broker has agreed."""
+    """Subscribe with a Subscription Identifier, and return after SUBACK."""
     subscribed = threading.Event()
     client.on_subscribe = lambda *_: subscribed.set()
     properties = Properties(PacketTypes.SUBSCRIBE)
@@ -41,7 +41,7 @@ def subscribe(client: Client, topic_filter: str, identifier: int) -> None:
 def test_identifiers_tell_overlapping_subscriptions_apart(
     broker: Mosquitto, connect: Connect, recorded: Recorded
 ) -> None:
-    """Each copy names the subscription that it came through; one that came through several the most specific."""
+    """Each copy names its subscription, and a copy for several subscriptions the most specific one."""
     filters = {1: "overlap/#", 2: "overlap/+/reading", 3: "$share/workers/overlap/s1/reading"}
     expected = {1: ("overlap/#", None), 2: ("overlap/+/reading", None), 3: ("overlap/s1/reading", "workers")}
     receiver = connect(broker)
@@ -90,7 +90,7 @@ def session(broker: Mosquitto) -> Iterator[Callable[..., Client]]:
 def test_a_delivery_that_comes_again_is_marked(
     broker: Mosquitto, connect: Connect, session: Callable[..., Client], recorded: Recorded
 ) -> None:
-    """What was not acknowledged comes again: a second span in the same trace, with `mqtt.duplicate=true`."""
+    """A redelivered message gets a second span in the same trace, with `mqtt.duplicate=true`."""
     received: queue.Queue[MQTTMessage] = queue.Queue()
     client_id = f"redelivered-{uuid.uuid4().hex}"
     first = session(client_id, received)
@@ -114,7 +114,7 @@ def test_a_delivery_that_comes_again_is_marked(
 def test_what_the_messages_of_a_batch_differ_in_is_on_their_links(
     broker: Mosquitto, connect: Connect, recorded: Recorded, inbox: type[Inbox], conventions: Conventions
 ) -> None:
-    """The span has what they share; each link has the topic and size of its message, and what the program adds."""
+    """The span has the shared attributes; each link has its message's topic and size, and the program's additions."""
     receiver = connect(broker)
     topic = f"linked-{conventions.name.lower()}"
     received = inbox(receiver, f"{topic}/#")
@@ -146,7 +146,7 @@ def test_what_the_messages_of_a_batch_differ_in_is_on_their_links(
 def test_a_request_without_correlation_data_is_known_by_its_response_topic(
     broker: Mosquitto, connect: Connect, recorded: Recorded, inbox: type[Inbox]
 ) -> None:
-    """The requester knows the response by nothing else, so that topic is the conversation (MQTT 5, section 4.10)."""
+    """The response topic is the conversation id, because the requester has no other (MQTT 5, section 4.10)."""
     receiver = connect(broker)
     received = inbox(receiver, "asked/#")
     request = Properties(PacketTypes.PUBLISH)
@@ -168,7 +168,7 @@ def test_a_request_without_correlation_data_is_known_by_its_response_topic(
 def test_correlation_data_is_text_where_it_can_be(
     broker: Mosquitto, connect: Connect, recorded: Recorded, inbox: type[Inbox], correlation: bytes, conversation: str
 ) -> None:
-    """It is binary (MQTT 5, section 3.3.2.3.6); what cannot be shown as text is shown in hexadecimal."""
+    """Correlation data (MQTT 5, section 3.3.2.3.6) that is not printable text is recorded in hexadecimal."""
     receiver = connect(broker)
     received = inbox(receiver, f"correlated/{conversation}")
     properties = Properties(PacketTypes.PUBLISH)
@@ -180,7 +180,7 @@ def test_correlation_data_is_text_where_it_can_be(
 
 
 def test_a_topic_that_only_an_alias_stands_for_has_no_name(recorded: Recorded) -> None:
-    """A client that allows the broker Topic Aliases gets no topic from paho: the span is then named `process`."""
+    """If the broker uses a Topic Alias, paho has no topic, and the span is named `process`."""
     message = MQTTMessage(topic=b"")
     message.properties = Properties(PacketTypes.PUBLISH)
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)

@@ -1,4 +1,4 @@
-"""An error in tracing costs a program nothing: messages are sent and handled, answers and errors are its own."""
+"""An error in tracing does not affect a program: messages are sent and handled, with paho's results and errors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TRACEPARENT = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
 
 
 def fail(*_: object, **__: object) -> NoReturn:
-    """What everything here does instead of its work."""
+    """Raise the error of all failing parts here."""
     raise RuntimeError("telemetry")
 
 
@@ -91,7 +91,7 @@ class FailingExporter(SpanExporter):
 
 
 class Failing:
-    """Whatever is asked of it fails, but for what it is given."""
+    """An object whose every method fails, except for the given attributes."""
 
     def __init__(self, **given: object) -> None:
         vars(self).update(given)
@@ -102,7 +102,7 @@ class Failing:
 
 
 class FailingSpan(trace.NonRecordingSpan):
-    """A span that claims to be recorded, and fails in everything else."""
+    """A span that claims to be recorded, and fails otherwise."""
 
     def is_recording(self) -> bool:
         """It claims so."""
@@ -165,7 +165,7 @@ class FailingPropagator(TextMapPropagator):
 
 
 class FailingFields(FailingPropagator):
-    """One that does not even say which fields it has."""
+    """A propagator that fails even when asked for its fields."""
 
     @property
     def fields(self) -> set[str]:  # type: ignore[override]  # a property in the API, too
@@ -189,7 +189,7 @@ def broken_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def new_client(protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5) -> Client:
-    """A client that is not connected: with QoS 1 paho keeps what it would send."""
+    """A client that is not connected: paho keeps its messages of QoS 1."""
     return Client(CallbackAPIVersion.VERSION2, protocol=protocol)
 
 
@@ -213,7 +213,7 @@ def acknowledge(client: Client) -> None:
 
 
 def publish_all(providers: Providers, caplog: pytest.LogCaptureFixture, protocol: MQTTProtocolVersion) -> None:
-    """Publish in every way, and see that nothing but paho answers."""
+    """Publish in every way, and check that only paho's results and errors are seen."""
     client, outcomes = new_client(protocol), list[PublishOutcome]()
     publisher = TracedPublisher(
         client, tracer_provider=providers[0], meter_provider=providers[1], options=Options(json_fallback=True)
@@ -236,7 +236,7 @@ def publish_all(providers: Providers, caplog: pytest.LogCaptureFixture, protocol
 
 
 def told_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Each kind of error is in the log once, and one of them is."""
+    """Check that each kind of error is logged once, and that there is one."""
     lines = [record.getMessage() for record in caplog.records if record.name == "mqtt_trace._guard"]
     assert len(lines) == len(set(lines))
     assert lines or any(record.name.startswith("opentelemetry") for record in caplog.records), "the log does not tell"
@@ -246,7 +246,7 @@ def told_once(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_publisher_publishes(
     broken: Providers, caplog: pytest.LogCaptureFixture, protocol: MQTTProtocolVersion
 ) -> None:
-    """With paho's answers, each outcome, and paho's errors."""
+    """Publishing gives paho's results, every outcome, and paho's errors."""
     publish_all(broken, caplog, protocol)
 
 
@@ -255,10 +255,10 @@ def test_a_publisher_publishes(
 def test_a_publisher_publishes_without_a_propagator(
     recorded: Recorded, caplog: pytest.LogCaptureFixture, protocol: MQTTProtocolVersion
 ) -> None:
-    """The span and a counter say that the context was left out."""
+    """The span and a counter record that the context was left out."""
     publish_all((recorded.tracer_provider, recorded.meter_provider), caplog, protocol)
     said = [span.attributes.get("mqtt.omitted_context_reason") for span in recorded.spans]
-    # With 3.1.1 there is a context only in payloads that are JSON objects; `5` and `x` are refused, or have no place.
+    # With 3.1.1 only JSON objects can carry a context; `5` and `x` are refused or cannot.
     assert said.count("error") == len(said)
     counted = recorded.points("mqtt.client.omitted_contexts")
     assert {point.attributes["mqtt.omitted_context_reason"] for point in counted} == {"error"}
@@ -266,12 +266,12 @@ def test_a_publisher_publishes_without_a_propagator(
 
 @pytest.mark.usefixtures("broken_runtime")
 def test_a_publisher_publishes_without_a_context_runtime(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
-    """Its outcome callbacks are called all the same."""
+    """Its outcome callbacks are still called."""
     publish_all((recorded.tracer_provider, recorded.meter_provider), caplog, MQTTProtocolVersion.MQTTv5)
 
 
 def handle_all(providers: Providers, caplog: pytest.LogCaptureFixture) -> None:
-    """Handle in every way, and see that each message is handled once, and errors are the handler's own."""
+    """Handle messages in every way, and check that each is handled once, with only the handler's own errors."""
     client, handled = new_client(), list[MQTTMessage]()
     consumer = TracedConsumer(
         client, ["failing/#"], tracer_provider=providers[0], meter_provider=providers[1], options=Options()
@@ -297,19 +297,19 @@ def test_a_consumer_processes(broken: Providers, caplog: pytest.LogCaptureFixtur
 
 @pytest.mark.usefixtures("broken_propagator")
 def test_a_consumer_processes_without_a_propagator(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
-    """The spans are there, and say that no context was read."""
+    """The spans exist, and record that no context was read."""
     handle_all((recorded.tracer_provider, recorded.meter_provider), caplog)
     assert [span.attributes["mqtt.missing_context_reason"] for span in recorded.spans] == ["malformed"] * 5
 
 
 @pytest.mark.usefixtures("broken_runtime")
 def test_a_consumer_processes_without_a_context_runtime(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
-    """None of the spans is the current one."""
+    """Messages are processed although no span becomes the current one."""
     handle_all((recorded.tracer_provider, recorded.meter_provider), caplog)
 
 
 def test_what_is_below_a_span_that_did_not_start_continues_the_trace() -> None:
-    """The context of the message is current, as if there were no process span."""
+    """Without a process span, the context of the message is the current one."""
     consumer = TracedConsumer(tracer_provider=with_processor(FailingToStart()))
     with consumer.process(message_on("failing/x")):
         assert trace.get_current_span().get_span_context().trace_id == int("1" * 32, 16)
@@ -318,7 +318,7 @@ def test_what_is_below_a_span_that_did_not_start_continues_the_trace() -> None:
 def test_an_instrumented_client_publishes_and_receives(
     broken: Providers, instrument: Instrument, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With hooks that fail, callbacks that fail, subscriptions and a will."""
+    """Publishing and receiving work with failing hooks and callbacks, subscriptions and a will."""
     instrument(tracer_provider=broken[0], meter_provider=broken[1], publish_hook=fail, process_hook=fail)
     use_all(caplog)
 
@@ -327,7 +327,7 @@ def test_an_instrumented_client_publishes_and_receives(
 def test_an_instrumented_client_publishes_and_receives_without_a_propagator(
     instrument: Instrument, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What cannot be written or read is left out."""
+    """Publishing and receiving work without the context that cannot be written or read."""
     instrument(publish_hook=fail, process_hook=fail)
     use_all(caplog)
 
@@ -336,13 +336,13 @@ def test_an_instrumented_client_publishes_and_receives_without_a_propagator(
 def test_an_instrumented_client_publishes_and_receives_without_a_context_runtime(
     instrument: Instrument, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing is the current span."""
+    """Publishing and receiving work although no span becomes the current one."""
     instrument()
     use_all(caplog)
 
 
 def use_all(caplog: pytest.LogCaptureFixture) -> None:
-    """Use a client in every way, and see that nothing but paho and the program's own callbacks answer."""
+    """Use a client in every way, and check that only results of paho and of the program's callbacks are seen."""
     client, handled = new_client(), list[MQTTMessage]()
 
     def on_message(_client: Client, _userdata: Any, message: MQTTMessage) -> None:
@@ -377,7 +377,7 @@ def use_all(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.usefixtures("broken_propagator")
 def test_propagation_by_itself_raises_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """What a program sends is there, what it receives is missing a context."""
+    """`inject` keeps the program's properties, and `extract` reports a missing context."""
     own = Properties(PacketTypes.PUBLISH)
     own.UserProperty = [("site", "hq")]
     assert inject(own).UserProperty == [("site", "hq")]
@@ -391,12 +391,12 @@ def test_propagation_by_itself_raises_nothing(caplog: pytest.LogCaptureFixture) 
 
 @pytest.mark.parametrize("pairs", [5, [5], [("a",)], [("a", "b", "c")], [(None, None)], [("traceparent", None)]])
 def test_what_are_no_user_properties_are_no_context(pairs: Any) -> None:
-    """Whatever a stand-in for a message holds."""
+    """Any other value in a mock of a message counts as a missing context."""
     assert extract(pairs).missing in {MissingReason.ABSENT, MissingReason.MALFORMED}
 
 
 def test_a_wrong_variable_is_an_error_where_tracing_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said before the first message."""
+    """An invalid variable raises before the first message."""
     monkeypatch.setenv("MQTT_TRACE_RELATION", "child")
     for make in (lambda: TracedPublisher(new_client()), TracedConsumer):
         with pytest.raises(ConfigurationError):
@@ -404,7 +404,7 @@ def test_a_wrong_variable_is_an_error_where_tracing_is_asked_for(monkeypatch: py
 
 
 def test_what_is_no_exception_goes_on_its_way() -> None:
-    """A processor that is interrupted is not held back."""
+    """A `BaseException` of a span processor propagates."""
 
     class Interrupted(SpanProcessor):
         def on_start(self, *_: object, **__: object) -> None:
@@ -415,7 +415,7 @@ def test_what_is_no_exception_goes_on_its_way() -> None:
 
 
 class UnprintableError(Exception):
-    """An error that does not say what it is."""
+    """An error whose text cannot be read."""
 
     def __str__(self) -> str:
         """Fail."""
@@ -423,7 +423,7 @@ class UnprintableError(Exception):
 
 
 def test_an_error_that_cannot_be_printed_is_the_program_s_own(recorded: Recorded) -> None:
-    """It goes on, and the span names its type."""
+    """The error propagates, and the span names its type."""
     consumer = TracedConsumer(tracer_provider=recorded.tracer_provider)
     with pytest.raises(UnprintableError), consumer.process(message_on("failing/x")):
         raise UnprintableError
@@ -432,7 +432,7 @@ def test_an_error_that_cannot_be_printed_is_the_program_s_own(recorded: Recorded
 
 
 def test_a_meter_that_fails_costs_no_span(recorded: Recorded) -> None:
-    """Nor does anything else that fails cost more than itself."""
+    """A failing meter, or another failing part, affects nothing else."""
     broken: MeterProvider = BROKEN["instruments"]()[1]
     TracedPublisher(new_client(), tracer_provider=recorded.tracer_provider, meter_provider=broken).publish("x", "x")
     with TracedConsumer(tracer_provider=recorded.tracer_provider, meter_provider=broken).process(message_on("x")):
@@ -450,7 +450,7 @@ class FailingHandler(logging.Handler):
 
 
 def test_a_log_handler_that_raises_costs_no_message(broken: Providers) -> None:
-    """The line that tells of an error in tracing may itself fail; the handler of the program is called."""
+    """The program's handler is called even if logging an error in tracing fails."""
     handler, handled = FailingHandler(), list[str]()
     logging.getLogger("mqtt_trace").addHandler(handler)
     try:

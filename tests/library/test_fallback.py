@@ -1,4 +1,4 @@
-"""The context in the payload of MQTT 3.1.1, whichever way a program is traced."""
+"""The context in the payload of MQTT 3.1.1, for every way to trace a program."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_span_has_the_size_of_what_is_sent(
     monkeypatch: pytest.MonkeyPatch,
     instrumented: bool,
 ) -> None:
-    """The payload that arrives has the context in it, and is as long as the publish span says."""
+    """The received payload has the context, and the size that the publish span records."""
     monkeypatch.setenv("MQTT_TRACE_JSON_FALLBACK", "true")
     received = inbox(connect(broker), "sized/x")
     client: Any = connect(broker, protocol=MQTTProtocolVersion.MQTTv311)

@@ -1,4 +1,4 @@
-"""What becomes of a program's own properties when a context is added to them."""
+"""A program's own properties after a context is added."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class _Verbose(W3CBaggagePropagator):
 
 
 def test_of_the_context_alone_too_much_is_left_out() -> None:
-    """Losing what belongs to the context is better than losing the message; the program's own is not ours to drop."""
+    """Only parts of the context that do not fit are left out, never the program's own properties."""
     propagate.set_global_textmap(CompositePropagator([TraceContextTextMapPropagator(), _Verbose()]))
     document = ("document", "x" * 70_000)
     sent: Any = inject(properties_with(document), a_context())
@@ -57,7 +57,7 @@ def test_of_the_context_alone_too_much_is_left_out() -> None:
 
 
 def test_baggage_alone_replaces_no_context() -> None:
-    """Without a span there is nothing to put in the place of the context of a message that is passed on."""
+    """Without a span, baggage does not replace the context of a forwarded message."""
     passed_on = [("traceparent", TRACEPARENT), ("tracestate", "vendor=value"), ("baggage", "tenant=other")]
     context = baggage.set_baggage("tenant", "acme", Context())
     sent = inject(properties_with(*passed_on), context, options=Options(baggage_keys=frozenset({"tenant"})))
@@ -65,7 +65,7 @@ def test_baggage_alone_replaces_no_context() -> None:
 
 
 class _Stamped(Properties):
-    """Properties of a program that adds to every packet what no attribute holds."""
+    """A program's properties that add to every packet a value that no attribute holds."""
 
     ContentType: str
 
@@ -76,7 +76,7 @@ class _Stamped(Properties):
 
 
 def test_properties_that_pack_themselves_are_sent_as_they_pack() -> None:
-    """What a subclass of paho's class makes of itself goes out with the context, which replaces one that is in it."""
+    """The packed form of a subclass of paho's class is sent with the context, which replaces one that it contains."""
     own = _Stamped(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it untyped
     own.ContentType = "text/plain"
     sent: Any = Properties(PacketTypes.PUBLISH)

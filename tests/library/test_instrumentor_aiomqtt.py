@@ -1,4 +1,4 @@
-"""What docs/instrumentation.md says about aiomqtt, whose clients have one of paho's."""
+"""The behaviour with aiomqtt that docs/instrumentation.md describes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Run = Callable[..., None]
 
 
 class Failed(Exception):  # noqa: N818 - it stands for whatever a program raises
-    """What the body of a loop raises."""
+    """The exception of a loop's body."""
 
 
 def current() -> str | None:
@@ -93,7 +93,7 @@ def instrumented(instrument: Instrument) -> None:
 
 
 def test_publish_and_process_are_one_trace(broker: Mosquitto, recorded: Recorded) -> None:
-    """The publish span is below the task's own span, the process span below that, and what the loop does below that."""
+    """The publish span is a child of the task's span, the process span its child, and the body's spans are below."""
     tracer = recorded.tracer_provider.get_tracer("test")
 
     async def program() -> None:
@@ -137,7 +137,7 @@ def test_publish_and_process_are_one_trace(broker: Mosquitto, recorded: Recorded
 
 
 def test_each_iteration_has_the_span_of_its_message_and_no_other(run: Run, recorded: Recorded) -> None:
-    """It has ended when the next is asked for; while the loop waits, nothing is current."""
+    """Each span has ended before the loop asks for the next message, and no span is current while the loop waits."""
     waiting: list[str | None] = []
     seen: list[tuple[str | None, object, list[str]]] = []
 
@@ -211,7 +211,7 @@ async def leaves_spans_behind(messages: AsyncIterator[aiomqtt.Message]) -> None:
 
 
 def baggage_of(_name: str) -> Any:
-    """A block in which something else is current, too."""
+    """A block with another current context."""
     return trace.use_span(trace.NonRecordingSpan(trace.INVALID_SPAN_CONTEXT))
 
 
@@ -221,7 +221,7 @@ LEAVE = [breaks, returns, raises, raises_and_goes_on, is_cancelled, leaves_spans
 @pytest.mark.parametrize("held", [True, False])
 @pytest.mark.parametrize("leave", LEAVE)
 def test_what_comes_after_a_loop_is_not_part_of_it(run: Run, recorded: Recorded, leave: Any, held: bool) -> None:
-    """However it was left, and whether or not something else holds what it iterated over; the span has ended."""
+    """The span has ended after the loop, however it was left and whether or not its iterator is still referenced."""
     after: list[str | None] = []
 
     async def receive(client: aiomqtt.Client) -> None:
@@ -237,7 +237,7 @@ def test_what_comes_after_a_loop_is_not_part_of_it(run: Run, recorded: Recorded,
 
 
 def test_a_loop_inside_of_a_span_gives_it_back(run: Run, recorded: Recorded) -> None:
-    """What was current before the loop is so again after it, and the process spans are no children of it."""
+    """The span around the loop is current again after it, and is not the parent of process spans."""
     tracer = recorded.tracer_provider.get_tracer("test")
 
     async def receive(client: aiomqtt.Client) -> None:
@@ -250,7 +250,7 @@ def test_a_loop_inside_of_a_span_gives_it_back(run: Run, recorded: Recorded) -> 
 
 
 def test_loops_that_are_driven_in_turns_leave_no_span_behind(run: Run, recorded: Recorded) -> None:
-    """Each ends the span of its last message, and what is current after both is what was before them."""
+    """Each loop ends the span of its last message, and the previous context is restored after both."""
 
     async def receive(client: aiomqtt.Client) -> None:
         one, other = aiter(client.messages), aiter(client.messages)
@@ -265,7 +265,7 @@ def test_loops_that_are_driven_in_turns_leave_no_span_behind(run: Run, recorded:
 
 
 def test_other_tasks_are_not_part_of_it_and_those_of_the_body_are(run: Run) -> None:
-    """A task that the body starts continues the trace, also after the next message has come."""
+    """Tasks that the body starts continue the trace, even after the next message; other tasks do not."""
     elsewhere: list[str | None] = []
     inside: list[str | None] = []
     go_on = asyncio.Event()
@@ -299,7 +299,7 @@ def test_other_tasks_are_not_part_of_it_and_those_of_the_body_are(run: Run) -> N
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_loops_side_by_side_have_each_their_own(run: Run, recorded: Recorded, shared: bool) -> None:
-    """Workers that share a client, or even what they iterate over, end no span of each other."""
+    """Workers that share a client, or even an iterator, do not end each other's spans."""
     seen: dict[str | None, list[str | None]] = {}
 
     async def receive(client: aiomqtt.Client) -> None:
@@ -328,7 +328,7 @@ def test_loops_side_by_side_have_each_their_own(run: Run, recorded: Recorded, sh
 
 
 def test_a_message_that_is_taken_by_itself_has_a_span_that_ends_with_that(run: Run, recorded: Recorded) -> None:
-    """What a program does with it cannot be known; in whichever task it is taken."""
+    """The span of a singly taken message ends at once, in any task."""
 
     async def receive(client: aiomqtt.Client) -> None:
         await anext(client.messages)
@@ -342,7 +342,7 @@ def test_a_message_that_is_taken_by_itself_has_a_span_that_ends_with_that(run: R
 
 
 def test_an_iterator_that_is_asked_from_several_tasks_ends_its_spans(run: Run, recorded: Recorded) -> None:
-    """Each is current in the task that asked, which is over when `wait_for` returns before Python 3.12."""
+    """Each span is current in the task that asked for the message, and ends."""
 
     async def ask(messages: AsyncIterator[aiomqtt.Message]) -> str | None:
         await anext(messages)
@@ -360,7 +360,7 @@ def test_an_iterator_that_is_asked_from_several_tasks_ends_its_spans(run: Run, r
 
 
 def test_a_generator_around_the_loop_hands_the_span_on(run: Run, recorded: Recorded) -> None:
-    """A loop over it is in the span, too, and after it is closed nothing is."""
+    """A loop over a generator around the loop runs in the span, and nothing is current after it is closed."""
 
     async def payloads(client: aiomqtt.Client) -> AsyncIterator[Any]:
         async for message in client.messages:
@@ -380,7 +380,7 @@ def test_a_generator_around_the_loop_hands_the_span_on(run: Run, recorded: Recor
 
 
 def test_an_abandoned_generator_ends_its_span(run: Run, recorded: Recorded) -> None:
-    """Asyncio closes it in another task, in which there is nothing to detach."""
+    """The span ends although asyncio closes the generator in another task."""
 
     async def payloads(client: aiomqtt.Client) -> AsyncIterator[Any]:
         async for message in client.messages:
@@ -398,7 +398,7 @@ def test_an_abandoned_generator_ends_its_span(run: Run, recorded: Recorded) -> N
 
 
 def test_a_connection_that_ends_while_the_loop_waits(run: Run, recorded: Recorded) -> None:
-    """The last span has ended before, and aiomqtt's exception is the program's."""
+    """The last span has ended before, and the program gets aiomqtt's exception."""
 
     async def receive(client: aiomqtt.Client) -> None:
         async for _ in client.messages:
@@ -411,7 +411,7 @@ def test_a_connection_that_ends_while_the_loop_waits(run: Run, recorded: Recorde
 
 @pytest.mark.parametrize("protocol", [V5, V311])
 def test_a_message_without_context_says_why(run: Run, recorded: Recorded, protocol: aiomqtt.ProtocolVersion) -> None:
-    """As any other, with a trace of its own."""
+    """A message without context starts a new trace with the reason."""
 
     async def receive(client: aiomqtt.Client) -> None:
         with suppress_instrumentation():
@@ -427,7 +427,7 @@ def test_a_message_without_context_says_why(run: Run, recorded: Recorded, protoc
 
 
 def test_nobody_asks_for_a_message(run: Run, recorded: Recorded) -> None:
-    """What only waits on the queue is not processed, so it has no process span."""
+    """A message that stays in the queue has no process span."""
 
     async def receive(client: aiomqtt.Client) -> None:
         await until_async(lambda: len(client.messages), "a queued message")
@@ -437,7 +437,7 @@ def test_nobody_asks_for_a_message(run: Run, recorded: Recorded) -> None:
 
 
 def test_what_is_not_to_be_traced_is_left_alone(run: Run, recorded: Recorded) -> None:
-    """Inside `suppress_instrumentation`, as everywhere."""
+    """Messages inside `suppress_instrumentation`, or of excluded topics, have no span."""
 
     async def receive(client: aiomqtt.Client) -> None:
         with suppress_instrumentation():
@@ -449,7 +449,7 @@ def test_what_is_not_to_be_traced_is_left_alone(run: Run, recorded: Recorded) ->
 
 
 def test_the_hook_has_the_message_that_the_program_has(run: Run, recorded: Recorded, instrument: Instrument) -> None:
-    """Of aiomqtt's own class, with the span as the current one."""
+    """The hook gets aiomqtt's own message, with the span as the current one."""
 
     def name(span: trace.Span, _client: Any, message: Any) -> None:
         assert trace.get_current_span() is span
@@ -462,7 +462,7 @@ def test_the_hook_has_the_message_that_the_program_has(run: Run, recorded: Recor
 
 
 def test_uninstrumenting_puts_aiomqtt_back(run: Run, recorded: Recorded) -> None:
-    """Also while a loop runs: it goes on, without spans."""
+    """A running loop continues without spans."""
     seen: list[str | None] = []
 
     async def receive(client: aiomqtt.Client) -> None:
@@ -492,7 +492,7 @@ print(hasattr(aiomqtt.Client.messages.fget, "__wrapped__"))
 
 
 def test_aiomqtt_is_instrumented_when_it_is_imported_and_not_imported_for_it() -> None:
-    """Under `opentelemetry-instrument` nothing of a program is imported yet."""
+    """The program's import of aiomqtt instruments it, and the instrumentation does not import it."""
     done = subprocess.run([sys.executable, "-W", "error", "-c", _LATER], capture_output=True, text=True, check=False)
     assert (done.stdout.splitlines(), done.stderr) == (
         ["False True", "aiomqtt.client True", "False"],
@@ -510,7 +510,7 @@ _OTHERS = {
 
 @pytest.mark.parametrize("source", _OTHERS.values(), ids=_OTHERS)
 def test_another_aiomqtt_is_left_alone(source: str, tmp_path: Any) -> None:
-    """Only version 2 is built on paho; whatever else has the name works as it does without."""
+    """A module of this name that is not built on paho, unlike version 2, is unchanged."""
     (tmp_path / "aiomqtt.py").write_text(source)
     program = """
 from mqtt_trace.instrumentation import PahoMqttInstrumentor
@@ -530,7 +530,7 @@ if hasattr(aiomqtt, "Client"):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_program_can_open_the_span_itself(broker: Mosquitto, recorded: Recorded, fails: bool) -> None:
-    """As the page has it, without instrumentation: what the body raises is on the span then."""
+    """The page's example without instrumentation records the exception of the body."""
     PahoMqttInstrumentor().uninstrument()
     [source] = [one.code for one in blocks("instrumentation.md", "python") if "async for" in one.code]
     handled: list[tuple[str, str | None]] = []

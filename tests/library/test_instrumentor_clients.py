@@ -25,7 +25,7 @@ def new_client(protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5, clien
 def test_several_clients_and_subclasses_are_each_traced(
     broker: Mosquitto, instrument: Instrument, recorded: Recorded
 ) -> None:
-    """A subclass with a `publish` of its own, and an `__eq__` that makes it unhashable, among them."""
+    """Every client is traced, including a subclass with its own `publish` and an unhashable one."""
 
     class Prefixed(Client):
         __hash__ = None  # type: ignore[assignment]  # that is the point
@@ -57,7 +57,7 @@ def test_several_clients_and_subclasses_are_each_traced(
 
 
 def test_pahos_helpers_are_traced(broker: Mosquitto, instrument: Instrument, recorded: Recorded) -> None:
-    """`paho.mqtt.publish.multiple` makes a client of its own and publishes from its callbacks."""
+    """`paho.mqtt.publish.multiple`, which publishes from callbacks of its own client, is traced."""
     instrument()
     messages: list[Any] = [{"topic": f"helper/{number}", "payload": "x", "qos": 1} for number in range(3)]
     paho.mqtt.publish.multiple(messages, broker.host, broker.port, protocol=MQTTProtocolVersion.MQTTv5)
@@ -66,7 +66,7 @@ def test_pahos_helpers_are_traced(broker: Mosquitto, instrument: Instrument, rec
 
 
 def test_a_packet_id_that_is_given_again_ends_the_span_before_it(instrument: Instrument, recorded: Recorded) -> None:
-    """After `drop_out_messages` and `reinitialise` nothing will be heard of what was under way."""
+    """A reused packet id, after `drop_out_messages` and `reinitialise`, ends the earlier span."""
     instrument()
     client = new_client()
     client.publish("dropped/x", "x", 1)
@@ -77,7 +77,7 @@ def test_a_packet_id_that_is_given_again_ends_the_span_before_it(instrument: Ins
 
 
 def test_a_client_that_nobody_holds_is_gone_at_once(instrument: Instrument) -> None:
-    """Tracing makes no cycle that waits for the garbage collector."""
+    """Tracing creates no cycle with the client."""
     instrument()
     gc.disable()
     try:
@@ -94,7 +94,7 @@ def test_a_client_that_nobody_holds_is_gone_at_once(instrument: Instrument) -> N
 def test_publishing_from_many_threads_ends_every_span(
     broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Recorded
 ) -> None:
-    """Acknowledgements come while other threads are within `publish`."""
+    """Every span ends, although acknowledgements arrive while other threads publish."""
     instrument()
     client = connect(broker)
     threads = [

@@ -1,4 +1,4 @@
-"""What an instrumented program does is what it does without."""
+"""Instrumentation does not change the behaviour of a program."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mqtt_trace.instrumentation import PahoMqttInstrumentor
 from tests.library.harness import Instrument, Recorded
 
 TRACE_CONTEXT = {"traceparent", "tracestate", "baggage"}
-"""What is replaced in a message that is passed on with its context."""
+"""The properties that are replaced in a forwarded message."""
 
 text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
 names = text | st.sampled_from(["traceparent", "tracestate", "baggage", "Traceparent", ""])
@@ -34,7 +34,7 @@ def new_client(protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5) -> Cl
 
 
 def kept(client: Client, ignored: Collection[str] = ()) -> list[tuple[Any, ...]]:
-    """The messages that a client would send, without some user properties."""
+    """The messages that a client would send, without the ignored user properties."""
     return [
         (m.mid, m.topic, bytes(m.payload), m.qos, m.retain, *properties_of(m, ignored))
         for m in client._out_messages.values()  # noqa: SLF001 - nothing public tells
@@ -52,7 +52,7 @@ def properties_of(message: MQTTMessage, ignored: Collection[str]) -> tuple[objec
 
 
 def outcome(call: Callable[[], Any]) -> object:
-    """What a call returns or raises, as far as two clients can have it in common."""
+    """The result or error of a call, in a form that is equal for two clients."""
     try:
         info = call()
     except Exception as error:  # noqa: BLE001 - whatever it is, it must be the same
@@ -91,7 +91,7 @@ def test_the_same_message_is_sent_but_for_the_context(
     protocol: MQTTProtocolVersion,
     bare: bool,
 ) -> None:
-    """Topic, payload, flags, packet id and every property; the program's own object stays as it was."""
+    """Topic, payload, flags, packet id and all properties are equal, and the program's object is unchanged."""
     own = None if bare else Properties(PacketTypes.PUBLISH)
     if own is not None:
         if pairs:
@@ -154,7 +154,7 @@ class Unprintable:
 def test_a_wrong_publish_is_as_wrong_as_before(
     instrument: Instrument, protocol: MQTTProtocolVersion, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
-    """The same error with the same words, or the same answer, and nothing waits for an acknowledgement forever."""
+    """An invalid publish gives the same error or result, and no span waits forever."""
     untraced, traced = new_client(protocol), new_client(protocol)
     expected = outcome(lambda: untraced.publish(*args, **kwargs))
     instrument()
@@ -168,7 +168,7 @@ def kept_mids(client: Client) -> list[int]:
 
 
 class OwnPacking(Properties):
-    """A program's own way to pack, as the fastest of them have."""
+    """Properties with a program's own `pack`."""
 
     def pack(self) -> bytes:
         """One user property."""
@@ -176,7 +176,7 @@ class OwnPacking(Properties):
 
 
 def test_properties_that_pack_themselves_are_sent_as_they_are(instrument: Instrument, recorded: Recorded) -> None:
-    """They are the program's; the publish has a span all the same."""
+    """Properties with their own `pack` are sent unchanged, and the publish has a span."""
     instrument()
     client, own = new_client(), OwnPacking(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's is untyped
     client.publish("packed/x", "x", 1, properties=own)
@@ -199,7 +199,7 @@ class Failing(Sampler):
 
 
 def test_a_sampler_that_raises_costs_no_message(instrument: Instrument, caplog: pytest.LogCaptureFixture) -> None:
-    """Messages are sent and received without a span, and the log tells."""
+    """Messages are sent and received without a span, and the error is logged."""
     provider = TracerProvider(sampler=Failing(), shutdown_on_exit=False)
     instrument(tracer_provider=provider)
     received: list[MQTTMessage] = []
@@ -216,7 +216,7 @@ def test_a_sampler_that_raises_costs_no_message(instrument: Instrument, caplog: 
 def test_a_propagator_that_raises_costs_no_message(
     instrument: Instrument, recorded: Recorded, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is sent without context, with its span, and the log tells."""
+    """The message is sent without context but with its span, and the error is logged."""
     instrument()
     client = new_client()
     monkeypatch.setattr(get_global_textmap(), "_propagators", [None])
@@ -236,7 +236,7 @@ class Unending(SpanProcessor):
 
 
 def test_a_span_that_cannot_end_costs_no_message(instrument: Instrument, caplog: pytest.LogCaptureFixture) -> None:
-    """Publishing and receiving go on, what a callback raises reaches the program, and the log tells."""
+    """Publishing and receiving continue, a callback's exception reaches the program, and the error is logged."""
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(Unending())
     instrument(tracer_provider=provider)

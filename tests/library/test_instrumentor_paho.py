@@ -1,4 +1,4 @@
-"""paho is left as it was: for other libraries, for callbacks and logs, and afterwards."""
+"""paho is unchanged for other libraries, for callbacks and logs, and after `uninstrument`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.library.harness import Connect, Instrument, MakeBroker, Recorded
 
 
 def patched() -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the classes that instrumentation changes consist of now."""
+    """The current attributes of the classes that instrumentation changes."""
     return dict(vars(Client)), dict(vars(Properties))
 
 
@@ -26,7 +26,7 @@ def new_client(protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5) -> Cl
 
 
 def test_wrappers_of_other_libraries_are_kept(instrument: Instrument, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before and after ours, called as the program calls, with whatever they answer; also when ours is taken away."""
+    """Wrappers installed before and after ours get the program's arguments and keep their results, in the end, too."""
     calls: list[str] = []
 
     def wrapping(name: str, answer: bool) -> None:
@@ -50,7 +50,7 @@ def test_wrappers_of_other_libraries_are_kept(instrument: Instrument, monkeypatc
 
 
 def test_uninstrument_restores_everything(instrument: Instrument, recorded: Recorded) -> None:
-    """The class and clients that exist are as before, and the spans that wait have ended."""
+    """The class and existing clients are as before, and waiting spans have ended."""
     old, new = new_client(), new_client()
     attributes, before = [set(vars(old)), set(vars(new))], patched()
     instrument()
@@ -70,14 +70,14 @@ def test_uninstrument_restores_everything(instrument: Instrument, recorded: Reco
 
 
 def uninstrument_in_another_thread() -> None:
-    """As a program may while this thread is somewhere in the midst of tracing."""
+    """Uninstrument in another thread, while this thread is in the middle of tracing."""
     thread = threading.Thread(target=PahoMqttInstrumentor().uninstrument)
     thread.start()
     thread.join()
 
 
 class Ending(str):
-    """A payload that ends the tracing when it is read, which is when a publish has begun and nothing of it is known."""
+    """A payload that calls `uninstrument` when it is read, at the start of a publish."""
 
     __slots__ = ()
 
@@ -91,7 +91,7 @@ class Ending(str):
 def test_uninstrument_leaves_nothing_of_a_publish_that_is_under_way(
     instrument: Instrument, recorded: Recorded, payload: str
 ) -> None:
-    """Wherever it is: its span ends as those do that wait, and the client is as before."""
+    """The span of a publish in progress ends like waiting spans, and the client is as before."""
     client = new_client()
     before = set(vars(client))
     instrument(publish_hook=lambda *_: uninstrument_in_another_thread() if type(payload) is str else None)
@@ -101,7 +101,7 @@ def test_uninstrument_leaves_nothing_of_a_publish_that_is_under_way(
 
 
 def test_what_paho_says_of_itself_is_the_same(instrument: Instrument, caplog: pytest.LogCaptureFixture) -> None:
-    """A program that shows paho's log sees the same lines, but for the properties that are added."""
+    """The lines of paho's log are the same, except for the added properties."""
     caplog.set_level(logging.DEBUG)
 
     def lines() -> list[str]:
@@ -127,7 +127,7 @@ def test_on_publish_is_told_what_it_is_told_without(
     caplog: pytest.LogCaptureFixture,
     topic: str,
 ) -> None:
-    """Reason code and properties of PUBACK are paho's own, and so is paho's log."""
+    """`on_publish` gets paho's own reason code and properties, and paho's log is the same."""
     caplog.set_level(logging.DEBUG)
     broker = make_broker(acl=["topic read #", "topic write allowed/#"])
 

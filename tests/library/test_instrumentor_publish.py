@@ -1,4 +1,4 @@
-"""Publish spans of programs that know nothing of them, against a real broker."""
+"""Publish spans of instrumented programs, against a real broker."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_every_publish_ends_its_span_once_whenever_on_publish_is_set(
     api: CallbackAPIVersion,
     qos: int,
 ) -> None:
-    """The callback is set, replaced and taken away in between, and called for each message that it was there for."""
+    """Every span ends once while the callback is set, replaced and removed, and the callback gets its messages."""
     instrument()
     client = connect(broker, protocol=protocol, api=api)
     first: list[int] = []
@@ -102,7 +102,7 @@ def test_every_publish_ends_its_span_once_whenever_on_publish_is_set(
 def test_the_message_carries_context_beside_what_the_program_sends(
     broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Recorded, inbox: type[Inbox], keyword: bool
 ) -> None:
-    """However the arguments are given, and with the same Properties object, unchanged, for several messages."""
+    """The message has the context and the program's properties, for any form of arguments or reused properties."""
     instrument()
     received = inbox(connect(broker), f"carried/{keyword}/#")
     own = Properties(PacketTypes.PUBLISH)
@@ -133,7 +133,7 @@ def publish_spans(recorded: Recorded) -> list[EndedSpan]:
 
 
 def test_a_publish_before_connect_is_traced(broker: Mosquitto, instrument: Instrument, recorded: Recorded) -> None:
-    """With QoS 1 paho sends it once it is connected, and the span lasts until its acknowledgement."""
+    """A publish before connect is sent once connected, and its span lasts until the acknowledgement."""
     instrument()
     client = new_client()
     assert client.publish("early/x", "x", 1).rc == MQTTErrorCode.MQTT_ERR_NO_CONN
@@ -149,7 +149,7 @@ def test_a_publish_before_connect_is_traced(broker: Mosquitto, instrument: Instr
 def test_a_refused_qos_2_publish_is_an_error_and_paho_goes_on_as_ever(
     make_broker: MakeBroker, connect: Connect, instrument: Instrument, recorded: Recorded
 ) -> None:
-    """The span ends with the code of PUBREC; `on_publish` hears what it hears in a program that is not traced."""
+    """The span ends with the code of PUBREC; `on_publish` gets the same as without tracing."""
     broker = make_broker(acl=["topic read #"])
 
     def publish() -> list[Any]:
@@ -169,7 +169,7 @@ def test_a_refused_qos_2_publish_is_an_error_and_paho_goes_on_as_ever(
 
 
 def test_outside_of_any_span_the_programs_own_context_is_the_parent(instrument: Instrument, recorded: Recorded) -> None:
-    """A program that forwards a message, or injects by itself, stays in the trace that it was in."""
+    """A program that forwards a message, or calls `inject` itself, stays in its trace."""
     instrument()
     client = new_client()
     own = Properties(PacketTypes.PUBLISH)
@@ -191,7 +191,7 @@ def test_the_explicit_publisher_keeps_its_one_span(
     recorded: Recorded,
     protocol: MQTTProtocolVersion,
 ) -> None:
-    """The publish has one span on an instrumented client, and so has each of the client's own publishes."""
+    """An explicitly traced publish has one span on an instrumented client, as has each other publish."""
     instrument()
     client = connect(broker, protocol=protocol)
     publisher = TracedPublisher(client, tracer_provider=recorded.tracer_provider)
@@ -206,7 +206,7 @@ def test_the_explicit_publisher_keeps_its_one_span(
 def test_a_message_with_an_injected_context_has_a_span_already(
     broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Recorded, inbox: type[Inbox]
 ) -> None:
-    """`inject` is for programs that keep spans of their own."""
+    """A message with properties from `inject` gets no second span."""
     instrument()
     received = inbox(connect(broker), "injected/#")
     with recorded.tracer_provider.get_tracer("test").start_as_current_span("own") as own:

@@ -1,4 +1,4 @@
-"""Process spans of programs that know nothing of them, against a real broker."""
+"""Process spans of instrumented programs, against a real broker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def carrying() -> PublishProperties:
-    """Properties with a context, of a kind that is not traced when it is sent."""
+    """Properties with a context, of a class that is not traced when sent."""
     return PublishProperties([("traceparent", TRACEPARENT)])
 
 
@@ -103,7 +103,7 @@ def test_the_opt_in_names_the_span_by_its_filter_and_links_it(
     name: str,
     links: int,
 ) -> None:
-    """The filter is the one that the program has subscribed to; the span is a child either way."""
+    """When opted in, the span's name has the program's topic filter; the span is always a child."""
     monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", opted_in)
     instrument()
     client = connect(broker)
@@ -119,7 +119,7 @@ def test_the_opt_in_names_the_span_by_its_filter_and_links_it(
 def test_callbacks_are_the_programs_own_and_can_be_replaced_while_they_run(
     broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Recorded
 ) -> None:
-    """What a program reads is what it has set, and each message has one span, with whatever is set then."""
+    """A program reads the callback that it has set, and each message has one span for the current callback."""
     instrument()
     client = connect(broker)
     called: list[str] = []
@@ -151,7 +151,7 @@ def test_callbacks_are_the_programs_own_and_can_be_replaced_while_they_run(
 def test_a_message_for_two_callbacks_has_one_span(
     broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Recorded
 ) -> None:
-    """It is one message that is processed."""
+    """A message with two matching callbacks has one span."""
     instrument()
     client = connect(broker)
     called: list[int] = []
@@ -172,7 +172,7 @@ def test_a_message_for_two_callbacks_has_one_span(
 def test_what_a_callback_raises_is_recorded_and_goes_its_way(
     broker: Mosquitto, instrument: Instrument, recorded: Recorded, suppress: bool, filtered: bool
 ) -> None:
-    """Out of the loop, or where paho suppresses it."""
+    """The exception propagates out of the loop, or is suppressed by paho, as without tracing."""
     instrument()
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     client.suppress_exceptions = suppress
@@ -203,7 +203,7 @@ def test_what_a_callback_raises_is_recorded_and_goes_its_way(
 def test_a_message_without_a_callback_has_no_span(
     broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Recorded
 ) -> None:
-    """Nothing processes it; the message after it has one."""
+    """A message without a callback has no span; the next message has one."""
     instrument()
     client = connect(broker)
     client.message_callback_add("heard/#", lambda *_: None)
@@ -238,7 +238,7 @@ def test_the_explicit_consumer_keeps_its_one_span(
     recorded: Recorded,
     listen: Callable[[TracedConsumer, Client], None],
 ) -> None:
-    """The messages of its client are left to it; those of other clients are not, nor those after it."""
+    """Only messages of the consumer's own client, and only while it exists, are left to it."""
     instrument()
     client, other = connect(broker), connect(broker)
     consumer: TracedConsumer | None = TracedConsumer(client, tracer_provider=recorded.tracer_provider)
@@ -261,7 +261,7 @@ def test_the_explicit_consumer_keeps_its_one_span(
 def test_the_template_follows_what_is_subscribed_to(
     broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Recorded
 ) -> None:
-    """By topic, by Subscription Identifier, and without filters that were given up."""
+    """The template follows the topic or the Subscription Identifier, without unsubscribed filters."""
     instrument()
     client, sender = connect(broker), connect(broker)
     client.on_message = lambda *_: None
@@ -290,7 +290,7 @@ def test_the_template_follows_what_is_subscribed_to(
 def test_pahos_helpers_are_traced(
     broker: Mosquitto, connect: Connect, instrument: Instrument, recorded: Recorded
 ) -> None:
-    """`paho.mqtt.subscribe.simple` makes a client of its own."""
+    """`paho.mqtt.subscribe.simple`, which creates its own client, is traced."""
     connect(broker).publish("helper/kept", "x", 1, retain=True).wait_for_publish(10)
     instrument()
     message = paho.mqtt.subscribe.simple(
@@ -303,7 +303,7 @@ def test_pahos_helpers_are_traced(
 def test_a_topic_that_is_no_text_is_the_programs_to_see(
     instrument: Instrument, recorded: Recorded, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The callback gets the message as paho made it, and the same error when it asks for the topic."""
+    """The callback gets paho's message, and the same error when it reads the topic."""
     instrument()
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     message = MQTTMessage(topic=b"bad/\xff")

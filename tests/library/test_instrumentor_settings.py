@@ -1,4 +1,4 @@
-"""What a user may say about the tracing of a program, and what becomes of mistakes."""
+"""Settings of the instrumentation, and mistakes in them."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def new_client() -> Client:
 
 
 def receive(client: Client, topic: str) -> None:
-    """Let a client handle a message as it comes from the network."""
+    """Let a client handle a message as if it came from the network."""
     message = MQTTMessage(topic=topic.encode())
     message.properties = Properties(PacketTypes.PUBLISH)
     client._handle_on_message(message)  # noqa: SLF001 - that is where it comes
 
 
 def sent(client: Client) -> MQTTMessage:
-    """The only message that a client keeps to send it."""
+    """The only message that a client keeps for sending."""
     (message,) = client._out_messages.values()  # noqa: SLF001 - nothing public tells
     return message
 
@@ -71,7 +71,7 @@ def test_messages_of_excluded_topics_are_left_alone(
     topic: str,
     excluded: bool,
 ) -> None:
-    """Topic filters, no patterns of another kind: no span, no context, on both sides."""
+    """Messages of excluded topic filters have no span and no context on either side."""
     monkeypatch.setenv(EXCLUDED, filters)
     instrument()
     client = new_client()
@@ -99,7 +99,7 @@ def test_a_variable_that_is_not_understood_is_one_line_and_no_tracing(
     variable: str,
     value: str,
 ) -> None:
-    """It is named, and the program goes on."""
+    """An invalid variable is logged in one line with its name, and the program runs untraced."""
     monkeypatch.setenv(variable, value)
     instrument()
     (record,) = caplog.records
@@ -116,7 +116,7 @@ def test_a_variable_that_is_not_understood_is_one_line_and_no_tracing(
 def test_the_conventions_opt_in_holds(
     instrument: Instrument, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As for the rest of the library."""
+    """The conventions' opt-in applies, as in the rest of the library."""
     monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", "messaging/dup")
     instrument()
     new_client().publish("opted/in", "x", 0)
@@ -126,7 +126,7 @@ def test_the_conventions_opt_in_holds(
 
 
 def test_hooks_add_to_the_spans(instrument: Instrument, recorded: Recorded) -> None:
-    """Each with what it needs to know; the process hook with the span as the current one."""
+    """Hooks get their arguments, and the process hook runs with the span as the current one."""
 
     def publish_hook(span: Span, client: Client, topic: str, payload: Any) -> None:
         span.set_attribute("hooked", f"{type(client).__name__} {topic} {payload!r}")
@@ -145,7 +145,7 @@ def test_hooks_add_to_the_spans(instrument: Instrument, recorded: Recorded) -> N
 def test_what_hooks_raise_is_logged(
     instrument: Instrument, recorded: Recorded, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither the program nor the span has anything of it."""
+    """The exceptions of hooks are logged, and affect neither the program nor the span."""
 
     def fail(*_: Any) -> None:
         raise RuntimeError("hook")
@@ -162,13 +162,13 @@ def test_what_hooks_raise_is_logged(
 
 
 def test_a_misspelt_argument_is_an_error(instrument: Instrument) -> None:
-    """A hook that nobody would call is no surprise later."""
+    """A misspelt argument is an error."""
     with pytest.raises(TypeError, match="publish_hok"):
         instrument(publish_hok=print)
 
 
 def test_suppressed_instrumentation_leaves_messages_alone(instrument: Instrument, recorded: Recorded) -> None:
-    """As an exporter over MQTT needs it, which would trace its own exports."""
+    """Suppressed instrumentation leaves messages alone, as an exporter over MQTT requires."""
     instrument()
     client = new_client()
     with suppress_instrumentation():
@@ -181,7 +181,7 @@ def test_suppressed_instrumentation_leaves_messages_alone(instrument: Instrument
 
 
 def test_a_span_that_is_not_sampled_is_still_carried(instrument: Instrument) -> None:
-    """The decision crosses the broker; hooks are not asked for what nobody records."""
+    """An unsampled span is propagated with its decision, and hooks are not called for it."""
     hooked: list[object] = []
     provider = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
     instrument(
@@ -198,10 +198,10 @@ def test_a_span_that_is_not_sampled_is_still_carried(instrument: Instrument) -> 
 
 
 def run(program: str, *disabled_instrumentations: str) -> str:
-    """What a program prints under `opentelemetry-instrument`, with spans on its standard output."""
+    """The output of a program under `opentelemetry-instrument`, with spans on its standard output."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "MQTT_"))}
     exporters = {"OTEL_TRACES_EXPORTER": "console", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
-    # OpenTelemetry's own for logging starts a thread when the program ends, over which Python 3.12 prints a traceback.
+    # OpenTelemetry's logging instrumentation starts a thread at exit, for which Python 3.12 prints a traceback.
     disabled = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": ",".join(["logging", *disabled_instrumentations])}
     command = [str(SCRIPTS / "opentelemetry-instrument"), sys.executable, "-c", program]
     done = subprocess.run(
@@ -219,7 +219,7 @@ client.publish("ended/x", "x", 1)
 
 
 def test_a_program_that_ends_loses_no_span() -> None:
-    """What is still not acknowledged then is exported as such."""
+    """Spans that are unacknowledged at the end of a program are exported."""
     span = json.loads(run(PUBLISH_AND_END))
     assert (span["name"], span["attributes"]["error.type"]) == ("publish ended/x", "closed")
 
@@ -242,7 +242,7 @@ client.publish("ended/x", "x", 1)
 
 
 def test_a_provider_may_come_after_the_instrumentation() -> None:
-    """Spans that wait end before it does, whichever of the two the program has set up first."""
+    """Waiting spans end before the provider shuts down, whichever of the two is set up first."""
     command = [sys.executable, "-c", PROVIDE_LATER]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     span = json.loads(done.stdout)
@@ -250,5 +250,5 @@ def test_a_provider_may_come_after_the_instrumentation() -> None:
 
 
 def test_the_instrumentation_can_be_disabled_by_its_name() -> None:
-    """As any other, with OpenTelemetry's own variable."""
+    """OpenTelemetry's own variable disables the instrumentation by its name."""
     assert run(PUBLISH_AND_END, "paho-mqtt") == ""

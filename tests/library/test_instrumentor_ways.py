@@ -1,4 +1,4 @@
-"""Every way in which a paho program receives, traced without its knowledge."""
+"""Every way in which an instrumented paho program receives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def process_spans(recorded: Recorded) -> list[EndedSpan]:
 
 
 class Subclass(Client):
-    """As old examples do it: the callback is a method."""
+    """A subclass whose callback is a method, as in old examples."""
 
     seen: Callable[[], None]
 
@@ -129,7 +129,7 @@ def test_every_way_to_receive_is_traced_once(
     protocol: MQTTProtocolVersion,
     api: CallbackAPIVersion,
 ) -> None:
-    """However the callback is set and the loop is run, the span is current in the callback, and ends."""
+    """For every way to set the callback and run the loop, the span is current in the callback, and ends."""
     instrument()
     current: list[int] = []
     client = Subclass(api, protocol=protocol) if listen is by_subclass else Client(api, protocol=protocol)

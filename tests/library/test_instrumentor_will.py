@@ -1,4 +1,4 @@
-"""The will of a program that knows nothing of tracing, published by a real broker."""
+"""The will of an instrumented program, published by a real broker."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_will_is_one_trace_with_the_connect_that_left_it(
 def test_a_will_of_mqtt_311_is_left_alone(
     broker: Mosquitto, connect: Connect, recorded: Recorded, willing: Callable[..., Client]
 ) -> None:
-    """It has no properties, so nothing is created that nobody can continue."""
+    """A will of MQTT 3.1.1, which has no properties, gets no span."""
     heir = connect(broker)
     heir.on_message = lambda *_: None
     subscribe(heir, "wills/old")

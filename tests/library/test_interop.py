@@ -17,7 +17,7 @@ TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 def test_a_trace_from_mosquitto_pub_is_continued(
     broker: Mosquitto, connect: Connect, recorded: Recorded, inbox: type[Inbox]
 ) -> None:
-    """A publisher needs no library of ours: a `traceparent` user property is enough."""
+    """A `traceparent` user property from any publisher is enough to continue its trace."""
     receiver = connect(broker)
     received = inbox(receiver, "interop/in")
     context = ["-D", "PUBLISH", "user-property", "traceparent", TRACEPARENT]

@@ -1,4 +1,4 @@
-"""What ends a program, or a task of it, is no error of the message that was at hand: OpenTelemetry's own rule.
+"""The end of a program or task is not an error of the current message, as in OpenTelemetry itself.
 
 `use_span` records what is an `Exception` and nothing else, so `sys.exit(1)` is no error either.
 """
@@ -22,14 +22,14 @@ from tests.library.harness import Instrument, Recorded
 
 
 class Leave(BaseException):
-    """As other libraries have it, to end a task."""
+    """An exception that ends a task, as in other libraries."""
 
 
 LEAVING = [SystemExit(0), SystemExit(1), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError(), Leave()]
 
 
 def message_on(topic: str) -> MQTTMessage:
-    """A message as paho makes it."""
+    """A message as paho creates it."""
     message = MQTTMessage(topic=topic.encode())
     message.properties = Properties(PacketTypes.PUBLISH)
     return message
@@ -90,7 +90,7 @@ WAYS = [handled, processed, batched, called_back]
 def test_leaving_is_no_error_of_a_message(
     recorded: Recorded, instrument: Instrument, way: Any, leaving: BaseException
 ) -> None:
-    """It goes on its way, and the process span ends without status, exception and `error.type`."""
+    """The exception propagates, and the process span ends without status, exception and `error.type`."""
 
     def leave() -> None:
         raise leaving
@@ -107,7 +107,7 @@ def test_leaving_is_no_error_of_a_message(
 
 @pytest.mark.parametrize("way", [processed, batched, called_back])
 def test_an_error_of_a_message_is_one(recorded: Recorded, instrument: Instrument, way: Any) -> None:
-    """The rule does not hide what is an `Exception`."""
+    """An `Exception` is still recorded as an error."""
     with pytest.raises(ZeroDivisionError):
         way(recorded, instrument)(lambda: 1 / 0)
     (span,) = recorded.spans
@@ -115,7 +115,7 @@ def test_an_error_of_a_message_is_one(recorded: Recorded, instrument: Instrument
 
 
 class Leaving(Client):
-    """A client in whose `publish` the program ends."""
+    """A client whose `publish` ends the program."""
 
     leaving: BaseException
 
@@ -126,7 +126,7 @@ class Leaving(Client):
 
 @pytest.mark.parametrize("leaving", LEAVING, ids=lambda one: type(one).__name__)
 def test_leaving_is_no_error_of_a_publish(recorded: Recorded, leaving: BaseException) -> None:
-    """Nor is the message delivered, as far as `on_outcome` can say."""
+    """The exception is not an error of the publish, and `on_outcome` does not report a delivery."""
     client = Leaving(CallbackAPIVersion.VERSION2)
     client.leaving = leaving
     outcomes: list[PublishOutcome] = []
@@ -145,7 +145,7 @@ def test_leaving_is_no_error_of_a_publish(recorded: Recorded, leaving: BaseExcep
 
 
 def test_leaving_in_an_outcome_callback_ends_the_span(recorded: Recorded) -> None:
-    """It goes on its way from there, too."""
+    """The exception propagates from an outcome callback, and the span ends."""
     client = new_client()
     publisher = TracedPublisher(client, tracer_provider=recorded.tracer_provider)
     with pytest.raises(SystemExit):

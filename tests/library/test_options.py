@@ -49,7 +49,7 @@ def test_every_variable_is_read() -> None:
     ],
 )
 def test_the_opt_in_is_a_list_in_which_dup_wins(value: str, conventions: Conventions) -> None:
-    """Other domains' values in the list mean nothing to messaging."""
+    """`messaging/dup` wins in the list, and values of other domains are ignored."""
     assert Options.from_env({"OTEL_SEMCONV_STABILITY_OPT_IN": value}).conventions is conventions
 
 
@@ -66,7 +66,7 @@ def test_the_opt_in_is_a_list_in_which_dup_wins(value: str, conventions: Convent
     ],
 )
 def test_the_conventions_that_were_opted_in_to_bring_the_link(variables: dict[str, str], relation: Relation) -> None:
-    """The guide's spans have a parent alone, those of the conventions the link as well, unless the variable is set."""
+    """Spans of the guide have only a parent, those of the conventions also a link, unless the variable is set."""
     assert Options.from_env(variables).effective_relation is relation
 
 

@@ -1,4 +1,4 @@
-"""A context never makes a packet larger than a broker takes.
+"""A context never makes a packet larger than the broker accepts.
 
 Of what a broker announces in CONNACK (MQTT 5, section 3.2.2.3) tracing touches the Maximum Packet Size alone: it sends
 no packet of its own (Receive Maximum, Server Keep Alive), changes neither QoS nor RETAIN (Maximum QoS, Retain
@@ -47,7 +47,7 @@ CONTEXT = 1 + 2 + len("traceparent") + 2 + 55
 
 @pytest.fixture(params=["explicit", "instrumented"])
 def way(request: pytest.FixtureRequest, recorded: Recorded, instrument: Instrument) -> Way:
-    """How a client publishes with tracing; to be called before the client connects."""
+    """A way to publish with tracing, set up before the client connects."""
     if request.param == "instrumented":
         instrument()
         return lambda client: client.publish
@@ -61,14 +61,15 @@ def way(request: pytest.FixtureRequest, recorded: Recorded, instrument: Instrume
 
 
 class Link:
-    """A client with a network thread, and how often it was disconnected."""
+    """A client with a network thread, and a count of its disconnects."""
 
     def __init__(self) -> None:
         self.client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self.client.reconnect_delay_set(1, 1)
         self.disconnects = disconnects = list[str]()
         self.up = up = threading.Event()
-        # A callback that held this object would put the client into a cycle, whose sockets are closed with a warning.
+        # A callback that held this object would create a cycle with the client, whose sockets are closed with a
+        # warning.
         self.client.on_connect = lambda *_: up.set()
         self.client.on_disconnect = lambda _client, _userdata, _flags, reason, _properties: disconnects.append(
             str(reason)
@@ -95,10 +96,10 @@ def link() -> Iterator[Link]:
 
 
 def payload_of(size: int, topic: str, qos: int, *, context: bool) -> str:
-    """A payload that makes a PUBLISH of exactly that size."""
+    """A payload for a PUBLISH of exactly this size."""
     properties = 1 + (CONTEXT if context else 0)
     rest = publish_size(len(topic), 0, qos, properties)
-    payload = "x" * (size - rest - 1)  # the remaining length takes a byte more than that of an empty payload
+    payload = "x" * (size - rest - 1)  # the remaining length takes one byte more than with an empty payload
     assert publish_size(len(topic), len(payload), qos, properties) == size
     return payload
 
@@ -119,7 +120,7 @@ def publish_spans(recorded: Recorded) -> dict[str, Any]:
 
 
 def omitted(recorded: Recorded) -> list[tuple[Any, Any]]:
-    """How many messages were sent without their context, and why."""
+    """The number of messages sent without their context, by reason."""
     points = recorded.points("mqtt.client.omitted_contexts")
     return [(point.value, point.attributes["mqtt.omitted_context_reason"]) for point in points]
 
@@ -135,7 +136,7 @@ def test_a_context_that_does_not_fit_is_left_out(
     caplog: pytest.LogCaptureFixture,
     qos: int,
 ) -> None:
-    """The message arrives without it, on one connection; span, counter and one line of the log say so."""
+    """The message arrives without the context, on one connection, and span, counter and one log line record that."""
     caplog.set_level(logging.WARNING)
     broker = make_broker(config=[f"max_packet_size {LIMIT}"])
     received = inbox(connect(broker), "fits/#")
@@ -161,7 +162,7 @@ def test_a_context_that_does_not_fit_is_left_out(
 def test_the_limit_is_met_to_the_byte(
     make_broker: MakeBroker, connect: Connect, inbox: type[Inbox], link: Link, way: Way, qos: int
 ) -> None:
-    """A packet of the announced size carries its context, one of a byte more does not; the broker takes both."""
+    """A packet of the announced size has its context, one that is a byte larger does not; the broker accepts both."""
     broker = make_broker(config=[f"max_packet_size {LIMIT}"])
     received = inbox(connect(broker), "exact/#")
     publish = way(link.client)
@@ -177,7 +178,7 @@ def test_the_limit_is_met_to_the_byte(
 def test_what_waits_for_a_connection_fits_the_broker_that_it_finds(
     make_broker: MakeBroker, connect: Connect, inbox: type[Inbox], link: Link, way: Way, qos: int
 ) -> None:
-    """The limit is not known when the message is published, but when it is sent."""
+    """The limit of the broker applies when a message is sent, not when it is published."""
     broker = make_broker(config=[f"max_packet_size {LIMIT}"])
     received = inbox(connect(broker), "queued/#")
     publish = way(link.client)
@@ -190,7 +191,7 @@ def test_what_waits_for_a_connection_fits_the_broker_that_it_finds(
 def test_a_publisher_made_later_leaves_the_context_out_when_the_broker_has_said_so(
     make_broker: MakeBroker, connect: Connect, inbox: type[Inbox], link: Link, way: Way, instrument: Instrument
 ) -> None:
-    """The first CONNACK was not seen; the broker ends the connection, and the next CONNACK is."""
+    """A publisher that missed the first CONNACK learns the limit from the next, after the broker disconnects."""
     was_instrumented = PahoMqttInstrumentor().is_instrumented_by_opentelemetry
     if was_instrumented:
         PahoMqttInstrumentor().uninstrument()
@@ -210,7 +211,7 @@ def test_a_publisher_made_later_leaves_the_context_out_when_the_broker_has_said_
 
 
 def brokers_in_turn(folder: Path, *limits: int | None) -> list[Mosquitto]:
-    """Brokers on one port, to be run one after the other."""
+    """Brokers on one port, run one after the other."""
     port = free_port()
     configs = [[f"max_packet_size {limit}"] if limit else [] for limit in limits]
     folders = [folder / str(number) for number in range(len(limits))]
@@ -225,7 +226,7 @@ def brokers_in_turn(folder: Path, *limits: int | None) -> list[Mosquitto]:
 def test_a_message_that_is_sent_again_fits_the_broker_of_then(
     tmp_path: Path, way: Way, recorded: Recorded, before: int | None, after: int | None
 ) -> None:
-    """The context that was left out is sent when there is room for it, and the other way round; the span says which."""
+    """A resent message has its context if the new broker's limit allows it, and the span records that."""
     first, second = brokers_in_turn(tmp_path, before, after)
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     publish = way(client)
@@ -270,7 +271,7 @@ TRACEPARENT = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
 def test_a_program_s_own_properties_are_sent_in_any_case(
     make_broker: MakeBroker, connect: Connect, inbox: type[Inbox], link: Link, way: Way, own: list[tuple[str, str]]
 ) -> None:
-    """Where what tracing adds does not fit, the message is what the program gave to `publish`."""
+    """If the additions of tracing do not fit, the message is sent as given to `publish`."""
     broker = make_broker(config=[f"max_packet_size {LIMIT}"])
     received = inbox(connect(broker), "own/#")
     publish = way(link.client)
@@ -290,7 +291,7 @@ def test_a_program_s_own_properties_are_sent_in_any_case(
 
 
 def of_a_trace_with_a_state() -> trace.Span:
-    """A span of elsewhere."""
+    """A remote span with a trace state."""
     state = trace.TraceState([("vendor", "1")])
     return trace.NonRecordingSpan(
         trace.SpanContext(1, 1, is_remote=True, trace_flags=trace.TraceFlags(1), trace_state=state)
@@ -300,7 +301,7 @@ def of_a_trace_with_a_state() -> trace.Span:
 def test_baggage_does_not_cost_a_message(
     make_broker: MakeBroker, connect: Connect, inbox: type[Inbox], link: Link, recorded: Recorded
 ) -> None:
-    """What is allowed to leave is left out with the context that it belongs to."""
+    """Allowed baggage is left out together with its context."""
     broker = make_broker(config=[f"max_packet_size {LIMIT}"])
     received = inbox(connect(broker), "baggage/#")
     options = Options(baggage_keys=frozenset({"tenant"}))
@@ -315,7 +316,7 @@ def test_baggage_does_not_cost_a_message(
 def test_a_message_that_is_too_large_by_itself_fails_as_without_tracing(
     make_broker: MakeBroker, link: Link, way: Way, recorded: Recorded
 ) -> None:
-    """The broker is the one to say so."""
+    """A message that is too large without a context is sent, and the broker refuses it."""
     broker = make_broker(config=[f"max_packet_size {LIMIT}"])
     publish = way(link.client)
     link.connect(broker)
@@ -328,7 +329,7 @@ def test_a_message_that_is_too_large_by_itself_fails_as_without_tracing(
 def test_a_topic_alias_is_sent_with_and_without_the_context(
     make_broker: MakeBroker, connect: Connect, inbox: type[Inbox], link: Link, way: Way
 ) -> None:
-    """The alias is the program's; where it stands for the topic, the packet has that much more room."""
+    """The program's alias is kept; if it replaces the topic, the packet has more room for the context."""
     broker = make_broker(config=[f"max_packet_size {LIMIT}"])
     topic = f"alias/{'t' * 60}"
     received = inbox(connect(broker), "alias/#")
@@ -380,7 +381,7 @@ class Long(bytes):
 
 
 def test_no_context_makes_a_packet_that_mqtt_does_not_have() -> None:
-    """Without a limit of the broker's, that of the protocol holds: paho refuses what exceeds it."""
+    """Without a limit of the broker, the protocol's limit applies, beyond which paho refuses a packet."""
     client = connected()
     properties = PublishProperties([("traceparent", "x" * 55)], without_context=[])
     room = LARGEST_PACKET - publish_size(1, 0, 1, 1 + CONTEXT) - 3
@@ -392,7 +393,7 @@ def test_no_context_makes_a_packet_that_mqtt_does_not_have() -> None:
 
 
 def connected() -> Client:
-    """A client that has a socket, as far as it knows."""
+    """A client with a fake socket."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     vars(client)["_sock"] = socket.socket()  # paho closes it
     return client
@@ -401,7 +402,7 @@ def connected() -> Client:
 def test_the_fallback_makes_no_packet_that_mqtt_does_not_have(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MQTT 3.1.1 announces no limit, yet paho has one."""
+    """With MQTT 3.1.1 the fallback keeps paho's own limit."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311)
     publisher = TracedPublisher(
         client,
@@ -435,7 +436,7 @@ def test_the_size_of_a_publish_is_that_of_paho_s_packet(
 
 
 def packets_of_a_client() -> tuple[Client, list[bytes]]:
-    """A client, and the packets that it would send."""
+    """A client, and the packets that it queues."""
     client, sent = connected(), []
 
     def queue(_command: int, packet: bytes, *_: object) -> MQTTErrorCode:
@@ -449,7 +450,7 @@ def packets_of_a_client() -> tuple[Client, list[bytes]]:
 @pytest.mark.parametrize("login", [(), ("user",), ("user", "password")])
 @pytest.mark.parametrize("payload", ["", "gone", "x" * 20_000])
 def test_the_size_of_a_connect_is_that_of_paho_s_packet(login: tuple[str, ...], payload: str) -> None:
-    """With a user, with properties, with a will of any size."""
+    """The computed size equals paho's packet, with a user, properties, and a will of any size."""
     for expiry in (None, 60):
         client, sent = packets_of_a_client()
         client.will_set("will/x", payload, 1)
@@ -466,7 +467,7 @@ def test_the_size_of_a_connect_is_that_of_paho_s_packet(login: tuple[str, ...], 
 
 
 def willing(limit: int, *, context: bool) -> Client:
-    """A client whose CONNECT is that long, with a context in its will or without."""
+    """A client whose CONNECT has this size, with or without a context in its will."""
     client = Client(CallbackAPIVersion.VERSION2, "willing", protocol=MQTTProtocolVersion.MQTTv5)
     pairs = [("traceparent", "x" * 55)] if context else []
     client.will_set("wills/x", "")
@@ -481,7 +482,7 @@ def willing(limit: int, *, context: bool) -> Client:
 def test_a_will_that_makes_connect_too_large_does_without_a_context(
     make_broker: MakeBroker, instrument: Instrument, recorded: Recorded, extra: int
 ) -> None:
-    """As soon as the broker's limit is known, to the byte."""
+    """A will loses its context as soon as the limit is known and CONNECT would exceed it by a byte."""
     instrument()
     broker = make_broker(config=["max_packet_size 160"])
     client = willing(160 - 40, context=True)
@@ -501,7 +502,7 @@ def test_a_will_that_makes_connect_too_large_does_without_a_context(
 def test_a_client_whose_will_is_too_large_with_a_context_connects(
     make_broker: MakeBroker, instrument: Instrument, recorded: Recorded
 ) -> None:
-    """The broker does not answer a CONNECT that is too large, nor does it say so: the next one carries no context."""
+    """After a CONNECT that is too large, which the broker does not answer, the next one has no context."""
     instrument()
     broker = make_broker(config=["max_packet_size 100"])
     client = willing(100, context=False)
@@ -530,7 +531,7 @@ def test_a_program_that_injects_itself_is_served_by_an_instrumented_client(
 def test_a_context_from_inject_is_left_out_of_a_traced_publish_as_well(
     make_broker: MakeBroker, connect: Connect, inbox: type[Inbox], link: Link, recorded: Recorded
 ) -> None:
-    """What `inject` added is no part of what the program itself sends, however often it was applied."""
+    """Context added by `inject`, even repeatedly, is not part of the program's own properties."""
     broker = make_broker(config=[f"max_packet_size {LIMIT}"])
     received = inbox(connect(broker), "twice/#")
     publisher = TracedPublisher(link.client, tracer_provider=recorded.tracer_provider)
@@ -546,7 +547,7 @@ def test_a_context_from_inject_is_left_out_of_a_traced_publish_as_well(
 def test_a_will_with_a_context_from_inject_connects(
     make_broker: MakeBroker, instrument: Instrument, recorded: Recorded
 ) -> None:
-    """On an instrumented client, a will that makes CONNECT too large loses its context, as others do."""
+    """On an instrumented client, a will from `inject` that makes CONNECT too large loses its context, too."""
     instrument()
     broker = make_broker(config=["max_packet_size 100"])
     client = willing(100, context=False)
@@ -556,7 +557,7 @@ def test_a_will_with_a_context_from_inject_connects(
 
 
 def connect_once(client: Client, broker: Mosquitto) -> None:
-    """Connect, after as many attempts as it takes, and disconnect."""
+    """Connect, with retries, and disconnect."""
     client.reconnect_delay_set(1, 1)
     up = threading.Event()
     client.on_connect = lambda *_: up.set()
@@ -568,6 +569,6 @@ def connect_once(client: Client, broker: Mosquitto) -> None:
 
 
 def injected() -> Properties:
-    """What `inject` makes of a span's context."""
+    """The properties that `inject` creates for a span."""
     with TracerProvider(shutdown_on_exit=False).get_tracer("test").start_as_current_span("own"):
         return inject()

@@ -1,4 +1,4 @@
-"""The quick packing of PUBLISH properties gives the bytes that paho gives."""
+"""The quick packing of PUBLISH properties gives the same bytes as paho."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAIRS = st.lists(st.tuples(st.text(max_size=30), st.text(max_size=300)), max_siz
 
 
 def paho_properties(user_properties: list[tuple[str, str]]) -> Any:
-    """What paho makes of them."""
+    """Properties of paho's own class."""
     properties = Properties(PacketTypes.PUBLISH)
     if user_properties:
         properties.UserProperty = user_properties
@@ -26,13 +26,13 @@ def paho_properties(user_properties: list[tuple[str, str]]) -> Any:
 
 @given(PAIRS)
 def test_user_properties_are_packed_as_paho_packs_them(user_properties: list[tuple[str, str]]) -> None:
-    """Byte for byte, so that no subscriber can tell the difference."""
+    """The packed bytes equal paho's."""
     assert PublishProperties(user_properties).pack() == paho_properties(user_properties).pack()
 
 
 @given(PAIRS)
 def test_other_properties_are_packed_as_paho_packs_them(user_properties: list[tuple[str, str]]) -> None:
-    """The caller's properties other than user properties are in the packet as well."""
+    """The packet also has the caller's other properties."""
     base = Properties(PacketTypes.PUBLISH)
     base.MessageExpiryInterval = 7
     wanted = paho_properties(user_properties)
@@ -41,7 +41,7 @@ def test_other_properties_are_packed_as_paho_packs_them(user_properties: list[tu
 
 
 def test_a_property_set_afterwards_is_packed() -> None:
-    """It stays paho's class: setting, reading, printing and listing work as they do there."""
+    """Setting, reading, printing and listing properties work as in paho's class."""
     properties: Any = PublishProperties([("a", "b")])
     properties.ContentType = "text/plain"
     unpacked: Any = Properties(PacketTypes.PUBLISH)
@@ -58,14 +58,14 @@ def test_printing_fresh_properties_works() -> None:
 
 
 def test_an_unset_property_raises_as_with_paho() -> None:
-    """Code that asks for a property that is not there sees the AttributeError that it expects."""
+    """Reading an unset property raises AttributeError, as in paho."""
     with pytest.raises(AttributeError):
         _ = PublishProperties([]).ContentType
 
 
 @pytest.mark.parametrize("pair", [("a", "x" * 70_000), ("a", "\ud800"), ("a", 5), ("a", b"bytes"), ("a", "b", "c")])
 def test_pairs_of_any_kind_are_packed_or_refused_as_paho_does_it(pair: Any) -> None:
-    """A program sees the bytes, or the error, that it would see without tracing."""
+    """A program gets the same bytes or error as without tracing."""
 
     def packed(properties: Properties) -> object:
         try:
@@ -78,7 +78,7 @@ def test_pairs_of_any_kind_are_packed_or_refused_as_paho_does_it(pair: Any) -> N
 
 @pytest.mark.parametrize("packet_type", [PacketTypes.PUBLISH, PacketTypes.CONNACK, PacketTypes.WILLMESSAGE])
 def test_an_object_made_quickly_is_as_paho_makes_it(packet_type: int) -> None:
-    """Nothing is missing in it, and what a program adds to one object is in no other."""
+    """A quickly created object equals paho's, and shares no table with another."""
     ours, theirs = Properties.__new__(Properties), Properties(packet_type)
     init_quickly(ours, packet_type)
     assert vars(ours) == vars(theirs)
@@ -88,7 +88,7 @@ def test_an_object_made_quickly_is_as_paho_makes_it(packet_type: int) -> None:
 
 
 def unpacked(unpack: Callable[[Properties, bytes], object], packed: bytes) -> object:
-    """What is read, in a form that two ways to read can have in common."""
+    """The properties or the error, in a form that can be compared."""
     properties = Properties(PacketTypes.PUBLISH)
     try:
         unpack(properties, packed)
@@ -120,7 +120,7 @@ def test_any_bytes_are_read_as_paho_reads_them(packed: bytes) -> None:
 def test_user_properties_are_read_as_paho_reads_them(
     pairs: list[tuple[str, str]], change: tuple[int, int] | None, payload: bytes
 ) -> None:
-    """Also with a byte of them changed, and with a payload behind them."""
+    """The result equals paho's, even with a changed byte, and with a payload after the properties."""
     packed = bytearray(PublishProperties(pairs).pack() + payload)
     if change is not None and change[0] < len(packed):
         packed[change[0]] = change[1]
@@ -128,7 +128,7 @@ def test_user_properties_are_read_as_paho_reads_them(
 
 
 def test_a_context_is_read_without_paho() -> None:
-    """That is what makes receiving cheap."""
+    """A context is read without paho's `unpack`, which makes receiving cheap."""
     packed = PublishProperties([("traceparent", "00-" + "1" * 32 + "-" + "2" * 16 + "-01")]).pack()
     properties: Any = Properties(PacketTypes.PUBLISH)
     assert unpack_user_properties(properties, packed + b"payload") == len(packed)

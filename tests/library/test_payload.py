@@ -1,4 +1,4 @@
-"""The JSON fallback: what a payload becomes with a context in it."""
+"""The JSON fallback: payloads with a context."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def test_the_rest_of_an_object_stays_as_it_was_written(payload: str, rest: str) 
     "payload", ['{"a":1}'.encode("utf-16"), b"[1]", b"7", b"", b"{", b"\xff", b'\xef\xbb\xbf{"a":1}']
 )
 def test_what_is_no_json_object_is_left_alone(payload: bytes) -> None:
-    """Nor what is no UTF-8, which JSON has to be."""
+    """A payload that is not a JSON object in UTF-8 is unchanged."""
     assert add_context(payload, CONTEXT) == payload
     assert read_context(payload) == []
 
 
 def test_a_context_that_is_there_is_replaced() -> None:
-    """A message that is passed on carries the context of the one who passes it on, once."""
+    """A forwarded message has only the context of the forwarder."""
     first = add_context(b'{"a":1}', [("traceparent", "old"), ("tracestate", "old")])
     assert add_context(first, CONTEXT) == f'{{"a":1,{ADDED}}}'.encode()
 
 
 @given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.booleans())))
 def test_what_was_added_is_read(document: dict[str, object]) -> None:
-    """And the object is the same without it."""
+    """An added context is read back, and the rest of the object is the same."""
     document.pop(KEY, None)
     payload = add_context(json.dumps(document).encode(), CONTEXT)
     assert read_context(payload) == CONTEXT

@@ -38,13 +38,13 @@ class Ledger:
 
     @property
     def errors(self) -> list[str | None]:
-        """How the spans ended."""
+        """The errors with which the spans ended."""
         return [outcome.error_type for outcome in self.outcomes]
 
 
 @given(st.lists(st.booleans(), max_size=50))
 def test_each_publish_ends_once_whenever_its_acknowledgement_comes(early: list[bool]) -> None:
-    """Before or after `publish()` returns: one outcome per publish, nothing left behind."""
+    """Each publish has one outcome, whether its acknowledgement comes before or after `publish()` returns."""
     ledger = Ledger()
     for packet_id, is_early in enumerate(early, 1):
         ledger.publish(packet_id, early=is_early)
@@ -55,7 +55,7 @@ def test_each_publish_ends_once_whenever_its_acknowledgement_comes(early: list[b
 
 
 def test_an_acknowledgement_of_somebody_elses_publish_is_ignored() -> None:
-    """A program may publish around us; its packet ids come again later as ours."""
+    """Acknowledgements of the program's own publishes do not affect later spans with the same packet id."""
     ledger = Ledger()
     ledger.spans.acknowledge(7, None)
     ledger.publish(7)
@@ -64,7 +64,7 @@ def test_an_acknowledgement_of_somebody_elses_publish_is_ignored() -> None:
 
 
 def test_an_early_acknowledgement_does_not_outlive_the_calls_it_may_belong_to() -> None:
-    """What nobody claimed while a publish was under way is forgotten with it."""
+    """An unclaimed acknowledgement is dropped when the current publishes have ended."""
     ledger = Ledger()
     ledger.spans.call_begins()
     ledger.spans.acknowledge(7, None)
@@ -83,7 +83,7 @@ def test_the_oldest_gives_way_beyond_the_limit() -> None:
 
 
 def test_only_what_is_too_old_expires() -> None:
-    """The age of each counts from its own publish."""
+    """Only spans that exceed the time-out since their own publish expire."""
     ledger = Ledger(timeout=60.0)
     ledger.publish(1, age=61.0)
     ledger.publish(2, age=1.0)
@@ -93,7 +93,7 @@ def test_only_what_is_too_old_expires() -> None:
 
 
 def test_closing_ends_everything() -> None:
-    """Nobody will hear those acknowledgements."""
+    """Closing ends every span."""
     ledger = Ledger()
     ledger.publish(1)
     ledger.publish(2)
@@ -103,7 +103,7 @@ def test_closing_ends_everything() -> None:
 
 @pytest.mark.parametrize(("early", "error"), [(False, "closed"), (True, None)])
 def test_a_publish_that_is_under_way_while_all_is_closed_ends_with_it(early: bool, error: str | None) -> None:
-    """Nothing waits from then on, and what was acknowledged in time still was."""
+    """A publish in progress ends with the close, unless it was acknowledged in time."""
     ledger = Ledger()
     ledger.spans.call_begins()
     if early:
@@ -145,11 +145,11 @@ publisher.close()
 sys.stdout.flush()
 os._exit(0)
 """
-"""The name of each span that ends; the parent's after the child's."""
+"""Prints the name of each ended span; the parent's after the child's."""
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
 def test_a_forked_child_ends_its_own_spans_only() -> None:
-    """What the parent waits for is the parent's to end, and the child's spans are watched as ever."""
+    """A forked child ends only its own spans, including by time-out."""
     done = subprocess.run([sys.executable, "-c", IN_A_CHILD], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines() == ["pending in the child: 0", "publish child/x", "publish parent/x"]

@@ -1,4 +1,4 @@
-"""A release of paho without one of the private names that are used here: nothing is worse off than without tracing."""
+"""With a paho that lacks private names, a program is never worse off than without tracing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mqtt_trace._paho.compat import Feature
 
 PROGRAM = Path(__file__).parent / "programs" / "publish_and_process.py"
 NAMES = sorted({name for feature in Feature for name in feature.value} | {"_host", "_port", "_protocol"})
-"""Of all features, and those that only save time where they are there."""
+"""The names of all features, and optional names that only save time."""
 NEEDED = frozenset(Feature.INSTRUMENTATION.value)
 QOS_0, QOS_1, QOS_2 = "publish explicit/0", "publish explicit/1", "publish explicit/2"
 
@@ -27,7 +27,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(broker: Mosquitto, tmp_path: Path) -> Run:
-    """Run the program with a copy of paho in which private names have become others; returns what it reports."""
+    """Run the program with a copy of paho in which private names are renamed, and return its report."""
 
     def run_without(*names: str) -> Result:
         renamed = re.compile(rf"\b({'|'.join(names)})\b")
@@ -47,7 +47,7 @@ def run(broker: Mosquitto, tmp_path: Path) -> Run:
 
 
 def test_with_all_names_everything_is_traced_and_nothing_logged(run: Run) -> None:
-    """The program is a fair one: with paho as it is, explicit and instrumented publishes of every QoS make traces."""
+    """With an unchanged paho, explicit and instrumented publishes of every QoS are traced."""
     result = run()
     assert result["explicit"] == result["instrumented"] == ["0", "1", "2"]
     assert (result["spans"], result["instrumented spans"]) == ([QOS_0, QOS_1, QOS_2], ["0", "1", "2"])

@@ -1,4 +1,4 @@
-"""Process spans for messages that really crossed a broker."""
+"""Process spans for messages from a real broker."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_message_without_usable_context_starts_a_trace_that_says_why(
 def test_an_mqtt_311_consumer_cannot_see_a_context(
     broker: Mosquitto, connect: Connect, recorded: Recorded, inbox: type[Inbox]
 ) -> None:
-    """The reason is then the consumer's own connection: user properties do not reach it."""
+    """The reason names the consumer's own connection, which user properties do not reach."""
     receiver = connect(broker, protocol=MQTTProtocolVersion.MQTTv311)
     received = inbox(receiver, "old/#")
     connect(broker).publish("old/x", "x", 1, properties=properties_with(("traceparent", TRACEPARENT)))
@@ -130,7 +130,7 @@ def test_an_mqtt_311_consumer_cannot_see_a_context(
 def test_the_json_fallback_connects_mqtt_311_programs(
     broker: Mosquitto, connect: Connect, recorded: Recorded, inbox: type[Inbox]
 ) -> None:
-    """With the option on both sides, the context crosses in the payload, and the rest of the payload is the same."""
+    """With the option on both sides, the payload carries the context and is otherwise unchanged."""
     receiver = connect(broker, protocol=MQTTProtocolVersion.MQTTv311)
     received = inbox(receiver, "fallback/#")
     sender = connect(broker, protocol=MQTTProtocolVersion.MQTTv311)
@@ -150,7 +150,7 @@ def test_the_json_fallback_connects_mqtt_311_programs(
 def test_the_payload_is_left_alone_without_the_fallback(
     broker: Mosquitto, connect: Connect, recorded: Recorded, inbox: type[Inbox]
 ) -> None:
-    """Off by default: no key is added, and none is believed."""
+    """By default no key is added to the payload, and none is read."""
     receiver = connect(broker)
     received = inbox(receiver, "nofallback/#")
     sender = connect(broker, protocol=MQTTProtocolVersion.MQTTv311)
@@ -184,7 +184,7 @@ def test_one_edge_leads_to_the_publish_span_unless_both_are_asked_for(
     is_child: bool,
     is_linked: bool,
 ) -> None:
-    """Jaeger's API keeps one reference to a span that is parent and linked, and takes it for no parent."""
+    """The publish span is either parent or link unless both are chosen: Jaeger's API would lose the parent."""
     receiver = connect(broker)
     received = inbox(receiver, "related/#")
     connect(broker).publish("related/x", "x", 1, properties=properties_with(("traceparent", TRACEPARENT)))
@@ -201,7 +201,7 @@ def test_one_edge_leads_to_the_publish_span_unless_both_are_asked_for(
 
 @pytest.mark.parametrize("relation", list(Relation))
 def test_a_message_without_context_has_neither_parent_nor_link(recorded: Recorded, relation: Relation) -> None:
-    """There is nothing that either could lead to."""
+    """Without a context there is neither parent nor link."""
     message = MQTTMessage(topic=b"alone/x")
     with consumer_of(recorded, relation=relation).process(message):
         pass
@@ -214,7 +214,7 @@ def test_a_message_without_context_has_neither_parent_nor_link(recorded: Recorde
 def test_retained_messages_and_the_link_policy_start_a_linked_trace(
     make_broker: MakeBroker, connect: Connect, recorded: Recorded, inbox: type[Inbox], retain: bool, relation: Relation
 ) -> None:
-    """A retained message may be days old: the trace is a new one, with a link to the publish span."""
+    """A retained message, which may be days old, starts a new trace with a link to the publish span."""
     broker = make_broker()
     sender, receiver = connect(broker), connect(broker)
     received = None if retain else inbox(receiver, "linked/#")
@@ -234,7 +234,7 @@ def test_retained_messages_and_the_link_policy_start_a_linked_trace(
 def test_the_process_span_is_current_while_it_lasts(
     broker: Mosquitto, connect: Connect, recorded: Recorded, inbox: type[Inbox]
 ) -> None:
-    """Spans of the work are its children, and the baggage of the message is there."""
+    """Spans of the processing are its children, and the baggage of the message is current."""
     receiver = connect(broker)
     received = inbox(receiver, "current/#")
     properties = properties_with(("traceparent", TRACEPARENT), ("baggage", "tenant=acme"))
@@ -253,7 +253,7 @@ def test_the_process_span_is_current_while_it_lasts(
 def test_an_exception_is_recorded_and_goes_on(
     broker: Mosquitto, connect: Connect, recorded: Recorded, inbox: type[Inbox]
 ) -> None:
-    """The caller decides what becomes of it; the span and the metric name its type."""
+    """The exception propagates to the caller, and the span and the metric name its type."""
     receiver = connect(broker)
     received = inbox(receiver, "failing/#")
     connect(broker).publish("failing/x", "x", 1)
@@ -275,7 +275,7 @@ def test_a_handler_that_fails_does_not_end_the_network_thread(
     payload: str | bytes,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A poison payload between two good ones: both are handled, and the failure is on record."""
+    """Messages before and after a failing one are handled, and the failure is recorded."""
     receiver, sender = connect(broker), connect(broker)
     handled: list[float] = []
 
@@ -299,7 +299,7 @@ def test_a_handler_that_fails_does_not_end_the_network_thread(
 def test_an_older_publisher_is_missing_context(
     broker: Mosquitto, connect: Connect, recorded: Recorded, inbox: type[Inbox], protocol: MQTTProtocolVersion
 ) -> None:
-    """A consumer with MQTT 5 cannot tell it from one that does not inject, so the reason is `absent`."""
+    """For an MQTT 5 consumer the reason is `absent`, as with a publisher that does not inject."""
     receiver = connect(broker)
     received = inbox(receiver, "older/#")
     connect(broker, f"older-{protocol}", protocol=protocol).publish("older/x", "x", 1)
@@ -311,7 +311,7 @@ def test_an_older_publisher_is_missing_context(
 
 
 def test_a_topic_that_is_no_text_is_handled_all_the_same(caplog: pytest.LogCaptureFixture, recorded: Recorded) -> None:
-    """Some brokers let it through; the handler's failure is logged with what can be read of it."""
+    """A message on a topic that is not UTF-8 is handled, and its failure is logged with the readable part."""
     message = MQTTMessage(topic=b"bad/\xff")
     message.properties = Properties(PacketTypes.PUBLISH)
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)

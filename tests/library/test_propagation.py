@@ -1,4 +1,4 @@
-"""What goes into user properties, and what comes out of whatever arrives."""
+"""Contexts to and from user properties."""
 
 from __future__ import annotations
 
@@ -107,14 +107,14 @@ def test_what_is_injected_is_extracted(trace_id: int, span_id: int, sampled: boo
     )
 )
 def test_hostile_user_properties_never_raise(user_properties: list[tuple[str, str]]) -> None:
-    """Whatever a message holds, it yields a context or a reason, and never both."""
+    """Any user properties yield either a context or a reason."""
     extracted = extract(user_properties)
     assert span_context_of(extracted.context).is_valid is (extracted.missing is None)
 
 
 @pytest.mark.parametrize("user_properties", [None, [], [("other", "x")], [("tracestate", "a=b")], [("baggage", "a=b")]])
 def test_no_traceparent_is_absent(user_properties: list[tuple[str, str]] | None) -> None:
-    """Trace state or baggage alone are no trace context."""
+    """Trace state or baggage alone is not a trace context."""
     assert extract(user_properties).missing is MissingReason.ABSENT
 
 
@@ -151,7 +151,7 @@ def test_trace_state_in_parts_is_joined() -> None:
 
 
 def test_a_huge_trace_state_costs_the_trace_state_alone() -> None:
-    """Hundreds of parts of 60 kB are neither joined without end nor a reason to lose the trace."""
+    """Hundreds of parts of 60 kB are dropped without losing the trace."""
     extracted = extract([("traceparent", TRACEPARENT), *[("tracestate", "a=" + "x" * 60_000)] * 300])
     assert extracted.missing is None
     assert dict(span_context_of(extracted.context).trace_state) == {}
@@ -166,7 +166,7 @@ def test_hundreds_of_other_user_properties_change_nothing() -> None:
 
 
 def test_the_guides_functions_agree_with_extract() -> None:
-    """`user_properties_to_context` and `has_trace_context` are `extract` for those who need less."""
+    """`user_properties_to_context` and `has_trace_context` agree with `extract`."""
     good, bad = [("traceparent", TRACEPARENT)], [("traceparent", "x")]
     assert span_context_of(user_properties_to_context(good)).trace_id == TRACE_ID
     assert has_trace_context(good)
@@ -175,7 +175,7 @@ def test_the_guides_functions_agree_with_extract() -> None:
 
 
 def test_the_callers_properties_are_kept_and_not_changed() -> None:
-    """Content type, correlation data and user properties of the program's own go out with the context."""
+    """The program's content type, correlation data and user properties are sent with the context."""
     own = Properties(PacketTypes.PUBLISH)
     own.ContentType = "application/json"
     own.CorrelationData = b"\x01\x02"
@@ -197,7 +197,7 @@ def test_a_context_that_is_passed_on_is_replaced() -> None:
 
 
 def test_baggage_stays_unless_it_is_allowed() -> None:
-    """Nothing leaves by default; with a list, what it names does."""
+    """By default no baggage leaves the process; with a list, its entries do."""
     context = baggage.set_baggage("user", "ada", baggage.set_baggage("tenant", "acme", context_of()))
     assert [name for name, _ in context_to_user_properties(context, options=Options())] == ["traceparent"]
     allowed = context_to_user_properties(context, options=Options(baggage_keys=frozenset({"tenant"})))
@@ -215,7 +215,7 @@ def test_baggage_keeps_within_its_budget(entries: dict[str, str]) -> None:
 
 
 def test_baggage_of_a_message_is_restored() -> None:
-    """A consumer sees the entries that the publisher let out."""
+    """A consumer gets the baggage entries that the publisher sent."""
     context = user_properties_to_context([("traceparent", TRACEPARENT), ("baggage", "tenant=acme")])
     assert baggage.get_baggage("tenant", context) == "acme"
 
@@ -232,7 +232,7 @@ class _WatchedBaggagePropagator(W3CBaggagePropagator):
 
 @pytest.mark.parametrize("blanks", [" " * 8_000, "\t" * 8_000, " \t" * 4_000])
 def test_blanks_in_baggage_cost_no_time(blanks: str) -> None:
-    """OpenTelemetry's time grows with the square of a run of blanks, so no run of them reaches it."""
+    """No run of blanks reaches OpenTelemetry, whose parsing time grows with the square of its length."""
     watched = _WatchedBaggagePropagator()
     propagate.set_global_textmap(CompositePropagator([TraceContextTextMapPropagator(), watched]))
     extracted = extract([("traceparent", TRACEPARENT), ("baggage", f"tenant=acme{blanks}, site = hq")])
@@ -241,7 +241,7 @@ def test_blanks_in_baggage_cost_no_time(blanks: str) -> None:
 
 
 class _UpperCasePropagator(TextMapPropagator):
-    """A propagator in the manner of B3, which names its fields as HTTP headers are written."""
+    """A propagator like B3, which names its fields like HTTP headers."""
 
     def extract(
         self,
@@ -269,7 +269,7 @@ class _UpperCasePropagator(TextMapPropagator):
 
 
 def test_any_configured_propagator_is_used_in_lower_case() -> None:
-    """Names are lower case on the wire, and are found again by a propagator that spells them otherwise."""
+    """Names are in lower case on the wire, and a propagator with other spellings finds them."""
     propagate.set_global_textmap(_UpperCasePropagator())
     sent = context_to_user_properties(context_of())
     assert [name for name, _ in sent] == ["x-test-traceid"]
@@ -277,7 +277,7 @@ def test_any_configured_propagator_is_used_in_lower_case() -> None:
 
 
 def test_a_propagator_that_fails_costs_the_context_alone() -> None:
-    """An exception from a propagator of any make counts as a malformed context."""
+    """An exception from a propagator counts as a malformed context."""
     propagate.set_global_textmap(_UpperCasePropagator())
     assert extract([("x-test-traceid", "not hex")]).missing is MissingReason.MALFORMED
 

@@ -1,4 +1,4 @@
-"""The propagators that `OTEL_PROPAGATORS` can name, with the publishers that write their fields in other cases."""
+"""The propagators of `OTEL_PROPAGATORS`, also with publishers that write field names in other cases."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WRITTEN: dict[str, Pairs] = {
     "jaeger": [("uber-trace-id", f"{TRACE}:{SPAN}:{0:016x}:03")],
     "xray": [("x-amzn-trace-id", f"Root=1-{TRACE[:8]}-{TRACE[8:]};Parent={SPAN};Sampled=1")],
 }
-"""What each of them writes, in lower case."""
+"""The fields that each of them writes, in lower case."""
 AS_IN_HTTP: dict[str, Pairs] = {
     "tracecontext": [("Traceparent", f"00-{TRACE}-{SPAN}-01")],
     "b3": [("B3", f"{TRACE}-{SPAN}-1")],
@@ -42,7 +42,7 @@ AS_IN_HTTP: dict[str, Pairs] = {
     "jaeger": [("Uber-Trace-Id", f"{TRACE}:{SPAN}:0:1")],
     "xray": [("X-Amzn-Trace-Id", f"Root=1-{TRACE[:8]}-{TRACE[8:]};Parent={SPAN};Sampled=1")],
 }
-"""The same as publishers write it that take their names from HTTP headers."""
+"""The same with the names of HTTP headers, as some publishers write them."""
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def properties_with(user_properties: Pairs) -> Any:
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_names_are_written_in_lower_case(use: Use, name: str) -> None:
-    """Whatever the propagator calls them."""
+    """Names are written in lower case, whatever the propagator's spelling."""
     use(name)
     assert context_to_user_properties(a_context()) == WRITTEN[name]
 
@@ -93,7 +93,7 @@ def test_names_are_written_in_lower_case(use: Use, name: str) -> None:
 @pytest.mark.parametrize("spelt", [str.lower, str.upper, str.title, str.swapcase])
 @pytest.mark.parametrize("name", WRITTEN)
 def test_names_are_read_in_any_case(use: Use, name: str, spelt: Callable[[str], str]) -> None:
-    """MQTT has no header names with a case of their own, so publishers write them as they know them."""
+    """Names are read in any case, because MQTT does not define one."""
     use(name)
     assert ids([(spelt(field), value) for field, value in WRITTEN[name]]) == (TRACE_ID, SPAN_ID)
 
@@ -106,7 +106,7 @@ def test_names_are_read_as_http_headers_are_written(use: Use, name: str) -> None
 
 
 def test_trace_state_and_baggage_are_read_in_any_case(use: Use) -> None:
-    """Also in parts that are written differently."""
+    """Trace state and baggage are read in any case, even if their parts differ."""
     use("tracecontext,baggage")
     received = [("TRACEPARENT", f"00-{TRACE}-{SPAN}-01"), ("TRACESTATE", "a=1"), ("Tracestate", "b=2")]
     context = extract([*received, ("Baggage", "tenant=acme"), ("baggage", "site=hq")]).context
@@ -116,7 +116,7 @@ def test_trace_state_and_baggage_are_read_in_any_case(use: Use) -> None:
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_a_field_twice_is_a_duplicate_whatever_its_case(use: Use, name: str) -> None:
-    """`traceparent` and `Traceparent` together are a duplicate, as nothing says which one is right."""
+    """`traceparent` and `Traceparent` together are a duplicate."""
     use(name)
     assert extract([*WRITTEN[name], *AS_IN_HTTP[name]]).missing is MissingReason.DUPLICATE
 
@@ -134,14 +134,14 @@ def test_a_field_twice_is_a_duplicate_whatever_its_case(use: Use, name: str) -> 
     ],
 )
 def test_whatever_a_configured_propagator_reads_is_found(use: Use, configured: str, received: Pairs) -> None:
-    """In any order of the list, and also fields that a propagator reads and does not write, as either B3 does."""
+    """Any field that a listed propagator reads is found, even one that it does not write, as with B3."""
     use(configured)
     assert ids([("other", "x"), *received]) == (TRACE_ID, SPAN_ID)
 
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_what_is_not_configured_is_absent(use: Use, name: str) -> None:
-    """A field of another format is a property like any other."""
+    """A field of a propagator that is not configured counts as absent."""
     use(name)
     others = [
         pair for other, pairs in WRITTEN.items() if not {name, other} <= {name, "b3", "b3multi"} for pair in pairs
@@ -166,7 +166,7 @@ def test_what_the_propagator_refuses_is_malformed(use: Use, name: str, garbage: 
 
 
 def test_jaegers_baggage_crosses_by_the_list(use: Use) -> None:
-    """An entry is a property of its own, `uberctx-…`, written in lower case and read in any."""
+    """Each allowed entry is a property `uberctx-…`, written in lower case and read in any case."""
     use("jaeger")
     options = Options(baggage_keys=frozenset({"tenant"}))
     sent = context_to_user_properties(a_context(tenant="acme", user="ada"), options=options)
@@ -177,7 +177,7 @@ def test_jaegers_baggage_crosses_by_the_list(use: Use) -> None:
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_a_context_that_is_passed_on_is_replaced_whatever_its_case(use: Use, name: str) -> None:
-    """With all that belongs to it; what does not stays where it was."""
+    """A forwarded context is replaced completely, in any case; other properties keep their place."""
     use(name)
     received = [("site", "hq"), *AS_IN_HTTP[name], *([("UberCtx-Secret", "1")] if name == "jaeger" else [])]
     again: Any = inject_into(properties_with(received), a_context())
@@ -185,7 +185,7 @@ def test_a_context_that_is_passed_on_is_replaced_whatever_its_case(use: Use, nam
 
 
 def test_none_reads_and_writes_nothing(use: Use) -> None:
-    """Every message is without context then, and those that are sent are as without tracing."""
+    """With `none`, no context is read, and messages are sent as without tracing."""
     use("")
     assert context_to_user_properties(a_context(tenant="acme")) == []
     assert extract([pair for pairs in WRITTEN.values() for pair in pairs]).missing is MissingReason.ABSENT
@@ -206,7 +206,7 @@ def test_with_none_messages_go_out_as_without_tracing_and_are_processed(
     protocol: MQTTProtocolVersion,
     instrumented: bool,
 ) -> None:
-    """The span is there on either side, the context on the wire is not, also not as an empty one in the payload."""
+    """With `none`, both sides have spans, but no context is sent, not even an empty one in the payload."""
     use("")
     monkeypatch.setenv("MQTT_TRACE_JSON_FALLBACK", "true")
     received = inbox(connect(broker), f"none/{protocol}/{instrumented}")

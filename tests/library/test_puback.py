@@ -1,4 +1,4 @@
-"""Reading PUBACK packets ourselves tells what paho tells."""
+"""Our reader of PUBACK packets gives the same results as paho."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.library.harness import Connect, Instrument, MakeBroker, Recorded
 
 @given(st.binary(min_size=2, max_size=3))
 def test_any_puback_without_properties_is_read_as_paho_reads_it(packet: bytes) -> None:
-    """The reason code is paho's; what paho refuses is left to paho."""
+    """The reason code equals paho's, and packets that paho refuses are left to paho."""
     try:
         expected = decode_puback(0x40, packet, MQTTProtocolVersion.MQTTv5).reason
     except MalformedPacket:
@@ -42,7 +42,7 @@ def test_other_packets_are_left_to_paho(packet: bytes) -> None:
 def test_callbacks_are_told_what_paho_tells_them(
     make_broker: MakeBroker, connect: Connect, topic: str, reason: str
 ) -> None:
-    """`on_publish` has the packet id, the reason code and usable properties, and paho forgets the message."""
+    """`on_publish` gets packet id, reason code and usable properties, and paho drops the message."""
     broker: Mosquitto = make_broker(acl=["topic read #", "topic write allowed/#"])
     connect(broker).subscribe("allowed/x", 1)
     client = connect(broker)
@@ -58,7 +58,7 @@ def test_callbacks_are_told_what_paho_tells_them(
 
 @pytest.mark.filterwarnings("ignore:Callback API version 1")
 def test_the_callback_of_version_1_is_told_as_well(broker: Mosquitto, connect: Connect) -> None:
-    """The older callback API has the packet id only."""
+    """Callbacks of version 1 get the packet id."""
     client = connect(broker, api=CallbackAPIVersion.VERSION1)
     told: list[int] = []
     client.on_publish = lambda _client, _userdata, mid: told.append(mid)
@@ -79,7 +79,7 @@ def test_a_program_that_logs_packets_sees_each_acknowledgement(
     qos: int,
     packet: str,
 ) -> None:
-    """What we read in paho's place is in paho's log as ever."""
+    """Packets that we read are in paho's log as before."""
     client = connect(make_broker(acl=["topic read #"]))
     if instrumented:
         instrument()

@@ -1,4 +1,4 @@
-"""What is public is listed, and documented."""
+"""Public names are listed and documented."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MODULES = ["mqtt_trace", "mqtt_trace.aio", "mqtt_trace.instrumentation", "mqtt_t
 
 
 def test_every_other_module_has_an_underscore() -> None:
-    """A module that is not documented says by its name that it is private."""
+    """Every module that is not documented has an underscore in its name."""
     public = [
         module.name
         for module in pkgutil.walk_packages(mqtt_trace.__path__, "mqtt_trace.")
@@ -28,14 +28,14 @@ def test_every_other_module_has_an_underscore() -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_public_module_lists_all_that_it_defines(name: str) -> None:
-    """`__all__` has every public name that a module defines, and nothing that is not there."""
+    """`__all__` has every public name that a module defines, and no other."""
     module = importlib.import_module(name)
     assert set(module.__all__) >= defined(module)
     assert all(hasattr(module, public) for public in module.__all__)
 
 
 def test_the_reference_documents_every_public_name() -> None:
-    """docs/reference.md has each name of each `__all__`, and names of nothing private."""
+    """docs/reference.md has each name of each `__all__`, and no private name."""
     documented = set(re.findall(r"^::: (mqtt_trace[\w.]*)$", REFERENCE.read_text(), re.MULTILINE))
     public = {f"{name}.{one}" for name in MODULES for one in importlib.import_module(name).__all__}
     assert {one for one in documented if not one.startswith("mqtt_trace_service.")} == public - {
@@ -44,7 +44,7 @@ def test_the_reference_documents_every_public_name() -> None:
 
 
 def test_pahos_client_is_imported_in_three_rooms_only() -> None:
-    """`_paho`, `_spans` and `instrumentation` know paho's client; what else the library has does not."""
+    """Only `_paho`, `_spans` and `instrumentation` import paho's client."""
     package = Path(mqtt_trace.__file__).parent
     importing = {
         path.relative_to(package).parts[0]
@@ -55,7 +55,7 @@ def test_pahos_client_is_imported_in_three_rooms_only() -> None:
 
 
 def defined(module: ModuleType) -> set[str]:
-    """The public names that are made in a module."""
+    """The public names that a module defines."""
     return {
         name
         for name, value in vars(module).items()

@@ -1,4 +1,4 @@
-"""How publish spans end: acknowledged, refused, lost, or never sent."""
+"""The ends of publish spans: acknowledged, refused, lost, or never sent."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_refused_publish_is_an_error(make_broker: MakeBroker, connect: Connect
 
 
 def test_qos_0_without_a_connection_is_an_error(recorded: Recorded) -> None:
-    """The message is gone, so the span says so."""
+    """A QoS 0 publish without a connection, whose message is lost, is an error."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     publisher_of(client, recorded).publish("gone/x", "x", 0)
     (span,) = recorded.spans
@@ -54,7 +54,7 @@ def test_qos_0_without_a_connection_is_an_error(recorded: Recorded) -> None:
 
 
 def test_qos_1_without_a_connection_waits(broker: Mosquitto, recorded: Recorded) -> None:
-    """Paho queues it, so the span ends when it has been acknowledged after all."""
+    """The span of a queued message ends with its acknowledgement."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     publisher = publisher_of(client, recorded)
     publisher.publish("later/x", "x", 1)
@@ -68,7 +68,7 @@ def test_qos_1_without_a_connection_waits(broker: Mosquitto, recorded: Recorded)
 
 
 def test_a_full_queue_is_an_error(recorded: Recorded) -> None:
-    """Paho takes no more messages than it was told to."""
+    """A message that does not fit into paho's queue is an error."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     client.max_queued_messages_set(1)
     publisher = publisher_of(client, recorded)
@@ -80,7 +80,7 @@ def test_a_full_queue_is_an_error(recorded: Recorded) -> None:
 
 
 def test_a_closed_publisher_leaves_no_span_waiting(recorded: Recorded) -> None:
-    """A publish during or after the close has a span that ends as the others do."""
+    """The span of a publish during or after the close ends like the others."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     publisher = publisher_of(client, recorded)
     publisher.close()
@@ -91,7 +91,7 @@ def test_a_closed_publisher_leaves_no_span_waiting(recorded: Recorded) -> None:
 
 @pytest.mark.parametrize(("topic", "payload"), [("wild/+", "x"), ("x", object())])
 def test_what_paho_refuses_is_raised(recorded: Recorded, topic: str, payload: Any) -> None:
-    """The program sees paho's own error, and no span stays open."""
+    """The program gets paho's own error, and no span stays open."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     publisher = publisher_of(client, recorded)
     with pytest.raises((ValueError, TypeError)):
@@ -114,7 +114,7 @@ def test_a_broker_restart_in_between_still_ends_the_span(
 
 
 def test_a_qos_2_publish_lasts_until_pubcomp(broker: Mosquitto, recorded: Recorded) -> None:
-    """PUBREC ends nothing: the message is delivered exactly once when PUBCOMP is there (MQTT 5, section 4.3.3)."""
+    """The span ends with PUBCOMP, not with PUBREC (MQTT 5, section 4.3.3)."""
     client = connect_without_a_thread(broker)
     publisher = publisher_of(client, recorded)
     publisher.publish("twice/x", "x", 2)
@@ -133,7 +133,7 @@ def test_a_qos_2_publish_lasts_until_pubcomp(broker: Mosquitto, recorded: Record
 
 
 def test_a_refused_qos_2_publish_is_an_error(make_broker: MakeBroker, connect: Connect, recorded: Recorded) -> None:
-    """The refusal stands in PUBREC, then the last packet: the span ends with it, and nothing is left behind."""
+    """The span ends with a refusing PUBREC, the last packet, and no state remains."""
     broker = make_broker(acl=["topic read #", "topic write allowed/#"])
     client = connect(broker)
     publisher = publisher_of(client, recorded)
@@ -162,7 +162,7 @@ def test_a_message_that_paho_keeps_over_a_lost_connection_is_pending(broker: Mos
 def test_an_outcome_callback_that_fails_costs_nobody_else_a_span(
     recorded: Recorded, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its error is logged; every span ends, its own too."""
+    """An error of an outcome callback is logged, and every span ends."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     publisher = publisher_of(client, recorded)
 
@@ -207,7 +207,7 @@ def waiting(recorded: Recorded) -> list[TracedPublisher]:
 
 
 def test_time_outs_of_one_sweep_end_their_spans_before_they_are_reported(recorded: Recorded) -> None:
-    """A callback that takes its time delays other callbacks, and no span that has timed out already."""
+    """A slow callback delays other callbacks, but not the end of spans that have timed out."""
     ended: list[int] = []
     publishers = [publisher_of(new_client(), recorded, timeout=0.01) for _ in range(3)]
     for number, publisher in enumerate(publishers):
@@ -219,7 +219,7 @@ def test_time_outs_of_one_sweep_end_their_spans_before_they_are_reported(recorde
 
 
 def test_the_span_is_current_when_its_time_out_is_reported(recorded: Recorded) -> None:
-    """What a callback starts belongs to the trace of its publish."""
+    """Spans that the callback starts belong to the trace of its publish."""
     current: list[int] = []
     publisher_of(new_client(), recorded, timeout=0.01).publish(
         "timely/y", "x", 1, on_outcome=lambda _: current.append(trace.get_current_span().get_span_context().span_id)
@@ -230,7 +230,7 @@ def test_the_span_is_current_when_its_time_out_is_reported(recorded: Recorded) -
 
 @pytest.mark.usefixtures("waiting", "blocked")
 def test_closing_all_finds_what_waits_while_an_outcome_callback_blocks(recorded: Recorded) -> None:
-    """A sweep for old spans that is under way hides no other span from its end."""
+    """Closing ends all spans, even while a sweep calls an outcome callback."""
     sweeper.close()
     closed = [span.name for span in recorded.spans if span.attributes["error.type"] == "closed"]
     assert closed == ["publish waiting/x"] * 20

@@ -97,13 +97,13 @@ def test_the_opt_in_says_send(
     ],
 )
 def test_the_protocols_version_is_the_clients(recorded: Recorded, protocol: MQTTProtocolVersion, version: str) -> None:
-    """Each of those that paho speaks."""
+    """Each protocol version of paho is recorded."""
     publisher_of(Client(CallbackAPIVersion.VERSION2, protocol=protocol), recorded).publish("version/x", "x", 0)
     assert recorded.spans[0].attributes["network.protocol.version"] == version
 
 
 def test_a_unix_socket_has_an_address_and_no_port(recorded: Recorded) -> None:
-    """The port that paho has for every client is nobody's there, on spans and in metrics."""
+    """With a Unix socket, spans and metrics have the address and no port."""
     client = Client(CallbackAPIVersion.VERSION2, transport="unix")
     client.connect_async("/run/mosquitto.sock")
     publisher_of(client, recorded).publish("unix/x", "x", 0)
@@ -114,7 +114,7 @@ def test_a_unix_socket_has_an_address_and_no_port(recorded: Recorded) -> None:
 
 
 def test_a_client_that_changes_is_named_as_it_is_now(recorded: Recorded) -> None:
-    """After `reinitialise` it has another id, and the protocol that paho has by default."""
+    """After `reinitialise`, spans have the new client id and protocol."""
     client = Client(CallbackAPIVersion.VERSION2, "first", protocol=MQTTProtocolVersion.MQTTv5)
     publisher = publisher_of(client, recorded)
     publisher.publish("named/x", "x", 0)
@@ -170,7 +170,7 @@ def test_the_message_carries_the_publish_spans_context(
 def test_a_topic_alias_is_named_by_its_topic(
     broker: Mosquitto, connect: Connect, recorded: Recorded, inbox: type[Inbox]
 ) -> None:
-    """The packet has no topic (MQTT 5, section 3.3.2.3.4), the span has; an alias that is not known has no name."""
+    """The span has the topic that an alias replaces (MQTT 5, section 3.3.2.3.4), or no name if the alias is unknown."""
     received = inbox(connect(broker), "aliased/#")
     publisher = publisher_of(connect(broker), recorded)
     alias = Properties(PacketTypes.PUBLISH)
@@ -188,7 +188,7 @@ def test_a_topic_alias_is_named_by_its_topic(
 
 
 def test_a_publish_span_is_a_child_of_the_current_span(broker: Mosquitto, connect: Connect, recorded: Recorded) -> None:
-    """Whatever the program does around it stays connected."""
+    """A publish span is a child of the current span."""
     publisher = publisher_of(connect(broker), recorded)
     with recorded.tracer_provider.get_tracer("test").start_as_current_span("around") as around:
         publisher.publish("child/x", "x", 1)
@@ -198,7 +198,7 @@ def test_a_publish_span_is_a_child_of_the_current_span(broker: Mosquitto, connec
 
 
 def test_the_programs_own_on_publish_is_still_called(broker: Mosquitto, connect: Connect, recorded: Recorded) -> None:
-    """Tracing leaves the program's callback in place, also for messages that were published around it."""
+    """The program's callback is called for all messages, traced or not."""
     client = connect(broker)
     acknowledged: list[int] = []
     two = threading.Event()
@@ -230,7 +230,7 @@ def test_the_span_is_current_when_the_outcome_is_reported(
 
 
 def test_metrics_are_split_by_what_is_few(broker: Mosquitto, connect: Connect, recorded: Recorded) -> None:
-    """A topic names a device, so no metric is split by it: the template is what they share."""
+    """Metrics have the template but not the topic, which names a device."""
     publisher = publisher_of(connect(broker), recorded)
     for number in range(20):
         publisher.publish(f"sensors/{number}/reading", "x", 1, template="sensors/{device_id}/reading")
@@ -245,7 +245,7 @@ def test_metrics_are_split_by_what_is_few(broker: Mosquitto, connect: Connect, r
 
 
 def test_a_publisher_that_nobody_holds_is_forgotten(recorded: Recorded) -> None:
-    """Neither the sweep for old spans nor a cycle keeps publisher or client alive until garbage is collected."""
+    """Neither the sweeper nor a cycle keeps a publisher or its client alive."""
 
     def publish_once() -> weakref.ref[Client]:
         client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)

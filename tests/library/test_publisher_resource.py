@@ -16,7 +16,7 @@ from tests.library.harness import Connect
 
 
 def test_further_spans_are_those_of_another_provider(broker: Mosquitto, connect: Connect) -> None:
-    """A span that is under way when the provider changes ends with its own resource, and the next has the new one."""
+    """A current span keeps its resource when the provider changes, and the next span has the new one."""
     spans = InMemorySpanExporter()
     publisher = TracedPublisher(connect(broker, "moves"), tracer_provider=provider_at("attic", spans))
     publisher.publish("sensors/s1/reading", "1", 1)

@@ -1,4 +1,4 @@
-"""A PUBREC is a refusal only where paho, too, can read it."""
+"""A PUBREC is a refusal only if paho can read it, too."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.library.harness import Instrument, Recorded
 
 @given(st.binary(min_size=2, max_size=3))
 def test_a_refusal_is_what_paho_reads_as_one(packet: bytes) -> None:
-    """Packet id and reason code are paho's; what is no refusal, or what paho refuses, is left to paho."""
+    """Packet id and reason code equal paho's; other packets are left to paho."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     vars(client)["_in_packet"]["packet"] = bytearray(packet)
     try:
@@ -37,7 +37,7 @@ def test_a_refusal_is_what_paho_reads_as_one(packet: bytes) -> None:
 def test_paho_judges_a_reason_code_that_no_pubrec_has(
     recorded: Recorded, instrument: Instrument, code: int, instrumented: bool
 ) -> None:
-    """It ends the connection as in a program that is not traced, and not the network thread."""
+    """A reason code that PUBREC does not have ends the connection, as without tracing, but not the network thread."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     if instrumented:
         instrument()

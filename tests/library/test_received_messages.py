@@ -1,4 +1,4 @@
-"""Messages of other libraries than paho, and of a program's own making."""
+"""Messages of other libraries than paho, and of a program's own classes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FLAGS = {"mqtt.qos": 1, "mqtt.retain": False}
 
 
 def properties_with(*user_properties: tuple[str, str]) -> Properties:
-    """PUBLISH properties as paho hands them over."""
+    """PUBLISH properties of paho."""
     properties = Properties(PacketTypes.PUBLISH)
     properties.UserProperty = list(user_properties)
     return properties
@@ -54,7 +54,7 @@ def of_aiomqtt(*, retain: bool = False, properties: Properties | None = None) ->
 
 @dataclass
 class OwnMessage:
-    """What a program may make of the arguments that gmqtt and fastapi-mqtt hand over."""
+    """A message that a program creates from the arguments of gmqtt and fastapi-mqtt callbacks."""
 
     topic: str
     payload: str | bytes
@@ -104,7 +104,7 @@ def consumer_of(recorded: Recorded, **options: Any) -> TracedConsumer:
     ids=["paho", "aiomqtt", "text", "bytes", "flags as numbers", "decoded"],
 )
 def test_a_message_is_described_by_what_it_has(recorded: Recorded, message: ReceivedMessage, attributes: Any) -> None:
-    """Its context is continued, and what it does not have is on no span."""
+    """The context of a message is continued, and its span has only the available attributes."""
     with consumer_of(recorded).process(message):
         pass
     (span,) = recorded.spans
@@ -125,7 +125,7 @@ def test_a_message_is_described_by_what_it_has(recorded: Recorded, message: Rece
     ids=["MQTT 3.1.1", "no properties", "a dictionary", "none of them", "no payload"],
 )
 def test_a_message_without_user_properties_is_missing_context(recorded: Recorded, message: ReceivedMessage) -> None:
-    """Whatever else it has not."""
+    """A message without user properties has no context, even if it lacks other attributes."""
     with consumer_of(recorded).process(message):
         pass
     (span,) = recorded.spans
@@ -134,7 +134,7 @@ def test_a_message_without_user_properties_is_missing_context(recorded: Recorded
 
 
 def test_retained_messages_of_other_libraries_are_linked(recorded: Recorded) -> None:
-    """As those of paho are."""
+    """Retained messages of other libraries are linked."""
     with consumer_of(recorded).process(of_aiomqtt(retain=True)):
         pass
     (span,) = recorded.spans
@@ -144,7 +144,7 @@ def test_retained_messages_of_other_libraries_are_linked(recorded: Recorded) -> 
 
 @pytest.mark.parametrize("encode", [str, str.encode, lambda text: bytearray(text.encode())])
 def test_the_fallback_reads_text_and_bytes(recorded: Recorded, encode: Callable[[str], Any]) -> None:
-    """Some libraries hand a payload over as text."""
+    """The fallback reads payloads as text and as bytes."""
     payload = encode(json.dumps({"reading": 21, "_trace": dict([TRACEPARENT])}))
     with consumer_of(recorded, json_fallback=True).process(SimpleNamespace(topic=TOPIC, payload=payload)):
         pass
@@ -152,7 +152,7 @@ def test_the_fallback_reads_text_and_bytes(recorded: Recorded, encode: Callable[
 
 
 def test_a_batch_takes_messages_of_any_library(recorded: Recorded) -> None:
-    """Also mixed; a link says what its message has."""
+    """A batch may mix messages of different libraries, and each link has its message's attributes."""
     mixed: list[ReceivedMessage] = [of_aiomqtt(), of_paho(), OwnMessage(TOPIC, "hi", properties_with(TRACEPARENT))]
     with consumer_of(recorded).process_batch(mixed, link_attributes=lambda message: {"kind": type(message).__name__}):
         pass
@@ -167,7 +167,7 @@ def test_a_batch_takes_messages_of_any_library(recorded: Recorded) -> None:
 
 
 def test_the_link_attributes_of_a_batch_are_called_with_the_programs_own_kind_of_message(recorded: Recorded) -> None:
-    """Its type is that of the messages, so a checker knows what it has."""
+    """`link_attributes` gets the program's own kind of message, which a type checker knows."""
 
     def link_attributes(message: aiomqtt.Message) -> dict[str, str]:
         return {"sensor": message.topic.value.split("/")[1]}

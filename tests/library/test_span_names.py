@@ -1,4 +1,4 @@
-"""What a span's name says about its destination."""
+"""The destination in a span's name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.library.harness import Recorded
 
 TEMPLATE = "sensors/+/reading"
 NEWER = [Conventions.STABLE, Conventions.DUPLICATE]
-"""`messaging/dup` has the newer of whatever a span has only one, as the conventions ask."""
+"""`messaging/dup` uses the newer name, as the conventions require."""
 
 
 def consumer_of(recorded: Recorded, conventions: Conventions, *filters: str) -> TracedConsumer:
@@ -53,7 +53,7 @@ def name_of_publish(
 def test_a_publish_is_named_by_its_template_when_opted_in(
     recorded: Recorded, conventions: Conventions, template: str | None, name: str
 ) -> None:
-    """By the topic where no template is known, and as the guide has it where nobody opted in."""
+    """When opted in, the name has the template, or else the topic; otherwise it is the guide's."""
     assert name_of_publish(recorded, conventions, "sensors/s1/reading", template) == name
 
 
@@ -68,7 +68,7 @@ def test_a_publish_is_named_by_its_template_when_opted_in(
 def test_where_the_topic_is_not_known_only_a_template_can_be_named(
     recorded: Recorded, conventions: Conventions, template: str | None, name: str
 ) -> None:
-    """The topic behind an alias is not known if the publisher has not seen it set."""
+    """Behind an unknown topic alias, only a template can be in the name."""
     assert name_of_publish(recorded, conventions, "", template, alias=7) == name
 
 
@@ -84,7 +84,7 @@ def test_where_the_topic_is_not_known_only_a_template_can_be_named(
 def test_a_process_span_is_named_by_the_filter_when_opted_in(
     recorded: Recorded, conventions: Conventions, filters: list[str], name: str
 ) -> None:
-    """The filter is the template: `process sensors/+/reading` whatever the sensor, also of a shared subscription."""
+    """When opted in, the name has the topic filter, `process sensors/+/reading`, also of a shared subscription."""
     with consumer_of(recorded, conventions, *filters).process(MQTTMessage(topic=b"sensors/s1/reading")):
         pass
     assert [span.name for span in recorded.spans] == [name]
@@ -103,7 +103,7 @@ def test_a_process_span_is_named_by_the_filter_when_opted_in(
 def test_a_batch_is_named_by_what_its_messages_share(
     recorded: Recorded, conventions: Conventions, topics: list[str], name: str
 ) -> None:
-    """The template first when opted in, the topic first else; nothing if they share neither."""
+    """The name of a batch has the shared template when opted in, else the shared topic, or neither."""
     messages = [MQTTMessage(topic=topic.encode()) for topic in topics]
     with consumer_of(recorded, conventions, TEMPLATE).process_batch(messages):
         pass

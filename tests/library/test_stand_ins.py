@@ -1,4 +1,4 @@
-"""Stand-ins for clients and messages, as unit tests and wrappers have them, are served by what they have."""
+"""Mocks and wrappers of clients and messages work with the attributes that they have."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PLAIN = {
     "mqtt.qos": 1,
     "mqtt.retain": False,
 }
-"""What is known of a publish through a client that says nothing of itself."""
+"""The attributes of a publish through a mock without attributes."""
 
 
 def real_client() -> Client:
@@ -55,7 +55,7 @@ class OnlyPublishing:
 
 
 class Unmade(Client):
-    """A fake that is a client by name: it calls no `__init__` of paho's."""
+    """A subclass that does not call paho's `__init__`."""
 
     def __init__(self) -> None:
         self.published: list[tuple[Any, ...]] = []
@@ -69,7 +69,7 @@ class Unmade(Client):
 
 
 class Wrapper:
-    """A program's own client, which hands on to one of paho's what it does not do itself."""
+    """A program's own client, which delegates to a paho client."""
 
     def __init__(self, client: Client) -> None:
         self._wrapped = client
@@ -85,7 +85,7 @@ class Slotted(Client):
 
 
 def described(**attributes: object) -> MagicMock:
-    """A mock that a test has told a few things."""
+    """A mock with a few attributes."""
     mock = MagicMock(spec=Client)
     mock.configure_mock(**attributes)
     return mock
@@ -114,7 +114,7 @@ def publisher_of(client: Any, recorded: Recorded) -> TracedPublisher:
 
 @pytest.mark.parametrize("make", MOCKS.values(), ids=MOCKS)
 def test_a_stand_in_for_a_client_publishes(recorded: Recorded, make: Callable[[], Any], caplog: Any) -> None:
-    """The call is made, its span ends at once, with what is known of any message, and nothing is in the log."""
+    """The publish is called, its span ends at once with the attributes of any message, and nothing is logged."""
     publisher = publisher_of(make(), recorded)
     publisher.publish("a", "x", 1)
     publisher.publish("a", "x", 1)
@@ -137,7 +137,7 @@ def test_the_first_example_goes_through() -> None:
 
 
 def test_a_stand_in_is_described_by_what_it_has(recorded: Recorded) -> None:
-    """What a test tells its mock is on the span, if it is of the right kind."""
+    """Attributes of a mock are on the span if they have the right type."""
     told = described(host="broker.example", port=1884, transport="tcp", protocol=MQTTProtocolVersion.MQTTv5)
     told._client_id = b"sensor-1"  # noqa: SLF001 - as paho has it
     publisher_of(told, recorded).publish("a", "x")
@@ -156,7 +156,7 @@ DESCRIBING = ["server.address", "server.port", "messaging.client.id", "network.p
 
 
 def test_a_stand_in_is_asked_each_time(recorded: Recorded) -> None:
-    """A test may tell it something else between two messages."""
+    """Attributes of a mock are read for each message."""
     client = SimpleNamespace(publish=lambda *_: None, host="first")
     publisher = publisher_of(client, recorded)
     publisher.publish("a", "x")
@@ -166,7 +166,7 @@ def test_a_stand_in_is_asked_each_time(recorded: Recorded) -> None:
 
 
 def test_a_stand_in_sees_the_context() -> None:
-    """A unit test can assert what its program sends, unless the stand-in says that it speaks MQTT 3.1.1."""
+    """A mock is called with the context, unless its protocol is MQTT 3.1.1."""
     for protocol, names in [(None, ["traceparent"]), (MQTTProtocolVersion.MQTTv311, [])]:
         client = MagicMock() if protocol is None else MagicMock(protocol=protocol)
         TracedPublisher(client, tracer_provider=TracerProvider(shutdown_on_exit=False)).publish("a", "x")
@@ -175,7 +175,7 @@ def test_a_stand_in_sees_the_context() -> None:
 
 @pytest.mark.parametrize("info", [MQTTMessageInfo(1), Mock(spec=MQTTMessageInfo), (0, 1), None])
 def test_no_span_waits_for_a_stand_in(recorded: Recorded, info: object) -> None:
-    """Nothing would tell of an acknowledgement."""
+    """No span waits for a mock, which reports no acknowledgement."""
     client = MagicMock(spec=Client)
     client.publish.return_value = info
     publisher = publisher_of(client, recorded)
@@ -184,7 +184,7 @@ def test_no_span_waits_for_a_stand_in(recorded: Recorded, info: object) -> None:
 
 
 def test_an_error_of_a_stand_in_is_the_test_s_own(recorded: Recorded) -> None:
-    """As a client of paho's raises it."""
+    """An error of a mock propagates, as one of a paho client."""
     client = MagicMock(spec=Client)
     client.publish.side_effect = OSError("no network")
     with pytest.raises(OSError, match="no network"):
@@ -194,7 +194,7 @@ def test_an_error_of_a_stand_in_is_the_test_s_own(recorded: Recorded) -> None:
 
 
 def test_a_wrapper_is_described_by_its_client(recorded: Recorded) -> None:
-    """What it hands on is all that is needed."""
+    """A wrapper's span has the attributes of its client."""
     client = real_client()
     publisher_of(Wrapper(client), recorded).publish("a", "x", 1)
     (span,) = recorded.spans
@@ -203,7 +203,7 @@ def test_a_wrapper_is_described_by_its_client(recorded: Recorded) -> None:
 
 
 def test_a_client_with_slots_of_its_own_is_a_client(recorded: Recorded) -> None:
-    """Its spans wait for acknowledgements."""
+    """Spans of a client with `__slots__` wait for acknowledgements."""
     publisher = publisher_of(Slotted(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5), recorded)
     publisher.publish("a", "x", 1)
     assert publisher.pending == 1
@@ -211,7 +211,7 @@ def test_a_client_with_slots_of_its_own_is_a_client(recorded: Recorded) -> None:
 
 
 def hand_made(topic: Any) -> MQTTMessage:
-    """A message as a test makes it, with as little as it can."""
+    """A message of a test, with few attributes."""
     return MQTTMessage(topic=topic)
 
 
@@ -239,7 +239,7 @@ CLIENTS: dict[str, Callable[[], Any]] = {"None": lambda: None, "real": real_clie
 def test_a_stand_in_for_a_receiving_client_is_served(
     recorded: Recorded, make_client: Callable[[], Any], caplog: Any
 ) -> None:
-    """As a client of paho's would be."""
+    """A mock of a receiving client works like a paho client."""
     client, message, handled = make_client(), hand_made(b"a"), list[Any]()
     consumer = TracedConsumer(client, ["a"], tracer_provider=recorded.tracer_provider)
     consumer.handler(lambda *args: handled.append(args))(client, None, message)
@@ -253,7 +253,7 @@ def test_a_stand_in_for_a_receiving_client_is_served(
 
 @pytest.mark.parametrize("make", MESSAGES.values(), ids=MESSAGES)
 def test_a_stand_in_for_a_message_is_handled(recorded: Recorded, make: Callable[[], Any]) -> None:
-    """Once, in a span that says what there is to say: in a handler, in a block and in a batch."""
+    """A mock of a message is handled once, in a span with its attributes, by handler, block and batch."""
     message, handled = make(), list[Any]()
     consumer = TracedConsumer(
         None, ["a"], tracer_provider=recorded.tracer_provider, options=Options(json_fallback=True)
@@ -271,7 +271,7 @@ def test_a_stand_in_for_a_message_is_handled(recorded: Recorded, make: Callable[
 
 
 def test_a_hand_made_message_continues_its_trace(recorded: Recorded) -> None:
-    """A unit test of a handler can give it a context."""
+    """A message of a test continues the trace of its context."""
     message = SimpleNamespace(topic="a", payload=b"x", qos=1, properties=Properties(PacketTypes.PUBLISH))
     vars(message.properties)["UserProperty"] = [("traceparent", "00-" + "1" * 32 + "-" + "2" * 16 + "-01")]
     message_of_any_kind: Any = message
@@ -283,7 +283,7 @@ def test_a_hand_made_message_continues_its_trace(recorded: Recorded) -> None:
 
 
 def test_a_program_with_a_patched_client_is_left_alone(instrument: Instrument, recorded: Recorded) -> None:
-    """Its client is no client of paho's, whether it was instrumented before or within the patch."""
+    """A program with a patched client class is not traced, whether instrumented before or within the patch."""
     with patch("paho.mqtt.client.Client") as mocked:
         instrument()
         import paho.mqtt.client as paho  # noqa: PLC0415 - as a program does

@@ -1,4 +1,4 @@
-"""Fixtures of the packaging tests: what is distributed, and clean environments to install it into."""
+"""Fixtures of the packaging tests: the distributions, and clean environments to install them into."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parent / "programs"
 UV = ROOT / ".tools" / "bin" / "uv"
 PIP_PYTHON = ROOT / ".tools" / "venv" / "bin" / "python"
-"""Made by `python -m venv`, and so with its pip."""
+"""Created by `python -m venv`, so it has pip."""
 THIN = ROOT / "instrumentation" / "opentelemetry-instrumentation-paho-mqtt"
-"""The distribution that has nothing but the conventional name."""
+"""The distribution that only has the conventional name."""
 
 _OUT_OF_REACH = re.compile(r"Failed to fetch|Retrying \(Retry\(total=0|Could not connect|dns error")
 
@@ -33,7 +33,7 @@ class Distributions:
 
 
 def build(project: Path, folder: Path, *options: str) -> Distributions:
-    """What `uv build` makes: the sdist from the sources, the wheel from the sdist."""
+    """The result of `uv build`: the sdist from the sources, and the wheel from the sdist."""
     _run([UV, "build", "--quiet", "--out-dir", folder, *options, project])
     (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
     return Distributions(sdist, wheel)
@@ -53,7 +53,7 @@ def thin(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
 
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a clone would be if everything here were committed."""
+    """A clone as if everything here were committed."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -71,7 +71,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def install(tmp_path: Path) -> Callable[..., Path]:
-    """Install requirements into a clean environment of an interpreter, and return the environment's own one."""
+    """Install requirements into a clean environment of an interpreter, and return its interpreter."""
 
     def install_into(interpreter: str, *requirements: str | Path) -> Path:
         return uv_install(make_environment(interpreter, tmp_path / "env"), *requirements)
@@ -93,13 +93,13 @@ def uv_install(python: Path, *requirements: str | Path) -> Path:
 
 @pytest.fixture
 def pip(tmp_path: Path) -> Callable[..., Path]:
-    """Install with the pip that came with Python, into an environment that is clean at first; return its Python."""
+    """Install with Python's own pip into a clean environment, and return its interpreter."""
     python = tmp_path / "env" / "bin" / "python"
     _run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"])
     pip_of_it: list[str | Path] = [PIP_PYTHON, "-m", "pip", "--python", python]
 
     def pip_install(*arguments: str | Path) -> Path:
-        # Compiling all of what is installed takes longer than the rest, and most of it is never imported.
+        # Compiling all installed modules takes longer than the rest, and most are never imported.
         _run([*pip_of_it, "install", "--quiet", "--no-input", "--no-compile", *arguments])
         return python
 
@@ -109,7 +109,7 @@ def pip(tmp_path: Path) -> Callable[..., Path]:
 def _run(command: Sequence[str | Path]) -> None:
     done = subprocess.run(
         command,
-        # Away from the project, so that its settings and its workspace have no say.
+        # Outside the project, so that its settings and its workspace do not apply.
         cwd=ROOT.anchor,
         env=clean_environment() | {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "UV_SYSTEM_CERTS": "1"},
         capture_output=True,
@@ -122,14 +122,14 @@ def _run(command: Sequence[str | Path]) -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """The process's, without what would lead another Python, or OpenTelemetry in it, elsewhere."""
+    """The process's environment, without variables that would affect another Python or OpenTelemetry."""
     return {
         name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "PYTHON", "VIRTUAL_ENV"))
     }
 
 
 def interpreter(version: str) -> str | None:
-    """The interpreter of a version that this machine has, on PATH or in pyenv."""
+    """The interpreter of a version, from PATH or pyenv."""
     pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
     installed = sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}"))
     candidates = [shutil.which(f"python{version}"), *map(str, installed)]

@@ -1,4 +1,4 @@
-"""What OpenTelemetry's console exporters have printed, as far as the packaging tests look at it."""
+"""The output of OpenTelemetry's console exporters, for the packaging tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SECOND_NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Printed:
-    """The spans and metrics of one of `programs/`, and when it had handed its messages to the broker."""
+    """The spans and metrics of one of `programs/`, and the time when it had sent its messages."""
 
     spans: list[dict[str, Any]]
     metrics: dict[str, list[dict[str, Any]]]
@@ -38,11 +38,11 @@ class Printed:
         return cls(spans, metrics, handed_off)
 
     def named(self, operation: str) -> list[dict[str, Any]]:
-        """The spans of an operation, in the order of their starts."""
+        """The spans of an operation, by start."""
         return [span for span in self.spans if span["name"].split()[0] == operation]
 
     def ended_after_hand_off(self, span: dict[str, Any]) -> bool:
-        """Whether a span was still open when the program had sent everything and read nothing."""
+        """Whether a span was still open when the program had sent all messages and read none."""
         end = datetime.strptime(span["end_time"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
         return end >= datetime.fromtimestamp(self.handed_off / _SECOND_NS, UTC)
 

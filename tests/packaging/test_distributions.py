@@ -1,4 +1,4 @@
-"""What is in the distributions, and what they say of themselves."""
+"""The content and the metadata of the distributions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROJECTS = [
     for pattern in ("pyproject.toml", "*/pyproject.toml", "images/*/pyproject.toml", "instrumentation/*/pyproject.toml")
     for path in sorted(ROOT.glob(pattern))
 ]
-"""Of everything that can be built."""
+"""The pyproject.toml of each distribution."""
 
 both = pytest.mark.parametrize("name", ["distributions", "thin"])
 
@@ -40,13 +40,13 @@ def metadata(wheel: Path) -> Message:
 
 
 def content(wheel: Path) -> set[str]:
-    """The files of a wheel, without those about it."""
+    """The files of a wheel, without its metadata."""
     with zipfile.ZipFile(wheel) as archive:
         return {name for name in archive.namelist() if ".dist-info/" not in name and not name.endswith("/")}
 
 
 def sources(folder: Path) -> set[str]:
-    """The modules in a folder and the marker that they are typed."""
+    """The modules in a folder, and `py.typed`."""
     files = [path for path in folder.rglob("*") if path.suffix == ".py" or path.name == "py.typed"]
     return {str(path.relative_to(folder)) for path in files}
 
@@ -57,7 +57,7 @@ def test_the_wheel_holds_the_library_and_its_types(distributions: Distributions)
 
 
 def test_the_thin_wheel_claims_no_package_of_opentelemetry(thin: Distributions) -> None:
-    """Its modules are in a package of their own; those above it stay namespaces, open to OpenTelemetry's own."""
+    """Its modules have their own package; the packages above it stay namespaces for OpenTelemetry's own."""
     assert content(thin.wheel) == sources(THIN / "src")
     assert {str(Path(name).parent) for name in content(thin.wheel)} == {"opentelemetry/instrumentation/paho_mqtt"}
 
@@ -74,7 +74,7 @@ def test_the_sdist_holds_what_the_wheel_is_built_from(name: str, request: pytest
 
 
 def test_only_paho_and_the_api_are_required(distributions: Distributions) -> None:
-    """No release of OpenTelemetry is too new for the library or its instrumentation; the rest is an extra."""
+    """Only paho and the API are required, without an upper limit on OpenTelemetry; the rest is an extra."""
     requirements = metadata(distributions.wheel).get_all("Requires-Dist", [])
     needed = [text for text in requirements if "extra ==" not in text or "'instrumentation'" in text.replace('"', "'")]
     assert sorted(needed) == [
@@ -103,7 +103,7 @@ def test_a_distribution_says_where_it_comes_from(name: str, request: pytest.Fixt
 
 @pytest.mark.parametrize("path", ["blob/main", "tree/main"])
 def test_addresses_within_the_repository_exist(path: str) -> None:
-    """What a page of the package index links to is there."""
+    """Links of a package index page into the repository exist."""
     texts = [(ROOT / "pyproject.toml").read_text(), *(file.read_text() for file in THIN.glob("[pR]*.*"))]
     linked = {target for text in texts for target in re.findall(rf"{HOME}/{path}/([\w./-]+)", text)}
     assert linked
@@ -112,13 +112,13 @@ def test_addresses_within_the_repository_exist(path: str) -> None:
 
 @pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project["project"]["name"])
 def test_any_index_can_build_it(project: dict[str, dict[str, object]]) -> None:
-    """The build needs hatchling, of which no release is too new."""
+    """The build requires hatchling, without an upper limit."""
     assert project["build-system"] == {"requires": ["hatchling>=1.27"], "build-backend": "hatchling.build"}
 
 
 @both
 def test_the_oldest_hatchling_builds_the_same(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """With the lowest version that the build asks for, the wheel has the same files and says the same."""
+    """With the oldest allowed hatchling, the wheel has the same files and metadata."""
     distributions: Distributions = request.getfixturevalue(name)
     (tmp_path / "oldest.txt").write_text("hatchling==1.27.0\n")
     project = {"distributions": ROOT, "thin": THIN}[name]

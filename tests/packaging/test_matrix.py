@@ -47,7 +47,7 @@ print(*(point.module for point in entry_points(group="opentelemetry_instrumentor
 def environment(
     request: pytest.FixtureRequest, distributions: Distributions, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """The Python of an environment that has the instrumentation and lacks nothing but a choice of paho."""
+    """The Python of an environment with the instrumentation, which lacks only paho."""
     opentelemetry, version = request.param
     python = interpreter(version)
     if python is None:
@@ -73,12 +73,12 @@ def test_it_traces_in_each_environment(environment: Path, broker: Mosquitto, pah
 def test_two_entry_points_instrument_once(
     distributions: Distributions, thin: Distributions, install: Install, broker: Mosquitto, *, thin_first: bool
 ) -> None:
-    """With both, in either order, each span is there once, nothing warns, and one name switches both off."""
+    """With both entry points, in either order, each span exists once, nothing warns, and one name disables both."""
     environment = install(sys.executable, f"{distributions.wheel}[instrumentation]", thin.wheel, "opentelemetry-distro")
     places = {"mqtt_trace.instrumentation": distributions, "opentelemetry.instrumentation.paho_mqtt": thin}
     modules = sorted(places, reverse=thin_first)
     folders = [unpacked(places[module].wheel, environment.parents[1] / module) for module in modules]
-    # What is found first is what comes first on the path, of two copies of a distribution.
+    # Of two copies of a distribution, the first on the path is used.
     path = {"PYTHONPATH": ":".join(map(str, folders))}
     found = subprocess.run(
         [environment, "-c", ENTRY_POINTS], env=clean_environment() | path, capture_output=True, text=True, check=True
@@ -91,7 +91,7 @@ def test_two_entry_points_instrument_once(
 
 
 def unpacked(wheel: Path, folder: Path) -> Path:
-    """A wheel of Python alone, where PYTHONPATH can name it."""
+    """An unpacked pure-Python wheel, for PYTHONPATH."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
     return folder
@@ -106,7 +106,7 @@ def run(
     instrumented: bool = False,
     variables: dict[str, str] | None = None,
 ) -> Printed:
-    """What one of `programs/` prints, of whom nobody warns."""
+    """The output of one of `programs/`, which must print no warning."""
     command: list[str | Path] = [environment, PROGRAMS / program, broker.host, str(broker.port), topic]
     if instrumented:
         exporters = {"traces": "console", "metrics": "console", "logs": "none"}

@@ -1,4 +1,4 @@
-"""The distributions as a stranger installs them: with plain pip, into a clean environment."""
+"""The distributions as a user installs them: with plain pip, into a clean environment."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ by_way = pytest.mark.parametrize("way", WAYS)
 def test_the_library_needs_two_packages(
     distributions: Distributions, clone: Path, pip: Pip, broker: Mosquitto, way: str
 ) -> None:
-    """Installed in each way with paho and the API alone, it carries a context across a broker with every QoS."""
+    """Installed in each way with only paho and the API, it carries a context across a broker with every QoS."""
     python = pip(*WAYS[way](distributions, clone))
     installed = json.loads(run(python, LIST))
     assert installed.keys() == {"mqtt-trace", "paho-mqtt", "opentelemetry-api", "typing_extensions"}
@@ -99,13 +99,13 @@ def test_extras_and_the_conventional_name_bring_what_they_need(
 
 @pytest.mark.parametrize("release", ["0.51b0", "0.65b0"])
 def test_the_instrumentation_goes_beside_another_release(distributions: Distributions, pip: Pip, release: str) -> None:
-    """Another instrumentation, pinned to its own release of OpenTelemetry, leaves pip a solution."""
+    """With another instrumentation, which is pinned to its own release of OpenTelemetry, pip finds a solution."""
     python = pip(f"opentelemetry-instrumentation-requests=={release}", f"{distributions.wheel}[instrumentation]")
     assert json.loads(run(python, LIST))["opentelemetry-instrumentation"] == release
 
 
 def run(python: Path, program: str, *arguments: str) -> str:
-    """What a program prints, with warnings as errors and without a look at this repository."""
+    """The output of a program, with warnings as errors and without access to this repository."""
     command = [str(python), "-IW", "error", "-c", program, *arguments]
     done = subprocess.run(
         command, env=clean_environment(), capture_output=True, text=True, check=False, timeout=120, cwd=python.parent

@@ -1,4 +1,4 @@
-"""What a release is made of."""
+"""The parts of a release."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def load(path: Path) -> Any:
 
 
 def test_the_changelog_begins_with_the_version() -> None:
-    """Its newest heading is the version of chart and packages, with the day of its release."""
+    """The newest heading of the changelog is the version of chart and packages, with the day of its release."""
     headings = re.findall(
         r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
     )
@@ -32,17 +32,17 @@ def test_the_changelog_begins_with_the_version() -> None:
 
 
 def test_the_docs_name_the_wheel_of_the_version() -> None:
-    """The command that installs it works with the file of this release."""
+    """The install command in the docs names the file of this release."""
     assert f"./mqtt_trace-{mqtt_trace.__version__}-py3-none-any.whl\n" in (ROOT / "docs" / "index.md").read_text()
 
 
 def test_every_package_of_a_version_has_its_number() -> None:
-    """The conventional name is released together with the library."""
+    """All packages, including the conventional name, have the same version."""
     assert paho_mqtt.__version__ == mqtt_trace.__version__
 
 
 def test_a_tag_publishes_both_packages_without_a_token() -> None:
-    """The job that uploads has what trusted publishing needs and no secret, and what it uploads is both projects."""
+    """The job that uploads both packages has the permissions of trusted publishing and no secret."""
     jobs = load(ROOT / ".github" / "workflows" / "release.yaml")["jobs"]
     assert jobs["pypi"]["environment"] == "pypi"
     assert jobs["pypi"]["permissions"]["id-token"] == "write"
@@ -54,7 +54,7 @@ def test_a_tag_publishes_both_packages_without_a_token() -> None:
 
 
 def test_the_workflow_tests_each_python_that_the_packages_name() -> None:
-    """As the one that runs the tests, and as one that the packages are installed with."""
+    """Each Python of the packages runs the tests, and installs the packages."""
     job = load(ROOT / ".github" / "workflows" / "ci.yaml")["jobs"]["test"]
     (python,) = (step["with"]["python-version"] for step in job["steps"] if "setup-python" in step.get("uses", ""))
     assert job["strategy"]["matrix"]["python"] == PYTHONS

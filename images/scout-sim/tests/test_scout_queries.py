@@ -81,7 +81,7 @@ def test_spans_are_sorted_by_start(scout: ScoutSim, reading: str) -> None:
     ],
 )
 def test_a_filter_finds_what_matches(scout: ScoutSim, reading: str, orphan: str, matching: dict[str, Any]) -> None:
-    """A filter finds the traces of which some span meets each condition, and no others."""
+    """A filter finds exactly the traces in which some span meets each condition."""
     assert orphan != reading
     assert scout.trace_ids(**matching) == [reading]
 
@@ -101,7 +101,7 @@ def test_a_filter_finds_what_matches(scout: ScoutSim, reading: str, orphan: str,
     ],
 )
 def test_a_filter_leaves_out_what_does_not_match(scout: ScoutSim, reading: str, other: dict[str, Any]) -> None:
-    """A filter does not find a trace of which no span meets one of the conditions."""
+    """A filter does not find a trace without a span for one of the conditions."""
     assert reading not in scout.trace_ids(**other)
 
 

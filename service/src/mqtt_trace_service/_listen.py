@@ -21,7 +21,7 @@ def listen(host: str, port: int, *, prefix: str) -> socket.socket:
 
     Args:
         host: The value of `<prefix>_HOST`: `EVERYWHERE`, an address, which is used unchanged (`0.0.0.0` is IPv4 only),
-            or a name, of which an IPv4 address is preferred.
+            or a name, whose IPv4 addresses are preferred.
         port: The value of `<prefix>_PORT`; 0 picks a free one.
         prefix: Prefix of the names of the two settings.
 

@@ -1,4 +1,4 @@
-"""Publishes and receives with each QoS, first traced explicitly, then instrumented, and prints as JSON what happened.
+"""Publishes and receives with each QoS, first traced explicitly, then instrumented, and prints the result as JSON.
 
 usage: publish_and_process.py HOST PORT FOLDER-WITH-PAHO
 """

@@ -26,7 +26,7 @@ outcomes: list[object] = []
 
 
 def handle(_client: Client, _userdata: Any, message: MQTTMessage) -> None:
-    """Keep what has come, within a span that belongs to the message's."""
+    """Keep a received message, within a span of its trace."""
     with trace.get_tracer("program").start_as_current_span("handle"):
         received.append(message.payload)
 
@@ -41,7 +41,7 @@ while not subscribed:
     assert client.loop(10) is MQTTErrorCode.MQTT_ERR_SUCCESS
 for qos in range(3):
     publisher.publish(topic, "x", qos, on_outcome=outcomes.append)
-# Nothing has been read from the broker since: a span that has ended by now did not wait for its acknowledgement.
+# Nothing has been read from the broker since, so a span that has ended did not wait for its acknowledgement.
 json.dump({"handed_off": time.time_ns()}, sys.stdout)
 while len(received) < 3 or len(outcomes) < 3:
     assert client.loop(10) is MQTTErrorCode.MQTT_ERR_SUCCESS

@@ -1,4 +1,4 @@
-"""Publishes to itself with each QoS, and knows nothing of OpenTelemetry: `unaware.py <host> <port> <topic>`."""
+"""Publishes to itself with each QoS, without any use of OpenTelemetry: `unaware.py <host> <port> <topic>`."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ acknowledged: list[int] = []
 
 
 def on_message(_client: Client, _userdata: Any, message: MQTTMessage) -> None:
-    """Keep what has come."""
+    """Keep a received message."""
     received.append(message.payload)
 
 
@@ -29,7 +29,7 @@ while not subscribed:
     assert client.loop(10) is MQTTErrorCode.MQTT_ERR_SUCCESS
 for qos in range(3):
     client.publish(topic, "x", qos)
-# Nothing has been read from the broker since: a span that has ended by now did not wait for its acknowledgement.
+# Nothing has been read from the broker since, so a span that has ended did not wait for its acknowledgement.
 json.dump({"handed_off": time.time_ns()}, sys.stdout)
 while len(received) < 3 or len(acknowledged) < 3:
     assert client.loop(10) is MQTTErrorCode.MQTT_ERR_SUCCESS
