@@ -33,7 +33,7 @@ def main() -> None:
     with start_testbed() as testbed:
         measurements: dict[str, Callable[[], str]] = {
             "publishing": lambda: page.publishing(comparisons.publishing(testbed)),
-            "consuming": lambda: page.consuming(comparisons.consuming(testbed)),
+            "consuming": lambda: consuming(testbed),
             "echo": lambda: page.echoing(comparisons.echoing(testbed)),
             "latency": lambda: page.latency(latencies(testbed)),
             "memory": lambda: page.memory(footprint.memory_by_devices(testbed), footprint.memory_by_readings(testbed)),
@@ -45,6 +45,13 @@ def main() -> None:
             console.print(Markdown(sections[-1]))
     PAGE.write_text(page.page(sections), encoding="utf-8")
     console.print(f"written: {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}")
+
+
+def consuming(testbed: Testbed) -> str:
+    """The sections about consuming, and about its HTTP hop in terms of a consumed reading."""
+    results = comparisons.consuming(testbed)
+    hop = comparisons.http_hop(testbed)
+    return f"{page.consuming(results)}\n{page.http_hop(hop, results['mqtt-trace'])}"
 
 
 def latencies(testbed: Testbed) -> dict[str, list[float]]:

@@ -3,16 +3,20 @@
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import psutil
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bench.figures import Figures
+from bench.http_hop import TRANSPORTS
 from bench.reading import TOPIC_FILTER
 from bench.testbed import Testbed, children_cpu_seconds, cpu_seconds, get_json
 from local.ports import HOST, free_port
@@ -66,14 +70,11 @@ def publishing(testbed: Testbed) -> Results:
 
 def consuming(testbed: Testbed) -> Results:
     """Readings per second from a session in which they wait, each posted to the same echo service."""
-    port = free_port()
-    url = f"http://{HOST}:{port}"
-    env = {"ECHO_HOST": HOST, "ECHO_PORT": str(port)}
-    with testbed.service("echo", [script("mqtt-trace-echo")], answers_http(f"{url}/health"), env) as echo:
+    with _echo_service(testbed) as (echo, url):
 
         def with_echo_cpu(consume: Callable[[Testbed, str], Figures]) -> Figures:
             used = cpu_seconds(echo)
-            figures = consume(testbed, f"{url}/echo")
+            figures = consume(testbed, url)
             return replace(figures, echo_cpu_seconds=cpu_seconds(echo) - used)
 
         return run_alternately(
@@ -82,6 +83,18 @@ def consuming(testbed: Testbed) -> Results:
                 "mqtt-trace": lambda: with_echo_cpu(_consume_mqtt_trace),
             }
         )
+
+
+def http_hop(testbed: Testbed) -> Results:
+    """Traced calls per second to the same echo service, over the consumer's HTTP transport and over httpx's own."""
+    with _echo_service(testbed) as (_, url):
+
+        def call(transport: str) -> Figures:
+            testbed.spans_received()
+            figures = testbed.run("http_hop", url, transport, READINGS)
+            return replace(figures, dropped=READINGS - testbed.spans_received().get("bench-http-hop", 0))
+
+        return run_alternately({name: partial(call, name) for name in TRANSPORTS})
 
 
 def echoing(testbed: Testbed) -> Results:
@@ -100,6 +113,16 @@ def echoing(testbed: Testbed) -> Results:
             "mqtt-trace": lambda: _echo(testbed, "mqtt-trace-echo", [script("mqtt-trace-echo")], port, env),
         }
     )
+
+
+@contextmanager
+def _echo_service(testbed: Testbed) -> Iterator[tuple[psutil.Process, str]]:
+    """Run the echo service during the block, which gets its process and the address for POST."""
+    port = free_port()
+    url = f"http://{HOST}:{port}"
+    env = {"ECHO_HOST": HOST, "ECHO_PORT": str(port)}
+    with testbed.service("echo", [script("mqtt-trace-echo")], answers_http(f"{url}/health"), env) as echo:
+        yield echo, f"{url}/echo"
 
 
 def _echo(testbed: Testbed, service: str, command: list[str], port: int, env: Mapping[str, str]) -> Figures:

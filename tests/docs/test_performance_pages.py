@@ -11,6 +11,7 @@ import pytest
 from bench import page
 from bench.figures import Figures
 from bench.footprint import Memory
+from bench.http_hop import TRANSPORTS
 from bench.library import page as library_page
 from bench.library.comparisons import COMPARED
 from bench.library.modes import EXPLICIT, INSTRUMENTED, MODES, UNTRACED
@@ -22,6 +23,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 # Different processor times, as overheads are divided by one another.
 _COMPARED = {key: Figures(1, 1.0, float(number)) for number, key in enumerate(COMPARED)}
 _SERVICES = {name: Figures(1, 1.0, 1.0) for name in ("untraced", "baseline", "mqtt-trace")}
+_HTTP_HOP = {name: Figures(1, 1.0, 1.0 / number) for number, name in enumerate(TRANSPORTS, 1)}
 _WITH_ECHO = {name: Figures(1, 1.0, 1.0, echo_cpu_seconds=1.0) for name in ("baseline", "mqtt-trace")}
 
 
@@ -30,6 +32,7 @@ def services_page() -> str:
     sections = [
         page.publishing(_SERVICES),
         page.consuming(_WITH_ECHO),
+        page.http_hop(_HTTP_HOP, _SERVICES["mqtt-trace"]),
         page.echoing({name: _SERVICES[name] for name in _WITH_ECHO}),
         page.latency({"untraced": [1.0], "traced": [1.0]}),
         page.memory([Memory(1, 1, 1.0)] * 3, [Memory(1, 1, 1.0)] * 4),
@@ -65,7 +68,7 @@ def operator_performance_page() -> str:
     ],
 )
 def test_a_page_has_the_words_of_its_program(name: str, make_page: Callable[[], str]) -> None:
-    """A committed page differs from one that its program writes in figures alone."""
+    """A committed page differs only in figures from one that its program writes."""
     assert without_figures((DOCS / name).read_text()) == without_figures(make_page())
 
 

@@ -43,9 +43,10 @@ class EchoRefusedError(Exception):
 class Echo:
     """Posts payloads to echo; use as an async context manager.
 
-    The CPU time of httpx's own pool grows with the number of concurrent requests; aiohttp's pool makes 2 to 5 times as
-    many traced calls per second (16 at once: 920/s against 230/s, and 330/s with a client per worker). httpx's client
-    would add cookies, redirects and authentication, which no call here needs, for 15 % more CPU time.
+    The CPU time of httpx's own pool grows with the number of concurrent requests. `make bench` compares: with 16 traced
+    calls at once, a call over `PostTransport` takes a quarter of the CPU time of httpx with a client per worker, and a
+    seventh of that with one client, which saves more than the rest of a reading costs (docs/performance.md, "HTTP
+    hop"). httpx's client would also add cookies, redirects and authentication, which no call here needs.
 
     Args:
         url: Where to post.
