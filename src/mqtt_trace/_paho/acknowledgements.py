@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from paho.mqtt.client import Client
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_trace._paho.compat import Feature, supports
@@ -65,12 +66,12 @@ def listen_by_callback(client: Client) -> None:
     client.on_publish = on_publish
 
 
-def _do_on_publish(client: Client, original: Method, mid: int, reason_code: ReasonCode, *rest: Any) -> Any:
+def _do_on_publish(client: Client, original: Method, mid: int, reason_code: ReasonCode, properties: Properties) -> Any:
     # As paho does around `on_publish`: a publish in a callback is not written at once, in the middle of a read.
     with client._in_callback_mutex:  # noqa: SLF001 - see compat
         for listener in _listeners(client):
             listener.acknowledge(mid, reason_code)
-    return original(client, mid, reason_code, *rest)
+    return original(client, mid, reason_code, properties)
 
 
 def _listeners(client: Client) -> Iterator[Listener]:

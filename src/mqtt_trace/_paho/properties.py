@@ -12,16 +12,13 @@ _USER_PROPERTY = b"\x26"
 _MAX_STRING = 65_535
 _SURELY_FITS = _MAX_STRING // 4
 """Characters: none takes more than four bytes in UTF-8."""
-_TABLES = frozenset({"types", "names", "properties"})
 _OWN = 5
 """Attributes of properties that hold user properties alone: those that every `PublishProperties` has."""
-_EMPTY = _TABLES | {"packetType"}
 _SHORT = 0x80
 """A length below it takes one byte (MQTT 5, section 1.5.5)."""
-
-
-_OF_ANY = Properties(PacketTypes.PUBLISH)
-"""The tables are the same for every packet type."""
+_EMPTY = vars(Properties(PacketTypes.PUBLISH))
+_TABLES = {name: table for name, table in _EMPTY.items() if name != "packetType"}
+"""paho's tables of all properties, which are the same for every packet type."""
 
 
 def init_quickly(properties: Properties, packetType: int) -> None:  # noqa: N803 - paho's name for it
@@ -29,12 +26,7 @@ def init_quickly(properties: Properties, packetType: int) -> None:  # noqa: N803
 
     Each object has its own tables, as with paho, because a program may add to them.
     """
-    vars(properties).update(
-        packetType=packetType,
-        types=_OF_ANY.types.copy(),
-        names=_OF_ANY.names.copy(),
-        properties=_OF_ANY.properties.copy(),
-    )
+    vars(properties).update({name: table.copy() for name, table in _TABLES.items()}, packetType=packetType)
 
 
 class PublishProperties(Properties):
@@ -119,7 +111,7 @@ def unpack_user_properties(properties: Properties, buffer: bytes) -> int | None:
         The number of bytes of the properties and their length. None, with nothing read, if paho must read them: for any
         other property, malformed data, or text that paho refuses.
     """
-    if vars(properties).keys() != _EMPTY or not buffer or buffer[0] >= _SHORT:
+    if vars(properties).keys() != _EMPTY.keys() or not buffer or buffer[0] >= _SHORT:
         return None
     end = 1 + buffer[0]
     pairs: list[tuple[str, str]] = []

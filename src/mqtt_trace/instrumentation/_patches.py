@@ -35,6 +35,9 @@ _REPLACEMENTS: dict[tuple[type, str], Replacement] = {
 
 _FAST_PUBACK: dict[tuple[type, str], Replacement] = {(Client, "_handle_pubackcomp"): _publish.handle_pubackcomp}
 
+_INHERITED = object()
+"""Stands for a method of a base class, which the class itself does not have."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -70,11 +73,15 @@ class Patches:
         """Restore the methods; a method that another library has wrapped since stays wrapped, but no longer traces."""
         self._tracing.close()
         for (owner, name), (before, wrapper) in self._replaced.items():
-            if vars(owner)[name] is wrapper:
+            if vars(owner)[name] is not wrapper:
+                continue
+            if before is _INHERITED:
+                delattr(owner, name)
+            else:
                 setattr(owner, name, before)
 
     def _replace(self, owner: type, name: str, replacement: Replacement) -> None:
-        before = vars(owner)[name]
+        before = vars(owner).get(name, _INHERITED)
         self._replaced[owner, name] = (before, hook_class(owner, name, replacement))
 
     def _install_in_aiomqtt(self, aiomqtt: ModuleType) -> None:

@@ -36,13 +36,13 @@ def publish(tracing: Tracing, client: Client, original: Method, *args: Any, **kw
 
 
 def do_on_publish(
-    tracing: Tracing, client: Client, original: Method, mid: int, reason_code: ReasonCode | None = None, *rest: Any
+    tracing: Tracing, client: Client, original: Method, mid: int, reason_code: ReasonCode, properties: Properties
 ) -> Any:
     """Replace `Client._do_on_publish`, which paho calls with each PUBACK and PUBCOMP, with or without `on_publish`."""
     if tracing.active:
         with _NOT_ACKNOWLEDGED:
             tracing.of(client).publishes.acknowledge(mid, reason_code)
-    return original(client, mid, reason_code, *rest)
+    return original(client, mid, reason_code, properties)
 
 
 def handle_connack(tracing: Tracing, client: Client, original: Method) -> Any:
