@@ -127,9 +127,9 @@ def connected_sensors(scout: Scout, fleet: SensorFleet, since: datetime) -> set[
 
 def connected_traces(scout: Scout, fleet: SensorFleet, since: datetime) -> list[Json]:
     """Return the summaries of these sensors' connected traces."""
-    of_fleet = f"fleet.id={fleet.name}"
+    fleet_id = f"fleet.id={fleet.name}"
     found = scout.get(
-        "/api/traces", attribute=of_fleet, service="mqtt-trace-echo", since=str(since.timestamp()), limit=100_000
+        "/api/traces", attribute=fleet_id, service="mqtt-trace-echo", since=str(since.timestamp()), limit=100_000
     )["traces"]
     return [trace for trace in found if trace["connected"] and set(trace["services"]) == SERVICES]
 

@@ -25,7 +25,7 @@ def expected_of(release: Release) -> list[Json]:
     return expected_spans(PRODUCER=broker, CONSUMER={**broker, **shared}, CLIENT=call, SERVER={"client.address": ANY})
 
 
-def of_sensor(number: int, expected: Sequence[Json]) -> list[Json]:
+def expect_sensor(number: int, expected: Sequence[Json]) -> list[Json]:
     """Return the same spans for another sensor."""
 
     def renamed(value: object) -> object:
@@ -54,7 +54,7 @@ def require_exact(scout: Scout, readings: Sequence[Published], expected: Sequenc
     for reading in readings:
         spans = spans_of(scout, reading.trace_id)
         number = 2 if any("sensor-002" in span["name"] for span in spans) else 1
-        table = of_sensor(number, expected)
+        table = expect_sensor(number, expected)
         assert as_expected(spans, table) == table
         message_ids = {
             span["attributes"]["messaging.message.id"] for span in spans if span["kind"] in ("PRODUCER", "CONSUMER")

@@ -35,7 +35,7 @@ def without_propagation(release: Release) -> Iterator[None]:
 
 
 @pytest.fixture
-def mend(release: Release) -> Iterator[Callable[[], None]]:
+def restore_secret(release: Release) -> Iterator[Callable[[], None]]:
     """The Collector has a client secret that the backend does not know, until this is called or the test ends."""
     right = release.kubectl.json("get", "secret", release.object("scout-sim"))["data"]["client-secret"]
     set_client_secret(release, b64encode(secrets.token_hex(16).encode()).decode())
@@ -75,7 +75,7 @@ def spans_printed(release: Release, reading: Published) -> set[str]:
 
 
 def test_a_wrong_client_secret_is_seen_where_one_looks(
-    release: Release, scout: Scout, mend: Callable[[], None]
+    release: Release, scout: Scout, restore_secret: Callable[[], None]
 ) -> None:
     """Until the secret is right, no span arrives; the Collector logs the error, and `helm test` names the step."""
     readings = release.published_next(4, now())
@@ -87,7 +87,7 @@ def test_a_wrong_client_secret_is_seen_where_one_looks(
     assert "invalid_client" in said
     assert "next: kubectl" in said
     assert not any(spans_of(scout, reading.trace_id) for reading in readings)
-    mend()
+    restore_secret()
     require_exact(scout, readings, expected_of(release))
 
 

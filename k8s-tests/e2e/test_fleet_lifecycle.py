@@ -95,7 +95,7 @@ def test_a_fleet_can_be_deleted_without_the_operator(
     assert not exists(release.kubectl, "fleet/abandoned")
 
 
-def test_the_crd_comes_with_an_upgrade_and_goes_when_told(
+def test_the_crd_comes_with_an_upgrade_and_goes_without_keep(
     release: Release, make_namespace: Callable[[str], Kubectl], options: tuple[str, ...]
 ) -> None:
     """An upgrade from the chart 0.1.0 adds the CRD, and `crds.keep` decides whether uninstalling keeps it."""

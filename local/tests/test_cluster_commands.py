@@ -56,7 +56,7 @@ def test_a_command_gets_its_input_and_its_time() -> None:
         ([str(ROOT / "local" / "images")], "images: docker is not on PATH: install Docker\n"),
     ],
 )
-def test_a_machine_without_docker_is_told_so(command: list[str], said: str, bare_path: dict[str, str]) -> None:
+def test_a_machine_without_docker_gets_one_line(command: list[str], said: str, bare_path: dict[str, str]) -> None:
     """Without Docker the command fails with one line that names it."""
     done = subprocess.run(command, cwd=ROOT, env=bare_path, capture_output=True, text=True, check=False)
     assert done.returncode in (1, 2)

@@ -21,13 +21,13 @@ def test_a_reading_that_the_consumer_could_not_hold_is_not_taken(
     """A broker with the chart's limits tells its clients that a packet has at most two megabytes."""
     (config,) = (m["data"]["mosquitto.conf"] for m in render() if "mosquitto.conf" in m.get("data", {}))
     broker = make_broker(config=[line for line in config.splitlines() if line.startswith("max_packet_size")])
-    told: SimpleQueue[Properties | None] = SimpleQueue()
+    connacks: SimpleQueue[Properties | None] = SimpleQueue()
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    client.on_connect = lambda _client, _userdata, _flags, _reason, properties: told.put(properties)
+    client.on_connect = lambda _client, _userdata, _flags, _reason, properties: connacks.put(properties)
     client.connect(broker.host, broker.port)
     client.loop_start()
     try:
-        assert getattr(told.get(timeout=30), "MaximumPacketSize", None) == 2 * 1024 * 1024
+        assert getattr(connacks.get(timeout=30), "MaximumPacketSize", None) == 2 * 1024 * 1024
     finally:
         client.disconnect()
         client.loop_stop()

@@ -47,8 +47,8 @@ class Requester:
         request = Properties(PacketTypes.PUBLISH)
         for name, value in properties.items():
             setattr(request, name, value)
-        heard = False
-        while not heard:  # the page's program may not have subscribed yet
+        answered = False
+        while not answered:  # the page's program may not have subscribed yet
             ended = threading.Event()
             reached: list[bool] = []
 
@@ -61,7 +61,7 @@ class Requester:
                     _REQUEST, "", 1, properties=request, on_outcome=lambda outcome: note(outcome.reason_code)
                 )
             assert ended.wait(DEADLINE_S)
-            [heard] = reached
+            [answered] = reached
         return self._trace(ask.get_span_context().trace_id, set(wanted))
 
     def _take(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:

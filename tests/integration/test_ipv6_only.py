@@ -49,8 +49,8 @@ def test_a_reading_is_one_trace(make_broker: Callable[..., Mosquitto], tmp_path:
     with ExitStack() as running:
         for name in ("scout-sim", "echo", "consumer", "producer"):
             log = tmp_path / f"{name}.log"
-            of_this = {"HEALTH_PORT": ports[name], "MQTT_BROKER_HOST": brokers.get(name, "")}
-            part = Process(name, [find_command(name)], log=log, env={**env, **of_this})
+            own_env = {"HEALTH_PORT": ports[name], "MQTT_BROKER_HOST": brokers.get(name, "")}
+            part = Process(name, [find_command(name)], log=log, env={**env, **own_env})
             part.start()
             running.callback(part.stop)
             readiness = "ready" if name in {"consumer", "producer"} else "health"

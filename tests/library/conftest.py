@@ -94,6 +94,6 @@ def default_propagator() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_told_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_logged_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test sees the first error of a kind."""
     monkeypatch.setattr("mqtt_trace._guard._logged", set())

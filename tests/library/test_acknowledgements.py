@@ -26,7 +26,7 @@ def publisher_of(client: Client, recorded: Recorded, **options: Any) -> TracedPu
 
 @pytest.mark.filterwarnings("ignore:Callback API version 1")
 @pytest.mark.parametrize("qos", [1, 2])
-def test_a_refusal_is_heard_with_callback_api_version_1(
+def test_a_refusal_ends_the_span_with_callback_api_version_1(
     make_broker: MakeBroker, connect: Connect, recorded: Recorded, qos: int
 ) -> None:
     """The span has the reason code, which callbacks of that version do not receive."""
@@ -66,7 +66,7 @@ def test_many_publishers_of_one_client_are_each_told_of_their_own(
     assert [span.status.status_code for span in recorded.spans] == [StatusCode.UNSET] * 2
 
 
-def test_acknowledgements_are_heard_after_reinitialise(broker: Mosquitto, connect: Connect, recorded: Recorded) -> None:
+def test_acknowledgements_end_spans_after_reinitialise(broker: Mosquitto, connect: Connect, recorded: Recorded) -> None:
     """After `reinitialise`, with which paho drops every callback, the publisher still gets acknowledgements."""
     client = connect(broker)
     publisher = publisher_of(client, recorded)

@@ -120,7 +120,7 @@ def test_what_paho_says_of_itself_is_the_same(instrument: Instrument, caplog: py
 
 
 @pytest.mark.parametrize("topic", ["allowed/x", "allowed/nobody", "refused"])
-def test_on_publish_is_told_what_it_is_told_without(
+def test_on_publish_gets_the_same_arguments_as_without_tracing(
     make_broker: MakeBroker,
     connect: Connect,
     instrument: Instrument,
@@ -133,17 +133,17 @@ def test_on_publish_is_told_what_it_is_told_without(
 
     def publish() -> list[object]:
         caplog.clear()
-        told: list[object] = []
+        reported: list[object] = []
         client = connect(broker)
         client.on_message = lambda *_: None
         client.subscribe("allowed/x", 1)
         client.enable_logger(logging.getLogger("program"))
-        client.on_publish = lambda _client, _userdata, _mid, reason, properties: told.extend(
+        client.on_publish = lambda _client, _userdata, _mid, reason, properties: reported.extend(
             [type(reason), reason, reason.packetType, type(properties), vars(properties)]
         )
         client.publish(topic, "x", 1).wait_for_publish(10)
         lines = [record.getMessage() for record in caplog.records if record.name == "program"]
-        return [*told, *(line for line in lines if line.startswith("Received PUBACK"))]
+        return [*reported, *(line for line in lines if line.startswith("Received PUBACK"))]
 
     untraced = publish()
     instrument()

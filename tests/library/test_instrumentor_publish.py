@@ -153,12 +153,12 @@ def test_a_refused_qos_2_publish_is_an_error_and_paho_goes_on_as_ever(
     broker = make_broker(acl=["topic read #"])
 
     def publish() -> list[Any]:
-        heard: list[Any] = []
+        calls: list[Any] = []
         client = connect(broker)
-        client.on_publish = lambda *arguments: heard.append([str(one) for one in arguments[2:]])
+        client.on_publish = lambda *arguments: calls.append([str(one) for one in arguments[2:]])
         client.publish("forbidden/x", "x", 2)
-        until(lambda: len(heard) == 1, "on_publish was called")
-        return heard
+        until(lambda: len(calls) == 1, "on_publish was called")
+        return calls
 
     untraced = publish()
     instrument()

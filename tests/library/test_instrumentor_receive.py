@@ -206,13 +206,13 @@ def test_a_message_without_a_callback_has_no_span(
     """A message without a callback has no span; the next message has one."""
     instrument()
     client = connect(broker)
-    client.message_callback_add("heard/#", lambda *_: None)
-    subscribe(client, "unheard/#", "heard/#")
+    client.message_callback_add("handled/#", lambda *_: None)
+    subscribe(client, "ignored/#", "handled/#")
     sender = connect(broker)
-    sender.publish("unheard/x", "x", 1)
-    sender.publish("heard/x", "x", 1)
+    sender.publish("ignored/x", "x", 1)
+    sender.publish("handled/x", "x", 1)
     until(lambda: len(process_spans(recorded)) == 1, "the span ended")
-    assert [span.name for span in process_spans(recorded)] == ["process heard/x"]
+    assert [span.name for span in process_spans(recorded)] == ["process handled/x"]
 
 
 def handled(consumer: TracedConsumer, client: Client) -> None:

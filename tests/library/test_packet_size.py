@@ -280,7 +280,7 @@ def test_a_program_s_own_properties_are_sent_in_any_case(
     properties.ContentType = "text/plain"
     properties.UserProperty = own
     whole = LIMIT - publish_size(len("own/x"), 0, 1, len(properties.pack())) - 1
-    with trace.use_span(of_a_trace_with_a_state()):
+    with trace.use_span(span_with_tracestate()):
         publish("own/x", "x" * whole, 1, properties=properties)
         publish("own/x", "small", 1, properties=properties)
     full, small = received.wait(2)
@@ -290,7 +290,7 @@ def test_a_program_s_own_properties_are_sent_in_any_case(
     assert link.disconnects == []
 
 
-def of_a_trace_with_a_state() -> trace.Span:
+def span_with_tracestate() -> trace.Span:
     """A remote span with a trace state."""
     state = trace.TraceState([("vendor", "1")])
     return trace.NonRecordingSpan(

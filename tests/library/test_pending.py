@@ -19,7 +19,7 @@ from mqtt_trace._spans.pending import PendingSpan, PendingSpans
 
 
 @dataclass
-class Ledger:
+class Publishes:
     """Pending spans, and the outcomes of those that ended."""
 
     limit: int = 100
@@ -45,79 +45,79 @@ class Ledger:
 @given(st.lists(st.booleans(), max_size=50))
 def test_each_publish_ends_once_whenever_its_acknowledgement_comes(early: list[bool]) -> None:
     """Each publish has one outcome, whether its acknowledgement comes before or after `publish()` returns."""
-    ledger = Ledger()
+    publishes = Publishes()
     for packet_id, is_early in enumerate(early, 1):
-        ledger.publish(packet_id, early=is_early)
+        publishes.publish(packet_id, early=is_early)
     for packet_id in range(1, len(early) + 1):
-        ledger.spans.acknowledge(packet_id, None)
-    assert sorted(outcome.packet_id for outcome in ledger.outcomes) == list(range(1, len(early) + 1))
-    assert len(ledger.spans) == 0
+        publishes.spans.acknowledge(packet_id, None)
+    assert sorted(outcome.packet_id for outcome in publishes.outcomes) == list(range(1, len(early) + 1))
+    assert len(publishes.spans) == 0
 
 
 def test_an_acknowledgement_of_somebody_elses_publish_is_ignored() -> None:
     """Acknowledgements of the program's own publishes do not affect later spans with the same packet id."""
-    ledger = Ledger()
-    ledger.spans.acknowledge(7, None)
-    ledger.publish(7)
-    assert len(ledger.spans) == 1
-    assert not ledger.outcomes
+    publishes = Publishes()
+    publishes.spans.acknowledge(7, None)
+    publishes.publish(7)
+    assert len(publishes.spans) == 1
+    assert not publishes.outcomes
 
 
 def test_an_early_acknowledgement_does_not_outlive_the_calls_it_may_belong_to() -> None:
     """An unclaimed acknowledgement is dropped when the current publishes have ended."""
-    ledger = Ledger()
-    ledger.spans.call_begins()
-    ledger.spans.acknowledge(7, None)
-    ledger.spans.call_ends()
-    ledger.publish(7)
-    assert len(ledger.spans) == 1
+    publishes = Publishes()
+    publishes.spans.call_begins()
+    publishes.spans.acknowledge(7, None)
+    publishes.spans.call_ends()
+    publishes.publish(7)
+    assert len(publishes.spans) == 1
 
 
 def test_the_oldest_gives_way_beyond_the_limit() -> None:
     """Memory is bounded however many publishes are never acknowledged."""
-    ledger = Ledger(limit=3)
+    publishes = Publishes(limit=3)
     for packet_id in range(1, 6):
-        ledger.publish(packet_id)
-    assert len(ledger.spans) == 3
-    assert [(o.packet_id, o.error_type) for o in ledger.outcomes] == [(1, "overflow"), (2, "overflow")]
+        publishes.publish(packet_id)
+    assert len(publishes.spans) == 3
+    assert [(o.packet_id, o.error_type) for o in publishes.outcomes] == [(1, "overflow"), (2, "overflow")]
 
 
 def test_only_what_is_too_old_expires() -> None:
     """Only spans that exceed the time-out since their own publish expire."""
-    ledger = Ledger(timeout=60.0)
-    ledger.publish(1, age=61.0)
-    ledger.publish(2, age=1.0)
-    ledger.spans.expire()
-    assert [(o.packet_id, o.error_type) for o in ledger.outcomes] == [(1, "timeout")]
-    assert len(ledger.spans) == 1
+    publishes = Publishes(timeout=60.0)
+    publishes.publish(1, age=61.0)
+    publishes.publish(2, age=1.0)
+    publishes.spans.expire()
+    assert [(o.packet_id, o.error_type) for o in publishes.outcomes] == [(1, "timeout")]
+    assert len(publishes.spans) == 1
 
 
 def test_closing_ends_everything() -> None:
     """Closing ends every span."""
-    ledger = Ledger()
-    ledger.publish(1)
-    ledger.publish(2)
-    ledger.spans.close()
-    assert ledger.errors == ["closed", "closed"]
+    publishes = Publishes()
+    publishes.publish(1)
+    publishes.publish(2)
+    publishes.spans.close()
+    assert publishes.errors == ["closed", "closed"]
 
 
 @pytest.mark.parametrize(("early", "error"), [(False, "closed"), (True, None)])
 def test_a_publish_that_is_under_way_while_all_is_closed_ends_with_it(early: bool, error: str | None) -> None:
     """A publish in progress ends with the close, unless it was acknowledged in time."""
-    ledger = Ledger()
-    ledger.spans.call_begins()
+    publishes = Publishes()
+    publishes.spans.call_begins()
     if early:
-        ledger.spans.acknowledge(1, None)
-    ledger.spans.close()
-    ledger.spans.call_ends(1, PendingSpan(INVALID_SPAN, time.monotonic(), {}, None))
-    assert (ledger.errors, len(ledger.spans)) == ([error], 0)
+        publishes.spans.acknowledge(1, None)
+    publishes.spans.close()
+    publishes.spans.call_ends(1, PendingSpan(INVALID_SPAN, time.monotonic(), {}, None))
+    assert (publishes.errors, len(publishes.spans)) == ([error], 0)
 
 
 def test_a_quiet_clients_spans_expire_by_themselves() -> None:
     """No later publish is needed for a span to time out."""
-    ledger = Ledger(timeout=0.01)
-    ledger.publish(1)
-    until(lambda: ledger.errors == ["timeout"], "the span timed out")
+    publishes = Publishes(timeout=0.01)
+    publishes.publish(1)
+    until(lambda: publishes.errors == ["timeout"], "the span timed out")
 
 
 IN_A_CHILD = """

@@ -46,26 +46,26 @@ def test_callbacks_are_told_what_paho_tells_them(
     broker: Mosquitto = make_broker(acl=["topic read #", "topic write allowed/#"])
     connect(broker).subscribe("allowed/x", 1)
     client = connect(broker)
-    told: list[tuple[int, str, str]] = []
-    client.on_publish = lambda _c, _u, mid, code, properties: told.append((mid, str(code), str(properties)))
+    reported: list[tuple[int, str, str]] = []
+    client.on_publish = lambda _c, _u, mid, code, properties: reported.append((mid, str(code), str(properties)))
     read_pubacks_quickly(client)
     info = client.publish(topic, "x", 1)
-    until(lambda: bool(told), "the publish was acknowledged")
-    assert told == [(info.mid, reason, "[]")]
+    until(lambda: bool(reported), "the publish was acknowledged")
+    assert reported == [(info.mid, reason, "[]")]
     info.wait_for_publish(10)
     assert info.is_published()
 
 
 @pytest.mark.filterwarnings("ignore:Callback API version 1")
-def test_the_callback_of_version_1_is_told_as_well(broker: Mosquitto, connect: Connect) -> None:
+def test_the_callback_of_version_1_is_called_as_well(broker: Mosquitto, connect: Connect) -> None:
     """Callbacks of version 1 get the packet id."""
     client = connect(broker, api=CallbackAPIVersion.VERSION1)
-    told: list[int] = []
-    client.on_publish = lambda _client, _userdata, mid: told.append(mid)
+    reported: list[int] = []
+    client.on_publish = lambda _client, _userdata, mid: reported.append(mid)
     read_pubacks_quickly(client)
     info = client.publish("puback/v1", "x", 1)
-    until(lambda: bool(told), "the publish was acknowledged")
-    assert told == [info.mid]
+    until(lambda: bool(reported), "the publish was acknowledged")
+    assert reported == [info.mid]
 
 
 @pytest.mark.parametrize("instrumented", [True, False])

@@ -40,14 +40,14 @@ def properties_with(*user_properties: tuple[str, str]) -> Properties:
     return properties
 
 
-def of_paho() -> MQTTMessage:
+def paho_message() -> MQTTMessage:
     """A message of paho's."""
     message = MQTTMessage(topic=TOPIC.encode())
     message.payload, message.qos, message.properties = b"hello", 1, properties_with(TRACEPARENT)
     return message
 
 
-def of_aiomqtt(*, retain: bool = False, properties: Properties | None = None) -> aiomqtt.Message:
+def aiomqtt_message(*, retain: bool = False, properties: Properties | None = None) -> aiomqtt.Message:
     """A message of aiomqtt's."""
     return aiomqtt.Message(TOPIC, b"hello", 1, retain, 7, properties or properties_with(TRACEPARENT))
 
@@ -75,8 +75,8 @@ def consumer_of(recorded: Recorded, **options: Any) -> TracedConsumer:
 @pytest.mark.parametrize(
     ("message", "attributes"),
     [
-        (of_paho(), SIZED | FLAGS | {"mqtt.duplicate": False}),
-        (of_aiomqtt(), SIZED | FLAGS),
+        (paho_message(), SIZED | FLAGS | {"mqtt.duplicate": False}),
+        (aiomqtt_message(), SIZED | FLAGS),
         (OwnMessage(TOPIC, "hello", properties_with(TRACEPARENT)), SIZED),
         (OwnMessage(TOPIC, b"hello", SimpleNamespace(UserProperty=[TRACEPARENT])), SIZED),
         (
@@ -135,7 +135,7 @@ def test_a_message_without_user_properties_is_missing_context(recorded: Recorded
 
 def test_retained_messages_of_other_libraries_are_linked(recorded: Recorded) -> None:
     """Retained messages of other libraries are linked."""
-    with consumer_of(recorded).process(of_aiomqtt(retain=True)):
+    with consumer_of(recorded).process(aiomqtt_message(retain=True)):
         pass
     (span,) = recorded.spans
     assert span.parent is None
@@ -153,7 +153,11 @@ def test_the_fallback_reads_text_and_bytes(recorded: Recorded, encode: Callable[
 
 def test_a_batch_takes_messages_of_any_library(recorded: Recorded) -> None:
     """A batch may mix messages of different libraries, and each link has its message's attributes."""
-    mixed: list[ReceivedMessage] = [of_aiomqtt(), of_paho(), OwnMessage(TOPIC, "hi", properties_with(TRACEPARENT))]
+    mixed: list[ReceivedMessage] = [
+        aiomqtt_message(),
+        paho_message(),
+        OwnMessage(TOPIC, "hi", properties_with(TRACEPARENT)),
+    ]
     with consumer_of(recorded).process_batch(mixed, link_attributes=lambda message: {"kind": type(message).__name__}):
         pass
     (span,) = recorded.spans
@@ -172,6 +176,6 @@ def test_the_link_attributes_of_a_batch_are_called_with_the_programs_own_kind_of
     def link_attributes(message: aiomqtt.Message) -> dict[str, str]:
         return {"sensor": message.topic.value.split("/")[1]}
 
-    with consumer_of(recorded).process_batch([of_aiomqtt(), of_aiomqtt()], link_attributes=link_attributes):
+    with consumer_of(recorded).process_batch([aiomqtt_message(), aiomqtt_message()], link_attributes=link_attributes):
         pass
     assert [dict(link.attributes or {}) for link in recorded.spans[0].links] == [{"sensor": "s1"}] * 2

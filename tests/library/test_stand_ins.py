@@ -138,9 +138,9 @@ def test_the_first_example_goes_through() -> None:
 
 def test_a_stand_in_is_described_by_what_it_has(recorded: Recorded) -> None:
     """Attributes of a mock are on the span if they have the right type."""
-    told = described(host="broker.example", port=1884, transport="tcp", protocol=MQTTProtocolVersion.MQTTv5)
-    told._client_id = b"sensor-1"  # noqa: SLF001 - as paho has it
-    publisher_of(told, recorded).publish("a", "x")
+    described_client = described(host="broker.example", port=1884, transport="tcp", protocol=MQTTProtocolVersion.MQTTv5)
+    described_client._client_id = b"sensor-1"  # noqa: SLF001 - as paho has it
+    publisher_of(described_client, recorded).publish("a", "x")
     publisher_of(described(host=b"bytes", port="1884", protocol="5"), recorded).publish("a", "x")
     right, wrong = ({name: span.attributes.get(name) for name in DESCRIBING} for span in recorded.spans)
     assert right == {

@@ -154,7 +154,7 @@ def mail_server() -> Iterator[str]:
             serving.join()
 
 
-def test_why_there_is_no_token_is_told() -> None:
+def test_the_reason_for_a_missing_token_is_named() -> None:
     """The error distinguishes a refused connection, an unknown name and a server of another protocol."""
     secret = {"SCOUT_SECRET_NAME": "demo-scout", "SCOUT_CLIENT_ID": "a", "SCOUT_CLIENT_SECRET": "b"}
     port = free_port()
@@ -172,7 +172,7 @@ def test_why_there_is_no_token_is_told() -> None:
             )
 
 
-def test_what_is_no_scout_sim_and_no_collector_is_told(stack: Stack) -> None:
+def test_a_server_that_is_neither_scout_sim_nor_a_collector_is_named(stack: Stack) -> None:
     """A server of another protocol is reached, and is not scout-sim; a page that is not there has no counters."""
     with mail_server() as mail:
         code, printed = check(SCOUT_SIM_URL=mail)
