@@ -70,7 +70,7 @@ class Stack:
         collector: Whether a Collector stands between services and scout-sim; by default when it is installed.
         env: Further environment variables by part.
         folder: Where data and logs go. A temporary folder by default, removed at the end unless there was an error and
-            a log that may tell more about it.
+            a log that may have more about it.
         on_start: Called with the name of each part before it is started.
     """
 

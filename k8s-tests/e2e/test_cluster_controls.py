@@ -74,7 +74,7 @@ def spans_printed(release: Release, reading: Published) -> set[str]:
     return {line[1] for line in lines}
 
 
-def test_a_wrong_client_secret_is_seen_where_one_looks(
+def test_a_wrong_client_secret_is_named_in_log_and_helm_test(
     release: Release, scout: Scout, restore_secret: Callable[[], None]
 ) -> None:
     """Until the secret is right, no span arrives; the Collector logs the error, and `helm test` names the step."""

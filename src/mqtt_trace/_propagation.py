@@ -188,8 +188,8 @@ def propagator() -> TextMapPropagator:
     return get_global_textmap()
 
 
-def of_program(properties: Properties | None) -> Properties:
-    """Properties without our context; if possible, they tell an instrumented client that a span exists."""
+def mark_traced(properties: Properties | None) -> Properties:
+    """Properties without our context; if possible, they show an instrumented client that a span exists."""
     return properties if type(properties) not in _PACKED_BY_PAHO and properties is not None else _unchanged(properties)
 
 

@@ -49,6 +49,18 @@ def test_wrappers_of_other_libraries_are_kept(instrument: Instrument, monkeypatc
     assert calls == ["after ['qos']", "before ['qos']"] * 2
 
 
+def test_uninstrument_restores_the_other_methods_if_one_is_gone(
+    instrument: Instrument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A method that another library has deleted since stays as that library left it."""
+    before = dict(vars(Client))
+    monkeypatch.setattr(Client, "publish", Client.publish)  # restores it at the end
+    instrument()
+    del Client.publish
+    PahoMqttInstrumentor().uninstrument()
+    assert {**vars(Client), "publish": before["publish"]} == before
+
+
 def test_uninstrument_restores_everything(instrument: Instrument, recorded: Recorded) -> None:
     """The class and existing clients are as before, and waiting spans have ended."""
     old, new = new_client(), new_client()

@@ -146,7 +146,7 @@ def test_a_publish_before_connect_is_traced(broker: Mosquitto, instrument: Instr
     assert recorded.spans[0].status.status_code is StatusCode.UNSET
 
 
-def test_a_refused_qos_2_publish_is_an_error_and_paho_goes_on_as_ever(
+def test_a_refused_qos_2_publish_is_an_error_and_paho_continues_as_before(
     make_broker: MakeBroker, connect: Connect, instrument: Instrument, recorded: Recorded
 ) -> None:
     """The span ends with the code of PUBREC; `on_publish` gets the same as without tracing."""

@@ -43,7 +43,7 @@ def test_the_reference_documents_every_public_name() -> None:
     }
 
 
-def test_pahos_client_is_imported_in_three_rooms_only() -> None:
+def test_pahos_client_is_imported_in_three_packages_only() -> None:
     """Only `_paho`, `_spans` and `instrumentation` import paho's client."""
     package = Path(mqtt_trace.__file__).parent
     importing = {

@@ -39,7 +39,7 @@ class Cluster:
     def __init__(self, config: KubeConfig | None = None) -> None:
         self.reads = 0
         self.writes = 0
-        self._turns = asyncio.Semaphore(_MAX_CONCURRENT)
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
         self._client = AsyncClient(config, field_manager=FIELD_MANAGER)
 
     async def close(self) -> None:
@@ -52,7 +52,7 @@ class Cluster:
         Raises:
             lightkube.ApiError: The API server refuses to list fleets.
         """
-        async with self._turns:
+        async with self._slots:
             self.reads += 1
             try:
                 async for _ in self._client.list(SensorFleet, namespace=namespace or "*", chunk_size=1):
@@ -65,7 +65,7 @@ class Cluster:
 
     async def get_fleet(self, namespace: str, name: str) -> Object | None:
         """Get a SensorFleet; None if it does not exist."""
-        async with self._turns:
+        async with self._slots:
             self.reads += 1
             try:
                 return dict(await self._client.get(SensorFleet, name, namespace=namespace))
@@ -75,7 +75,7 @@ class Cluster:
 
     async def get_child(self, manifest: Object) -> Object | None:
         """Get the live object of a manifest's kind and name; None if it does not exist."""
-        async with self._turns:
+        async with self._slots:
             self.reads += 1
             metadata = manifest["metadata"]
             try:
@@ -90,7 +90,7 @@ class Cluster:
 
     async def apply(self, manifest: Manifest) -> Object:
         """Apply a manifest server-side, which makes the operator the owner of its fields; returns the live object."""
-        async with self._turns:
+        async with self._slots:
             self.writes += 1
             metadata = manifest["metadata"]
             applied = await self._client.patch(
@@ -106,21 +106,21 @@ class Cluster:
 
     async def list_pods(self, fleet: Fleet) -> list[Pod]:
         """List the pods of a fleet."""
-        async with self._turns:
+        async with self._slots:
             self.reads += 1
             found = self._client.list(Pod, namespace=fleet.namespace, labels={f"{GROUP}/fleet": fleet.name})
             return [pod async for pod in found]
 
     async def list_events(self, namespace: str, kind: str, uid: str) -> list[Event]:
         """List the Events of an object."""
-        async with self._turns:
+        async with self._slots:
             self.reads += 1
             about: FieldSelector = {"involvedObject.kind": kind, "involvedObject.uid": uid}
             return [event async for event in self._client.list(Event, namespace=namespace, fields=about)]
 
     async def annotate(self, namespace: str, pod: str, value: str) -> None:
         """Annotate a pod, so that kubelet refreshes its volumes now. Does nothing if the pod is gone."""
-        async with self._turns:
+        async with self._slots:
             self.writes += 1
             patch = {"metadata": {"annotations": {GENERATION_ANNOTATION: value}}}
             try:
@@ -130,7 +130,7 @@ class Cluster:
 
     async def write_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> None:
         """Replace the fleet's status. Does nothing if the fleet is gone."""
-        async with self._turns:
+        async with self._slots:
             self.writes += 1
             try:
                 await self._client.patch(

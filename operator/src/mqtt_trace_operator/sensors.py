@@ -37,7 +37,7 @@ class Sensors:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._turns = asyncio.Semaphore(_MAX_CONCURRENT)
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S))
 
     async def close(self) -> None:
@@ -57,7 +57,7 @@ class Sensors:
     async def _ask(self, address: str) -> Report | None:
         host = f"[{address}]" if ":" in address else address
         try:
-            async with self._turns, self._http.get(f"http://{host}:{self._port}/ready") as answer:
+            async with self._slots, self._http.get(f"http://{host}:{self._port}/ready") as answer:
                 return _parse(await answer.json())
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:  # a pod that starts or stops does not answer
             _logger.debug("%s does not answer: %s", host, error)

@@ -142,7 +142,7 @@ def pod_name(pod: Pod) -> str:
 
 
 def pod_uid(pod: Pod) -> str:
-    """A pod's uid, which tells it from former pods of its name."""
+    """A pod's uid, which distinguishes it from earlier pods with its name."""
     return (pod.metadata.uid if pod.metadata else None) or ""
 
 

@@ -34,7 +34,7 @@ class ClientSocket:
         self._writing: SocketLike | None = None
         self._reads = True
         self._behind = False
-        self._heard = False
+        self._has_read = False
         self._left: socket.socket | None = None
         client.on_socket_open = self._opened
         client.on_socket_close = self._closed
@@ -66,8 +66,8 @@ class ClientSocket:
         if not self._reads and self._is_hung_up():
             return False
         if self._behind:
-            self._behind = self._heard or not self._reads
-            self._heard = False
+            self._behind = self._has_read or not self._reads
+            self._has_read = False
             forget_ping(self._client)
         self._client.loop_misc()
         return True
@@ -142,7 +142,7 @@ class ClientSocket:
     def _readable(self) -> None:
         """Read until TLS has no decrypted data left, which the descriptor does not announce."""
         if self._reads:
-            self._heard = True
+            self._has_read = True
             self._client.loop_read()
         while self._reads and (sock := self._client.socket()) is not None and getattr(sock, "pending", int)():
             self._client.loop_read()

@@ -26,7 +26,10 @@ def init_quickly(properties: Properties, packetType: int) -> None:  # noqa: N803
 
     Each object has its own tables, as with paho, because a program may add to them.
     """
-    vars(properties).update({name: table.copy() for name, table in _TABLES.items()}, packetType=packetType)
+    own = vars(properties)
+    own["packetType"] = packetType
+    for name, table in _TABLES.items():
+        own[name] = table.copy()
 
 
 class PublishProperties(Properties):
@@ -39,13 +42,13 @@ class PublishProperties(Properties):
     Attributes:
         without_context: The program's own properties; None if the user properties contain no context.
         omitted: Whether the last packet was sent without the context.
-        tell: Called with each change of `omitted`.
+        on_omission: Called with each change of `omitted`.
     """
 
     UserProperty: list[tuple[str, str]]
     without_context: list[tuple[str, str]] | None
     omitted: bool
-    tell: Callable[[bool], None] | None
+    on_omission: Callable[[bool], None] | None
 
     def __init__(
         self,
@@ -61,19 +64,19 @@ class PublishProperties(Properties):
             UserProperty=user_properties,
             without_context=without_context,
             omitted=False,
-            tell=None,
+            on_omission=None,
         )
 
     def note_omission(self, *, omitted: bool) -> None:
         """Note whether the packet that is about to be sent omits the context."""
         if omitted != self.omitted:
             vars(self)["omitted"] = omitted
-            if self.tell is not None:
-                self.tell(omitted)
+            if self.on_omission is not None:
+                self.on_omission(omitted)
 
     def __getstate__(self) -> dict[str, object]:
         """For copies and pickles, as mocks and outboxes create them: the span belongs only to the original."""
-        return {**vars(self), "tell": None}
+        return {**vars(self), "on_omission": None}
 
     def __getattr__(self, name: str) -> object:
         if name not in _TABLES:

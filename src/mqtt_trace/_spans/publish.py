@@ -19,7 +19,7 @@ from mqtt_trace._guard import Guard, words_of
 from mqtt_trace._options import Options
 from mqtt_trace._paho.acknowledgements import listen, listen_by_callback
 from mqtt_trace._paho.packet_size import LARGEST_PACKET, OmittedReason, publish_311_size
-from mqtt_trace._propagation import carrying, of_program, serialized
+from mqtt_trace._propagation import carrying, mark_traced, serialized
 from mqtt_trace._spans import semconv
 from mqtt_trace._spans.metrics import PublishMetrics
 from mqtt_trace._spans.outcome import PublishOutcome
@@ -144,10 +144,10 @@ class PublishSpans:
         """
         with _NO_CONTEXT:
             carried = carrying(properties, context, self._options)
-            vars(carried)["tell"] = partial(self._note_size, pending)
+            vars(carried)["on_omission"] = partial(self._note_size, pending)
             return carried
         self._note_omission(pending, OmittedReason.ERROR)
-        return of_program(properties)
+        return mark_traced(properties)
 
     def carry_in_payload(self, pending: PendingSpan, topic: str, body: bytes, context: Context) -> bytes:
         """The payload with the context; its size is recorded in the span.

@@ -17,7 +17,7 @@ from mqtt_trace._paho.client import WITHOUT_PROPERTIES, is_paho
 from mqtt_trace._paho.packet_size import heed_packet_size
 from mqtt_trace._paho.puback import read_pubacks_quickly
 from mqtt_trace._paho.pubrec import report_refused_pubrec
-from mqtt_trace._propagation import of_program, propagator
+from mqtt_trace._propagation import mark_traced, propagator
 from mqtt_trace._spans import payload as json_payload
 from mqtt_trace._spans import semconv
 from mqtt_trace._spans.metrics import PublishMetrics
@@ -169,8 +169,8 @@ class TracedPublisher:
         if getattr(self._client, "protocol", None) not in WITHOUT_PROPERTIES:
             carried = self._spans.carry(pending, properties, context)
         else:
-            # MQTT 3.1.1 sends no properties; these tell an instrumented client that the message has a span.
-            carried = of_program(properties)
+            # MQTT 3.1.1 sends no properties; these show an instrumented client that the message has a span.
+            carried = mark_traced(properties)
             if body is not None and self._options.json_fallback:
                 body = self._spans.carry_in_payload(pending, topic, body, context)
         return self._client.publish(topic, body, qos, retain, carried)

@@ -152,5 +152,5 @@ def _start(tracing: Tracing, client: Client, message: Any) -> ProcessSpan | None
     with _NOT_TRACED:
         if not tracing.active or is_traced_explicitly(client) or not tracing.wants(topic_of(message)):
             return None
-        return tracing.of(client).processes.start(client, message)
+        return tracing.get(client).processes.start(client, message)
     return None

@@ -73,7 +73,7 @@ class Patches:
         """Restore the methods; a method that another library has wrapped since stays wrapped, but no longer traces."""
         self._tracing.close()
         for (owner, name), (before, wrapper) in self._replaced.items():
-            if vars(owner)[name] is not wrapper:
+            if vars(owner).get(name) is not wrapper:
                 continue
             if before is _INHERITED:
                 delattr(owner, name)

@@ -41,7 +41,7 @@ def do_on_publish(
     """Replace `Client._do_on_publish`, which paho calls with each PUBACK and PUBCOMP, with or without `on_publish`."""
     if tracing.active:
         with _NOT_ACKNOWLEDGED:
-            tracing.of(client).publishes.acknowledge(mid, reason_code)
+            tracing.get(client).publishes.acknowledge(mid, reason_code)
     return original(client, mid, reason_code, properties)
 
 
@@ -49,14 +49,14 @@ def handle_connack(tracing: Tracing, client: Client, original: Method) -> Any:
     """Replace `Client._handle_connack`: CONNACK limits the packet size."""
     if not tracing.active:
         return original(client)
-    return packet_size.note_connack(tracing.of(client).packet_size, client, original)
+    return packet_size.note_connack(tracing.get(client).packet_size, client, original)
 
 
 def send_publish(tracing: Tracing, client: Client, original: Method, *args: Any, **kwargs: Any) -> Any:
     """Replace `Client._send_publish`, which paho calls each time it sends a message."""
     if not tracing.active:
         return original(client, *args, **kwargs)
-    return packet_size.send_publish(tracing.of(client).packet_size, client, original, *args, **kwargs)
+    return packet_size.send_publish(tracing.get(client).packet_size, client, original, *args, **kwargs)
 
 
 def handle_pubackcomp(tracing: Tracing, client: Client, original: Method, cmd: Acknowledgement) -> Any:
@@ -69,7 +69,7 @@ def handle_pubrec(tracing: Tracing, client: Client, original: Method) -> Any:
     if tracing.active:
         with _NOT_ACKNOWLEDGED:
             if (refusal := refused_pubrec(client)) is not None:
-                tracing.of(client).publishes.acknowledge(*refusal)
+                tracing.get(client).publishes.acknowledge(*refusal)
     return original(client)
 
 
@@ -116,7 +116,7 @@ def _start(
     tracing: Tracing, client: Client, call: _Call, body: bytes | None, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> _Begun:
     context = _parent(tracing, call.properties)
-    spans = tracing.of(client).publishes
+    spans = tracing.get(client).publishes
     pending = spans.start(
         client,
         call.topic,

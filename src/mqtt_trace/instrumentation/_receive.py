@@ -33,7 +33,7 @@ def handle_on_message(tracing: Tracing, client: Client, original: Method, messag
     processing = _start(tracing, client, message) if tracing.active else None
     if processing is None:
         return original(client, message)
-    traced = tracing.of(client)
+    traced = tracing.get(client)
     with processing as span:
         tracing.call_process_hook(span, client, message)
         traced.processing = processing
@@ -46,7 +46,7 @@ def handle_on_message(tracing: Tracing, client: Client, original: Method, messag
 def easy_log(tracing: Tracing, client: Client, original: Method, level: LogLevel, fmt: str, *args: Any) -> Any:
     """Replace `Client._easy_log`: with `suppress_exceptions` only the log gets the exception of a callback."""
     if level == _ERROR and tracing.active and fmt.startswith(_CAUGHT) and client.suppress_exceptions:
-        processing, error = tracing.of(client).processing, sys.exception()
+        processing, error = tracing.get(client).processing, sys.exception()
         if processing is not None and isinstance(error, Exception):
             processing.fail(error)
     return original(client, level, fmt, *args)
@@ -63,7 +63,7 @@ def send_subscribe(
     """Replace `Client._send_subscribe`, which every form of `subscribe` calls."""
     if tracing.active:
         with _NOT_NOTED:
-            _note(tracing.of(client), topics, properties)
+            _note(tracing.get(client), topics, properties)
     return original(client, dup, topics, properties)
 
 
@@ -74,7 +74,7 @@ def send_unsubscribe(
     if tracing.active:
         with _NOT_NOTED:
             for topic in topics:
-                tracing.of(client).subscriptions.remove(topic.decode(errors="replace"))
+                tracing.get(client).subscriptions.remove(topic.decode(errors="replace"))
     return original(client, dup, topics, *args, **kwargs)
 
 
@@ -102,7 +102,7 @@ def _start(tracing: Tracing, client: Client, message: MQTTMessage) -> ProcessSpa
             or not _has_callback(tracing, client, message)
         ):
             return None
-        return tracing.of(client).processes.start(client, message)
+        return tracing.get(client).processes.start(client, message)
     return None
 
 

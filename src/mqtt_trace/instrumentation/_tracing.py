@@ -95,7 +95,7 @@ class Tracing:
         self._ends_in_time = False
         atexit.register(sweeper.close)  # also used by a `TracedPublisher`, which does not get here again
 
-    def of(self, client: Client) -> ClientTracing:
+    def get(self, client: Client) -> ClientTracing:
         """The state of a client, created at first use."""
         known: ClientTracing | None = vars(client).get(_ATTRIBUTE)
         return known if known is not None and known.owner is self else self._add(client)

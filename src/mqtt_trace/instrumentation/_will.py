@@ -70,7 +70,7 @@ def _start(tracing: Tracing, client: Client, will: Will) -> Span:
 
 def _carry(tracing: Tracing, client: Client, own: Properties | None, span: Span) -> OmittedReason | None:
     """Put the context into the will, or return why it is left out."""
-    packet_size = tracing.of(client).packet_size
+    packet_size = tracing.get(client).packet_size
     with _NO_CONTEXT:
         properties = carrying(own, trace.set_span_in_context(span), tracing.options)
         reason = packet_size.refuses_will(client, connect_size(client, properties))
@@ -85,7 +85,7 @@ def _limit(tracing: Tracing, client: Client, own: PublishProperties) -> None:
     with _NO_CONTEXT:
         if (
             own.without_context is None
-            or tracing.of(client).packet_size.refuses_will(client, connect_size(client, own)) is None
+            or tracing.get(client).packet_size.refuses_will(client, connect_size(client, own)) is None
         ):
             return
         set_will_properties(client, PublishProperties(own.without_context, own))

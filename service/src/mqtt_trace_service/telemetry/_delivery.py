@@ -1,7 +1,7 @@
 """Exporters that keep trying.
 
-The OTLP exporters of the SDK retry for ten seconds and then drop the batch without telling the caller why. The exporter
-here retries spans and log records for five minutes. Metrics are cumulative, so the next export carries the total.
+The OTLP exporters of the SDK retry for ten seconds and then drop the batch without a reason. The exporter here retries
+spans and log records for five minutes. Metrics are cumulative, so the next export carries the total.
 """
 
 from __future__ import annotations
