@@ -14,8 +14,8 @@ from paho.mqtt.properties import Properties
 
 from mqtt_trace._options import Options
 from mqtt_trace._paho.client import WITHOUT_PROPERTIES, is_paho
+from mqtt_trace._paho.fast_puback import read_pubacks_quickly
 from mqtt_trace._paho.packet_size import heed_packet_size
-from mqtt_trace._paho.puback import read_pubacks_quickly
 from mqtt_trace._paho.pubrec import report_refused_pubrec
 from mqtt_trace._propagation import mark_traced, propagator
 from mqtt_trace._spans import payload as json_payload

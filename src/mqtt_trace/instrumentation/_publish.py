@@ -13,9 +13,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_trace._guard import Guard
 from mqtt_trace._paho import packet_size
+from mqtt_trace._paho.fast_puback import Acknowledgement, read_puback
 from mqtt_trace._paho.hooks import Method
 from mqtt_trace._paho.properties import PublishProperties
-from mqtt_trace._paho.puback import Acknowledgement, read_puback
 from mqtt_trace._paho.pubrec import refused_pubrec
 from mqtt_trace._propagation import extract
 from mqtt_trace._spans import payload as json_payload

@@ -12,7 +12,7 @@ from paho.mqtt.exception import MalformedPacket
 from local.mosquitto import Mosquitto
 from local.waiting import until
 from mqtt_trace import TracedPublisher
-from mqtt_trace._paho.puback import plain_reason, read_pubacks_quickly
+from mqtt_trace._paho.fast_puback import plain_reason, read_pubacks_quickly
 from tests.library.harness import Connect, Instrument, MakeBroker, Recorded
 
 
