@@ -26,7 +26,7 @@ demo: setup
 
 test:
 	@local/setup tests
-	@.venv/bin/pytest --numprocesses auto --dist worksteal $(TESTS)
+	@.venv/bin/pytest $(TESTS)
 
 check: setup
 	.venv/bin/ruff format --check .
