@@ -44,9 +44,9 @@ class Echo:
     """Posts payloads to echo; use as an async context manager.
 
     The CPU time of httpx's own pool grows with the number of concurrent requests. `make bench` compares: with 16 traced
-    calls at once, a call over `PostTransport` takes a quarter of the CPU time of httpx with a client per worker, and a
-    seventh of that with one client, which saves more than the rest of a reading costs (docs/performance.md, "HTTP
-    hop"). httpx's client would also add cookies, redirects and authentication, which no call here needs.
+    calls at once, a call over `PostTransport` takes two fifths of the CPU time of httpx with a client per worker, and a
+    fifth of that with one client, which saves most of what a whole reading costs (docs/performance.md, "HTTP hop").
+    httpx's client would also add cookies, redirects and authentication, which no call here needs.
 
     Args:
         url: Where to post.
