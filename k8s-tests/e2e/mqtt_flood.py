@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -30,6 +30,12 @@ def connected(wanted: dict[str, Any], user: str, client_id: str) -> Client:
     return client
 
 
+def turn(client: Client) -> None:
+    """Let the client work for a moment, and connect again if the broker ended its connection."""
+    if client.loop(timeout=0.2) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+        client.reconnect()
+
+
 def main() -> None:
     """Print the numbers `acknowledged` and `undelivered`, and `refused`, the reason code of the refusal."""
     wanted = json.loads(sys.argv[1])
@@ -40,7 +46,7 @@ def main() -> None:
     subscriber.on_connect = lambda client, *_: client.subscribe("sensors/flood/reading", 1)
     subscriber.on_subscribe = lambda _client, _userdata, packet_id, *_: granted.append(packet_id)
     while not granted and time.monotonic() < deadline:
-        subscriber.loop(timeout=0.2)
+        turn(subscriber)
     subscriber.disconnect()
 
     sent: dict[int, bytes] = {}
@@ -62,16 +68,16 @@ def main() -> None:
             number = b"%08d" % count
             sent[publisher.publish("sensors/flood/reading", number + _PAYLOAD, 1).mid] = number
             count += 1
-        publisher.loop(timeout=0.2)
+        turn(publisher)
     while sent and time.monotonic() < deadline:
-        publisher.loop(timeout=0.2)
+        turn(publisher)
     publisher.disconnect()
 
     received: set[bytes] = set()
     subscriber = connected(wanted, "consumer", "flooded")
     subscriber.on_message = lambda _client, _userdata, message: received.add(bytes(message.payload[:8]))
     while acknowledged - received and time.monotonic() < deadline:
-        subscriber.loop(timeout=0.2)
+        turn(subscriber)
     subscriber.disconnect()
     undelivered = len(acknowledged - received)
     print(json.dumps({"acknowledged": len(acknowledged), "refused": refused[:1], "undelivered": undelivered}))
