@@ -28,11 +28,12 @@ def with_annotations(chart: str) -> str:
 
 
 def published_images() -> list[dict[str, str]]:
-    """Name and address of each image that the published chart runs with default values."""
+    """Name and address of each image that the published chart can run."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as values:
         values.write(with_registry((CHART / "values.yaml").read_text(), REGISTRY))
         values.flush()
-        command = ["helm", "template", "demo", str(CHART), "--values", values.name]
+        every = ("--values", values.name, "--set", "brokerMetrics.enabled=true")
+        command = ["helm", "template", "demo", str(CHART), *every]
         manifests = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = sorted(set(re.findall(r"""^[ -]+image: ["']?([^\s"']+)""", manifests, re.MULTILINE)))
     return [{"name": image.rpartition("/")[2].partition(":")[0], "image": image} for image in found]

@@ -13,6 +13,7 @@ Values = dict[str, Any]
 
 PODS = {
     "broker": ["mosquitto"],
+    "brokerMetrics": ["broker-metrics"],
     "collector": ["otel-collector"],
     "scoutSim": ["scout-sim"],
     "producer": ["producer", "fleet"],
@@ -57,7 +58,7 @@ def component_settings(mark: str) -> Values:
         "image": {"digest": f"sha256:{hashlib.sha256(mark.encode()).hexdigest()}"},
         "env": {"MARK": mark},
         "envFrom": [{"secretRef": {"name": mark.lower()}}],
-        "resources": {"requests": {"cpu": f"{number}m"}},
+        "resources": {"requests": {"cpu": f"{number}m"}, "limits": {"hugepages-2Mi": f"{2 * number}Mi"}},
         "extraVolumes": [{"name": "mark", "secret": {"secretName": mark.lower()}}],
         "extraVolumeMounts": [{"name": "mark", "mountPath": f"/{mark}"}],
         "initContainers": [{"name": "before", **container}],

@@ -57,6 +57,7 @@ def by_component(render_values: RenderValues) -> list[Manifest]:
     values = {name: settings(f"of-{name}") | component_settings(f"of-{name}") for name in PODS}
     values["operator"]["serviceAccount"] |= {"annotations": {"example.com/role": "reader"}}
     values["echo"]["service"] = {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]}
+    values["brokerMetrics"]["enabled"] = True
     for component in PERSISTENT:
         values[component]["persistence"] = PERSISTENCE
     for component in DISRUPTED:
@@ -72,7 +73,16 @@ def for_all(render_values: RenderValues) -> list[Manifest]:
         "{apiVersion: v1, kind: Secret, metadata: {name: '{{ .Release.Name }}-text', namespace: theirs}}",
     ]
     common = {"commonLabels": {"example.com/team": "of-all"}, "namespaceOverride": "elsewhere", "extraManifests": extra}
-    return render_values({**settings("of-all"), **common})
+    return render_values({**settings("of-all"), **common, "brokerMetrics": {"enabled": True}})
+
+
+@pytest.fixture(scope="module")
+def with_nothing(render_values: RenderValues) -> dict[str, Manifest]:
+    """The pods where every component has null for all that all pods have, and for its probes."""
+    nothing = dict.fromkeys([*settings(""), "startupProbe", "readinessProbe", "livenessProbe"])
+    # Null for what has a default in values.yaml is that of all pods.
+    values = {name: nothing for name in PODS if name != "broker"} | {"brokerMetrics": {**nothing, "enabled": True}}
+    return pods_of(render_values({**settings("of-all"), **values}))
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +205,20 @@ def test_maps_are_merged_and_lists_replaced(render_values: RenderValues) -> None
     assert echo["securityContext"]["readOnlyRootFilesystem"] is False
     assert (echo["livenessProbe"], echo["terminationGracePeriodSeconds"]) == (None, 0)
     assert [consumer[name] for name in ("podSecurityContext", "securityContext", "tolerations")] == [None, None, None]
+
+
+@pytest.mark.parametrize("name", settings(""))
+def test_null_removes_what_all_pods_have(with_nothing: dict[str, Manifest], name: str) -> None:
+    """Each setting of all pods, from every component."""
+    given = settings("of-all")[name]
+    has = {pod for pod, manifest in with_nothing.items() if contains(parts(manifest)[name], given)}
+    assert has == {"mosquitto", "test"}
+
+
+def test_null_turns_probes_off(with_nothing: dict[str, Manifest]) -> None:
+    """All three, for programs that a debugger stops."""
+    containers = {pod: manifest["spec"]["containers"][0] for pod, manifest in with_nothing.items()}
+    assert {pod for pod, container in containers.items() if any("Probe" in name for name in container)} == {"mosquitto"}
 
 
 def test_the_platform_may_choose_all_users(without: list[Manifest]) -> None:

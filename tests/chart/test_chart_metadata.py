@@ -53,7 +53,7 @@ def test_the_annotations_follow_from_the_chart() -> None:
 
 def test_the_images_are_those_that_the_published_chart_runs(render: Render, published: tuple[str, ...]) -> None:
     """Artifact Hub scans them; the README lists them for registries without access to others."""
-    rendered = images(render(options=published))
+    rendered = images(render("brokerMetrics.enabled=true", options=published))
     assert {image["image"] for image in annotation("images")} == rendered
     readme = (CHART / "README.md").read_text()
     assert [image for image in rendered if f"`{image}`" not in readme] == []
@@ -63,9 +63,11 @@ def test_the_published_chart_takes_every_own_image_from_the_registry(
     render: Render, published: tuple[str, ...]
 ) -> None:
     """Those that this repository builds, and no others."""
-    own = {image for image in images(render()) if image.startswith("mqtt-trace-")}
-    others = images(render()) - own
-    assert images(render(options=published)) == {f"{REGISTRY}/{image}" for image in own} | others
+    every = images(render("brokerMetrics.enabled=true"))
+    own = {image for image in every if image.startswith("mqtt-trace-")}
+    others = every - own
+    from_registry = images(render("brokerMetrics.enabled=true", options=published))
+    assert from_registry == {f"{REGISTRY}/{image}" for image in own} | others
 
 
 def test_a_registry_of_yours_replaces_that_of_every_image(render: Render, published: tuple[str, ...]) -> None:

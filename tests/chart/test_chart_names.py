@@ -51,7 +51,8 @@ def test_a_release_whose_services_could_not_be_called_after_it_is_refused(refuse
     """Before half of it is installed, and with the way out."""
     name = f"{release}-mqtt-trace"
     complaint = (
-        f"{name} is not a valid Service name: set fullnameOverride to a name that begins with a letter and has no dots."
+        f"{name} is not a valid Service name: set fullnameOverride to a name of lower-case letters, "
+        "digits and hyphens that begins with a letter."
     )
     assert refuse(release=release).splitlines()[0].endswith(complaint)
 

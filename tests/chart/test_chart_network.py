@@ -83,3 +83,27 @@ def test_names_are_resolved_on_openshift_too(render: Render) -> None:
     dns = {(port, protocol) for port in (53, 5353) for protocol in ("UDP", "TCP")}
     for policy in policies:
         assert dns in [{(port["port"], port["protocol"]) for port in rule["ports"]} for rule in policy["egress"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "component", "ports"),
+    [
+        ("broker", "mosquitto", {"mqtt"}),
+        ("broker.websockets.enabled=true,broker", "mosquitto", {"mqtt", "websockets"}),
+        ("collector", "otel-collector", {"otlp-grpc", "otlp-http"}),
+        ("scoutSim", "scout-sim", {"http"}),
+        ("echo", "echo", {"http"}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["ClusterIP", "NodePort", "LoadBalancer"])
+def test_a_service_for_the_outside_admits_it(
+    render: Render, value: str, component: str, ports: set[str], kind: str
+) -> None:
+    """On the ports of the Service, from any address, and by no other type of Service."""
+    manifests = render(f"{value}.service.type={kind}")
+    name = f"demo-mqtt-trace-{component}"
+    (policy,) = (m["spec"] for m in manifests if (m["kind"], m["metadata"]["name"]) == ("NetworkPolicy", name))
+    (service,) = (m["spec"] for m in manifests if (m["kind"], m["metadata"]["name"]) == ("Service", name))
+    assert (service["type"], {port["targetPort"] for port in service["ports"]}) == (kind, ports)
+    anywhere = [rule["ports"] for rule in policy["ingress"] if "from" not in rule]
+    assert {port["port"] for rule in anywhere for port in rule} == (set() if kind == "ClusterIP" else ports)

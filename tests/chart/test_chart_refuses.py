@@ -57,6 +57,8 @@ CREDENTIALS = [f"scout.credentials.{key}=https://x" for key in ("clientId", "cli
         ("echo.env.A.secretKeyRef.name=b", "at '/echo/env/A/secretKeyRef': missing property 'key'"),
         ("commonLabels.helm\\.sh/chart=a", "at '/commonLabels'"),
         ("podAnnotations.a b=c", "at '/podAnnotations'"),
+        ("echo.service.ipFamilies={IPv6,IPv6}", "at '/echo/service/ipFamilies': items at 0 and 1 are equal"),
+        ("broker.service.loadBalancerClass=", "at '/broker/service/loadBalancerClass': '' does not match pattern"),
         ("extraManifests[0].kind=A", "at '/extraManifests/0': missing properties 'apiVersion', 'metadata'"),
     ],
 )

@@ -86,6 +86,17 @@ def test_values_of_the_umbrella_reach_the_alias_that_they_are_for(helm: str, umb
     assert [pod["imagePullSecrets"] for pod in pods] == [[{"name": "pull"}]] * len(pods)
 
 
+def test_null_reaches_the_alias_that_it_is_for(helm: str, umbrella: Path) -> None:
+    """It removes a default of this chart. In the umbrella's own values.yaml, Helm 4 ignores it."""
+    given = ("east.podSecurityContext=null", "east.broker.podSecurityContext=null", "east.echo.startupProbe=null")
+    manifests = rendered(helm, umbrella, *given)
+    for alias, kept in (("east", False), ("west", True)):
+        pods = [m["spec"]["template"]["spec"] for m in of_alias(manifests, alias) if "template" in m.get("spec", {})]
+        assert [pod for pod in pods if ("securityContext" in pod) != kept] == []
+        (echo,) = (pod["containers"][0] for pod in pods if pod["containers"][0]["name"] == "echo")
+        assert ("startupProbe" in echo) == kept
+
+
 def test_a_condition_leaves_an_alias_out(helm: str, umbrella: Path) -> None:
     """`east.enabled: false` is Helm's to read, and the other alias does not notice."""
     manifests = rendered(helm, umbrella, "east.enabled=false")

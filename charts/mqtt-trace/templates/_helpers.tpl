@@ -34,6 +34,12 @@ labels: {{- include "mqtt-trace.labels" (list $root $component) | nindent 2 }}
 {{- printf "%s-%s" (include "mqtt-trace.fullname" (first .)) (last .) -}}
 {{- end -}}
 
+{{/* The name of a component in the values: "mosquitto". */}}
+{{- define "mqtt-trace.valuesName" -}}
+{{- $others := dict "mosquitto" "broker" "otel-collector" "collector" "fleet" "producer" -}}
+{{- get $others . | default (camelcase . | untitle) -}}
+{{- end -}}
+
 {{/* Immutable labels of all pods of the release. */}}
 {{- define "mqtt-trace.releaseLabels" -}}
 app.kubernetes.io/name: {{ include "mqtt-trace.name" . | quote }}

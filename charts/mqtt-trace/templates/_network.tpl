@@ -15,6 +15,19 @@
     {{- end }}
 {{- end -}}
 
+{{/*
+Ingress by a Service of type NodePort or LoadBalancer, or nothing: (dict "values" .Values.broker "ports" (list "mqtt")). It is from
+any address, because a pod sees that of a node.
+*/}}
+{{- define "mqtt-trace.ingressFromOutside" -}}
+{{- if has (.values.service | default dict).type (list "NodePort" "LoadBalancer") }}
+- ports:
+    {{- range .ports }}
+    - { port: {{ . }}, protocol: TCP }
+    {{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* Egress to a component of the release: (dict "root" . "to" "echo" "ports" (list 8000)). */}}
 {{- define "mqtt-trace.egress" -}}
 - to:

@@ -19,8 +19,9 @@ What a component may have of its own:
 {{- $own := .own -}}
 {{- $settings := include "mqtt-trace.settings" (list .root .values) | fromJson -}}
 {{- $labels := include "mqtt-trace.podLabels" (list .root .component) | fromYaml -}}
-{{- $labels = mergeOverwrite (dict) (.root.Values.commonLabels | default dict) $settings.podLabels ($own.labels | default dict) $labels -}}
-{{- $annotations := mergeOverwrite (dict) $settings.podAnnotations ($own.annotations | default dict) -}}
+{{- $labels = mergeOverwrite (dict) (.root.Values.commonLabels | default dict) ($settings.podLabels | default dict) ($own.labels | default dict) $labels -}}
+{{- $annotations := mergeOverwrite (dict) ($settings.podAnnotations | default dict) ($own.annotations | default dict) -}}
+{{- include "mqtt-trace.refuseNames" . -}}
 {{- $container := include "mqtt-trace.container" (merge (dict "settings" $settings) .) | fromJson -}}
 {{- $volumes := concat ($own.volumes | default list) (.values.extraVolumes | default list) -}}
 metadata:
@@ -67,6 +68,26 @@ spec:
   volumes: {{- toYaml . | nindent 4 }}
   {{- end }}
   {{- include "mqtt-trace.lastLine" . | nindent 2 }}
+{{- end -}}
+
+{{/* Refuses a container or volume of the values that has the name of another one: the arguments of mqtt-trace.podTemplate. */}}
+{{- define "mqtt-trace.refuseNames" -}}
+{{- $container := .own.container | default dict -}}
+{{- $containers := list ($container.name | default .component) -}}
+{{- range concat (.own.initContainers | default list) (.own.sidecars | default list) }}{{ $containers = append $containers .name }}{{ end -}}
+{{- $volumes := list -}}
+{{- range concat (.own.volumes | default list) ($container.volumeMounts | default list) }}{{ $volumes = append $volumes .name }}{{ end -}}
+{{- $path := include "mqtt-trace.valuesName" .component -}}
+{{- range .values.extraVolumes -}}
+{{- if has .name $volumes }}{{ fail (printf "%s.extraVolumes has %s, which the pod has already: choose another name." $path .name) }}{{ end -}}
+{{- $volumes = append $volumes .name -}}
+{{- end -}}
+{{- range $list := list "initContainers" "sidecars" -}}
+{{- range index $.values $list -}}
+{{- if has .name $containers }}{{ fail (printf "%s.%s has %s, which the pod has already: choose another name." $path $list .name) }}{{ end -}}
+{{- $containers = append $containers .name -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The end of a manifest that values could end: Helm cuts white space there. */}}

@@ -41,7 +41,7 @@ mqtt-trace.io/checksum: {{ last . | toJson | sha256sum | quote }}
 {{- $states = append $states (include "mqtt-trace.secretState" (list . (include "mqtt-trace.tlsSecret" .) .Values.broker.tls.existingSecret)) -}}
 {{- end -}}
 {{- else -}}
-{{- range $name := list .Values.broker.external.existingSecret .Values.broker.external.caSecret | compact -}}
+{{- range $name := list .Values.broker.external.existingSecret .Values.broker.external.caSecret .Values.broker.external.clientSecret | compact -}}
 {{- $states = append $states (include "mqtt-trace.secretState" (list $ $name $name)) -}}
 {{- end -}}
 {{- end -}}
@@ -55,6 +55,20 @@ mqtt-trace.io/checksum: {{ last . | toJson | sha256sum | quote }}
 {{- $state = include "mqtt-trace.secretState" (list . (include "mqtt-trace.scoutSecret" .) .Values.scout.existingSecret) -}}
 {{- end -}}
 {{- list .Values.scout .Values.scoutSim.clientSecret $state | toJson | sha256sum -}}
+{{- end -}}
+
+{{/* Changes when a Secret of collector.exporters does, or what is in collector.caBundle. */}}
+{{- define "mqtt-trace.backendsChecksum" -}}
+{{- $states := list -}}
+{{- range $variable, $source := include "mqtt-trace.exporterEnv" . | fromYaml -}}
+{{- $states = append $states (include "mqtt-trace.secretState" (list $ "" $source.secretKeyRef.name)) -}}
+{{- end -}}
+{{- range $kind, $key := dict "ConfigMap" "configMapKeyRef" "Secret" "secretKeyRef" -}}
+{{- with get $.Values.collector.caBundle $key -}}
+{{- $states = append $states (lookup "v1" $kind (include "mqtt-trace.namespace" $) .name | default dict).data -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $states | sha256sum -}}
 {{- end -}}
 
 {{/* The chart's own users of Mosquitto, as a YAML list. */}}
