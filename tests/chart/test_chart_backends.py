@@ -45,6 +45,16 @@ def test_the_configuration_of_a_user_is_merged_over_the_charts(render: Render, t
     assert collector.validate(tmp_path) == ""
 
 
+def test_a_pipeline_of_a_users_own_needs_no_processors(render: Render, tmp_path: Path) -> None:
+    """It is taken as the Collector takes it."""
+    pipeline = {"receivers": ["otlp/own"], "exporters": ["debug"]}
+    own = {"otlp/own": {"protocols": {"http": {"endpoint": "localhost:0"}}}}
+    config = {"receivers": own, "service": {"pipelines": {"traces/own": pipeline}}}
+    collector = collector_of(render(options=given(config=config)))
+    assert collector.parts["service"]["pipelines"]["traces/own"] == pipeline
+    assert collector.validate(tmp_path) == ""
+
+
 def test_a_pipeline_with_a_part_that_is_not_defined_is_refused(refuse: Refuse) -> None:
     """The sentence names pipeline and part, instead of a Collector that does not start."""
     message = refuse(options=given(config={"exporters": {"debug": None}}))

@@ -48,6 +48,15 @@ def test_a_service_has_the_type_that_its_settings_need(
             "serviceAccount.name is iot, which another component creates: set consumer.serviceAccount.create to false.",
         ),
         (
+            [f"networkPolicy.prometheus.{peer}Selector=null" for peer in ("pod", "namespace")]
+            + ["monitoring.podMonitor.enabled=true"],
+            "networkPolicy.prometheus is empty: name the pods or the namespace of Prometheus, or {} for all of either.",
+        ),
+        (
+            ["enabled=false"],
+            "in Chart.yaml of the chart that depends on this one, add `condition: <name>.enabled`.",
+        ),
+        (
             ["scoutSim.persistence.existingClaim=a", "scoutSim.persistence.enabled=false"],
             "existingClaim is set, but scoutSim.persistence.enabled is false: nothing would use it.",
         ),
