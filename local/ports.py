@@ -9,7 +9,7 @@ HOST = "127.0.0.1"
 # could otherwise get the server's port as its source, connect to itself, and prevent the server's restart.
 _CANDIDATES = range(20_000, 30_000)
 
-# Hypothesis seeds `random`, so that the workers of a test run would try the same ports at the same time.
+# Hypothesis seeds `random`, so that test runs at the same time would try the same ports.
 _random = random.SystemRandom()
 _handed_out: set[int] = set()
 
