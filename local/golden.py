@@ -152,7 +152,7 @@ _SPANS: tuple[Json, ...] = (
             "http.response.status_code": 200,
             "http.route": "/echo",
             "network.protocol.version": "1.1",
-            "server.address": ANY,
+            "server.address": "127.0.0.1",
             "server.port": ANY,
             "url.path": "/echo",
             "url.scheme": "http",

@@ -22,7 +22,8 @@ def expected_of(release: Release) -> list[Json]:
         "server.port": 8000,
         "url.full": f"http://{echo}:8000/echo",
     }
-    return expected_spans(PRODUCER=broker, CONSUMER={**broker, **shared}, CLIENT=call, SERVER={"client.address": ANY})
+    pods = {"client.address": ANY, "server.address": ANY}
+    return expected_spans(PRODUCER=broker, CONSUMER={**broker, **shared}, CLIENT=call, SERVER=pods)
 
 
 def expect_sensor(number: int, expected: Sequence[Json]) -> list[Json]:

@@ -8,10 +8,12 @@ import signal
 import socket
 from typing import Any
 
+import httpx
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from images.echo.tests.conftest import Echo
 from local.waiting import until
+from service.tests.ipv6 import needs_ipv6
 from service.tests.telemetry.otlp_backend import attributes
 
 _TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -38,11 +40,21 @@ def test_an_echo_is_exactly_one_server_span_of_the_callers_trace(echo: Echo) -> 
         "http.response.status_code": 200,
         "http.route": "/echo",
         "network.protocol.version": "1.1",
-        "server.address": f"127.0.0.1:{port}",
+        "server.address": "127.0.0.1",
         "server.port": port,
         "url.path": "/echo",
         "url.scheme": "http",
     }
+
+
+@needs_ipv6
+def test_addresses_of_ipv6_are_plain(echo: Echo) -> None:
+    """A span has the IPv6 addresses of both ends, without port and brackets."""
+    assert httpx.post(echo.url.replace("127.0.0.1", "[::1]") + "/echo", json=1, trust_env=False).status_code == 200
+    assert echo.process.stop() == 0
+    ((span, _),) = echo.backend.received.spans
+    found = attributes(span.attributes)
+    assert (found["client.address"], found["server.address"]) == ("::1", "::1")
 
 
 def test_without_propagators_an_echo_is_a_trace_of_its_own(echo_without_propagators: Echo) -> None:

@@ -5,6 +5,7 @@ import logging
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.trace import Span
 from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -43,12 +44,20 @@ def create_app(max_body_bytes: int) -> FastAPI:
         routes=[Route("/echo", echo, methods=["POST"]), Route("/health", health)],
         openapi_url=None,
     )
-    FastAPIInstrumentor.instrument_app(app, excluded_urls="/health$", exclude_spans=["send", "receive"])
+    FastAPIInstrumentor.instrument_app(
+        app, server_request_hook=_set_server_address, excluded_urls="/health$", exclude_spans=["send", "receive"]
+    )
     return app
 
 
+def _set_server_address(span: Span, scope: Scope) -> None:
+    """Replace the instrumentation's value, which has the port as well: `fd00::7:8000` would be another address."""
+    if scope.get("server"):
+        span.set_attribute("server.address", scope["server"][0])
+
+
 def with_plain_addresses(app: ASGIApp) -> ASGIApp:
-    """Wrap an application so that spans have plain IPv4 addresses as their `client.address`."""
+    """Wrap an application so that spans have plain IPv4 addresses as `client.address` and `server.address`."""
 
     async def plain(scope: Scope, receive: Receive, send: Send) -> None:
         for end in ("client", "server"):
