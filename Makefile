@@ -49,7 +49,7 @@ e2e: setup
 
 down:
 	@command -v kind >/dev/null || { echo "down: kind is not on PATH, so there is no cluster to remove" >&2; exit 2; }
-	@kind delete cluster --name mqtt-trace --kubeconfig .tools/kubeconfig
+	@kind delete cluster --name mqtt-trace$${KIND_IP_FAMILY:+-$$KIND_IP_FAMILY} --kubeconfig .tools/kubeconfig
 
 bench: setup
 	@.venv/bin/python -m bench

@@ -1,14 +1,18 @@
 """A kind cluster that has the chart's images."""
 
+import json
 import os
 import re
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from local.commands import CommandError, Kubectl, need, run
 
-NAME = "mqtt-trace"
+# A cluster of another family is another cluster: kind cannot change it.
+IP_FAMILY = os.environ.get("KIND_IP_FAMILY")
+NAME = f"mqtt-trace-{IP_FAMILY}" if IP_FAMILY else "mqtt-trace"
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "charts" / "mqtt-trace"
 
@@ -88,9 +92,15 @@ def _create(say: Say) -> None:
         say(f"creating kind cluster {NAME}")
         node_image = os.environ.get("KIND_NODE_IMAGE")
         chosen = ["--image", node_image] if node_image else []
-        run("kind", "create", "cluster", "--name", NAME, "--kubeconfig", str(KUBECONFIG), "--wait", "180s", *chosen)
+        create = ["kind", "create", "cluster", "--name", NAME, "--kubeconfig", str(KUBECONFIG), "--wait", "180s"]
+        run(*create, "--config", "-", *chosen, stdin=json.dumps(_configuration()))
     # A node is ready before its DNS; until then, connections would fail and back off.
     Kubectl(KUBECONFIG, "kube-system")("rollout", "status", "deployment/coredns", "--timeout=180s")
+
+
+def _configuration() -> dict[str, Any]:
+    networking = {"ipFamily": IP_FAMILY} if IP_FAMILY else {}
+    return {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "networking": networking}
 
 
 def _docker_id(image: str) -> str | None:

@@ -30,6 +30,10 @@ class _Relay(ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
+    def __init__(self, address: Address, handler: type[BaseRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
+
     def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
         return self
@@ -127,7 +131,8 @@ def _pass_on(source: socket.socket, sink: socket.socket) -> None:
 
 
 def _main(kind: str, port: str, *others: str) -> None:
-    address = ("0.0.0.0", int(port))  # noqa: S104 - a pod's every address
+    everywhere = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104 - a pod's every address
+    address = (everywhere, int(port))
     if kind == "proxy":
         relay: _Relay = ConnectProxy(address)
     else:
