@@ -10,6 +10,8 @@ from lightkube.resources.core_v1 import Pod
 from mqtt_trace_operator.sensors import Report, Sensors
 from mqtt_trace_service import HealthServer
 
+from service.tests.ipv6 import needs_ipv6
+
 MakePod = Callable[..., Pod]
 
 
@@ -30,6 +32,17 @@ def test_a_pod_reports_whether_it_is_ready_or_not(make_pod: MakePod, ready: bool
         status = (ready, {"devices": 100, "connected": 60, "generation": 7})
         async with HealthServer("127.0.0.1", 0, lambda: status) as server:
             assert await reports(server.port, make_pod(podIP="127.0.0.1")) == {"demo-0": Report(60, 7)}
+
+    asyncio.run(ask())
+
+
+@needs_ipv6
+def test_a_pod_with_an_ipv6_address_reports(make_pod: MakePod) -> None:
+    """A pod of an IPv6-only cluster is asked as well."""
+
+    async def ask() -> None:
+        async with HealthServer("::1", 0, lambda: (True, {"connected": 60})) as server:
+            assert await reports(server.port, make_pod(podIP="::1")) == {"demo-0": Report(60, 0)}
 
     asyncio.run(ask())
 
