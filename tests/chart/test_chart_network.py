@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -54,6 +55,14 @@ def test_scout_is_reached_on_the_ports_of_its_urls(
     """Those of a Secret are not known, so that they have a value."""
     anywhere = [rule["ports"] for rule in egress(render, component, *values) if "to" not in rule]
     assert {port["port"] for rule in anywhere for port in rule} == ports
+
+
+def test_a_rule_applies_to_both_address_families(render: Render) -> None:
+    """Rules name pods or ports and no range of addresses, which would be of one family."""
+    outside = ("broker.external.host=broker.example.com", "consumer.echoUrl=https://echo.example.com")
+    policies = [m for m in render(*CREDENTIALS, *outside) if m["kind"] == "NetworkPolicy"]
+    assert len(policies) > 5
+    assert "ipBlock" not in json.dumps(policies)
 
 
 def test_no_ports_of_scout_let_nothing_out(render: Render) -> None:
