@@ -168,8 +168,9 @@ def test_qos_0_beyond_the_limit_is_dropped_and_logged_once(
     consumer = make_consumer(broker).start_ready()
     publish(broker, TOPIC, *(reading(str(number)) for number in range(1_500)), qos=0)
     consumer.wait_said("dropping readings of QoS 0")
-    echo.start()
     publish(broker, TOPIC, reading("last"))
+    consumer.wait_status(in_flight=1)  # all before it have arrived
+    echo.start()
     until(lambda: "last" in echo.ids, "echo has the last reading")
     publish(broker, TOPIC, reading("after"), qos=0)
     until(lambda: "after" in echo.ids, "echo has the reading after it")
