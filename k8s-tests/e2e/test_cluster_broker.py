@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,13 +24,14 @@ WITHOUT_CONSUMER = ("consumer.enabled=false", "echo.enabled=false")
 
 
 @pytest.fixture(scope="module")
-def broker(release: Release, make_namespace: Callable[[str], Kubectl], options: tuple[str, ...]) -> Release:
+def broker(release: Release, make_namespace: Callable[[str], Kubectl], options: tuple[str, ...]) -> Iterator[Release]:
     """A release of a producer and a Mosquitto with little memory; the cluster has the CRD."""
     del release
     kubectl = make_namespace(NAMESPACE)
     small = Release("small", Helm(kubectl.kubeconfig, NAMESPACE), kubectl, options)
     small.apply(*ONLY_THE_BROKER, *WITHOUT_CONSUMER)
-    return small
+    yield small
+    kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
 def passwords(broker: Release) -> dict[str, str]:
