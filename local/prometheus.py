@@ -21,15 +21,21 @@ class Prometheus:
     Args:
         targets: Addresses as `host:port`, whose metrics are below `/metrics`.
         labels: Labels of all targets.
+        rules: Groups of alerts, evaluated each second.
         folder: Where configuration, data and log go.
     """
 
-    def __init__(self, targets: Sequence[str], labels: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, targets: Sequence[str], labels: Mapping[str, str], rules: Mapping[str, Any], folder: Path
+    ) -> None:
         port = free_port()
         self._url = f"http://{HOST}:{port}"
         scrape = {"job_name": "collector", "static_configs": [{"targets": list(targets), "labels": dict(labels)}]}
         config = folder / "prometheus.json"
-        config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [scrape]}))
+        rule_file = folder / "rules.json"
+        rule_file.write_text(json.dumps(rules))
+        intervals = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        config.write_text(json.dumps({"global": intervals, "rule_files": [str(rule_file)], "scrape_configs": [scrape]}))
         command = [
             PROMETHEUS,
             f"--config.file={config}",
@@ -48,6 +54,11 @@ class Prometheus:
         data: Any = answer.raise_for_status().json()["data"]
         values = [float(series["value"][1]) for series in data["result"]]
         return [value for value in values if not math.isnan(value)]
+
+    def firing(self) -> set[str]:
+        """Return the names of the alerts that fire."""
+        data: Any = httpx.get(f"{self._url}/api/v1/alerts", trust_env=False, timeout=30).raise_for_status().json()
+        return {alert["labels"]["alertname"] for alert in data["data"]["alerts"] if alert["state"] == "firing"}
 
     def __enter__(self) -> Self:
         self._process.start()

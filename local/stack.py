@@ -188,7 +188,8 @@ class Stack:
         if self._temporary:
             self.folder.mkdir(mode=0o700)
         (self.folder / "mosquitto").mkdir()
-        config = ["sys_interval 1"] if self._monitoring else []
+        # The limit is small, so that a test can exceed it.
+        config = ["sys_interval 1", "max_queued_messages 2000"] if self._monitoring else []
         self.mosquitto = Mosquitto(folder=self.folder / "mosquitto", config=config)
         self.parts = {"mosquitto": self.mosquitto, "scout-sim": self._scout_sim()}
         if self.has_collector:
