@@ -132,13 +132,14 @@ class Fleets:
         conditions = self.get("fleet", name)["status"]["conditions"]
         return next(condition for condition in conditions if condition["type"] == kind)
 
-    def reconcile_until(self, kind: str, reason: str, name: str = "demo") -> Any:
-        """Reconcile until a condition has this reason, and return the condition."""
+    def reconcile_until(self, kind: str, reason: str, name: str = "demo", message: str = "") -> Any:
+        """Reconcile until a condition has this reason and a message that begins so, and return the condition."""
 
         def found() -> Any:
             self.reconcile(name)
             condition = self.condition(kind, name)
-            return condition if condition["reason"] == reason else None
+            there = condition["reason"] == reason and condition["message"].startswith(message)
+            return condition if there else None
 
         return until(found, f"{kind} has the reason {reason}", 120)
 

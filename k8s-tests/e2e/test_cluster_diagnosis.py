@@ -6,8 +6,8 @@ from e2e.reconciling import Fleets, with_volume
 def test_an_image_that_is_not_there_shows(fleets: Fleets) -> None:
     """`kubectl get fleet` prints the name of a pod and the image that it cannot pull."""
     fleets.apply()
-    message = fleets.reconcile_until("Ready", "ImagePullBackOff")["message"]
-    assert message.startswith("demo-0 and 1 more: cannot pull image mqtt-trace-nowhere:1: ")
+    both = "demo-0 and 1 more: cannot pull image mqtt-trace-nowhere:1: "
+    message = fleets.reconcile_until("Ready", "ImagePullBackOff", message=both)["message"]
     assert message in fleets.kubectl("get", "fleet", "demo")
 
 

@@ -86,11 +86,11 @@ def test_no_reading_is_lost_when_a_pod_is_deleted(release: Release, scout: Scout
 
 def test_a_damaged_queue_costs_its_own_telemetry_alone(release: Release, scout: Scout) -> None:
     """The Collector starts without the file, its pod says so, a metric counts it, and all readings are traced."""
-    start = now()
-    release.published_next(DEVICES, start)
     collector = release.object("otel-collector")
     release.kubectl("scale", f"statefulset/{collector}", "--replicas=0")
     until(lambda: not release.pods("otel-collector"), "the Collector is away", 120)
+    start = now()  # the file may have spans of earlier readings
+    release.published_next(DEVICES, start)
     cut_off(release, collector, "exporter_otlp_http_b14_traces")
     release.kubectl("scale", f"statefulset/{collector}", "--replicas=1")
     release.roll_out(f"statefulset/{collector}")
