@@ -31,9 +31,9 @@ def test_only_a_failure_is_a_warning(monkeypatch: pytest.MonkeyPatch, reason: st
     async def reconcile(_namespace: str, _name: str) -> Result:
         return Result(ready={"reason": reason, "message": "words"}, fleet={}, outcome=Outcome.DONE)
 
-    assert asyncio.run(_await(recorded(reconcile, NoOpTracer(), FleetMetrics()))) is Outcome.DONE
+    assert asyncio.run(_await(recorded(reconcile, NoOpTracer(), FleetMetrics()))).outcome is Outcome.DONE
     assert events == [(kind, reason, "words")]
 
 
-async def _await(reconcile: Reconcile) -> Outcome:
+async def _await(reconcile: Reconcile) -> Result:
     return await reconcile(Key("iot", "demo"))

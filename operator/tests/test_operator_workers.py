@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
-from mqtt_trace_operator.reconcile import Outcome
+from mqtt_trace_operator.reconcile import Outcome, Result
 from mqtt_trace_operator.workers import Key, Workers
 
 from local.waiting import until_async
@@ -34,7 +34,7 @@ class Reconciles:
         self.released = asyncio.Event()
         self.released.set()
 
-    async def __call__(self, key: Key) -> Outcome:
+    async def __call__(self, key: Key) -> Result:
         """Reconcile."""
         self.seen.append(key)
         self.running += 1
@@ -44,7 +44,7 @@ class Reconciles:
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome
+        return Result(outcome=outcome)
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:

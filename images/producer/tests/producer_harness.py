@@ -58,6 +58,7 @@ class ReadyFigures(TypedDict):
     buffered: int
     dropped: int
     generation: NotRequired[int]
+    started_at: NotRequired[float]
 
 
 class ReadingPayload(TypedDict):
@@ -67,6 +68,7 @@ class ReadingPayload(TypedDict):
     reading: float
     message_id: str
     ts: float
+    padding: NotRequired[str]
 
 
 class Producer(Process):

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from mqtt_trace_service.scenario import Clock
+
 from mqtt_trace import ConfigurationError
-from mqtt_trace_operator.fleet import GROUP, KIND, VERSION, Fleet, count_pods
+from mqtt_trace_operator.fleet import GROUP, KIND, VERSION, Fleet, Object, count_pods
 
 Manifest = dict[str, Any]
 
@@ -51,10 +53,15 @@ class PodTemplate:
         return cls(manifest, port)
 
 
-def fleet_file(fleet: Fleet) -> dict[str, Any]:
-    """The content of the fleet file, which the fleet's pods read again after each change."""
+def fleet_file(fleet: Fleet, clock: Clock | None = None) -> dict[str, Any]:
+    """The content of the fleet file, which the fleet's pods read again after each change.
+
+    Args:
+        fleet: The fleet.
+        clock: The clock of its scenario.
+    """
     spec = fleet.spec
-    return {
+    content = {
         "generation": fleet.generation,
         "fleet": fleet.name,
         "namespace": fleet.namespace,
@@ -70,23 +77,43 @@ def fleet_file(fleet: Fleet) -> dict[str, Any]:
         "battery": spec.battery,
         "faults": spec.faults.model_dump(by_alias=True),
     }
+    if spec.scenario is not None:
+        content["scenario"] = spec.scenario.model_dump(by_alias=True, exclude_unset=True) | _times(clock or Clock())
+    return content
 
 
-def config_map(fleet: Fleet) -> Manifest:
+def config_map(fleet: Fleet, clock: Clock | None = None) -> Manifest:
     """The ConfigMap with the fleet file."""
-    return _owned(
-        fleet,
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": f"{fleet.name}-fleet"},
-            "data": {FLEET_FILE: json.dumps(fleet_file(fleet))},
-        },
-    )
+    return _config_map(fleet, fleet_file(fleet, clock))
 
 
-def stateful_set(fleet: Fleet, template: PodTemplate) -> Manifest:
-    """The StatefulSet. Only image, pull policy, variables and resources of the fleet change its pod template."""
+def paused_config_map(fleet: Fleet, live: Object | None, clock: Clock) -> Manifest | None:
+    """The live ConfigMap with a paused clock, and all else as it is; None if it is paused or has no scenario."""
+    content = read_fleet_file(live)
+    scenario = content.get("scenario") or {}
+    if "startedAt" not in scenario or clock.paused_at is None or scenario.get("pausedAt") == clock.paused_at:
+        return None
+    return _config_map(fleet, {**content, "generation": fleet.generation, "scenario": {**scenario, **_times(clock)}})
+
+
+def read_fleet_file(config_map: Object | None) -> dict[str, Any]:
+    """The content of the fleet file in a ConfigMap; empty if it is missing or unreadable."""
+    try:
+        content = json.loads((config_map or {})["data"][FLEET_FILE])
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def stateful_set(fleet: Fleet, template: PodTemplate, sensors: int | None = None) -> Manifest:
+    """The StatefulSet. Only image, pull policy, variables and resources of the fleet change its pod template.
+
+    Args:
+        fleet: The fleet.
+        template: The chart's part of its pods.
+        sensors: The most sensors that its pods simulate; `spec.replicas` if None.
+    """
+    most = fleet.spec.replicas if sensors is None else sensors
     return _owned(
         fleet,
         {
@@ -94,13 +121,27 @@ def stateful_set(fleet: Fleet, template: PodTemplate) -> Manifest:
             "kind": "StatefulSet",
             "metadata": {"name": fleet.name},
             "spec": {
-                "replicas": count_pods(fleet.spec.replicas, fleet.spec.sensors_per_pod),
+                "replicas": count_pods(most, fleet.spec.sensors_per_pod),
                 "podManagementPolicy": "Parallel",
                 "selector": {"matchLabels": {FLEET_LABEL: fleet.name}},
                 "template": _pod_template(fleet, template),
             },
         },
     )
+
+
+def _times(clock: Clock) -> dict[str, Any]:
+    return clock.model_dump(by_alias=True, exclude_none=True)
+
+
+def _config_map(fleet: Fleet, content: dict[str, Any]) -> Manifest:
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": f"{fleet.name}-fleet"},
+        "data": {FLEET_FILE: json.dumps(content)},
+    }
+    return _owned(fleet, manifest)
 
 
 def _pod_template(fleet: Fleet, template: PodTemplate) -> Manifest:

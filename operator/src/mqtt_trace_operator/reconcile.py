@@ -10,7 +10,7 @@ from typing import Any
 from lightkube import ApiError
 from lightkube.resources.core_v1 import Pod
 
-from mqtt_trace_operator.children import Manifest, PodTemplate, config_map, stateful_set
+from mqtt_trace_operator.children import Manifest, PodTemplate, config_map, paused_config_map, stateful_set
 from mqtt_trace_operator.cluster import FIELD_MANAGER, Cluster
 from mqtt_trace_operator.diagnosis import Reason, diagnose_creation, diagnose_mounts, diagnose_pods, find_stuck
 from mqtt_trace_operator.drift import (
@@ -23,6 +23,7 @@ from mqtt_trace_operator.drift import (
 )
 from mqtt_trace_operator.fleet import Fleet, InvalidFleetError, Object
 from mqtt_trace_operator.refresh import refresh_annotation
+from mqtt_trace_operator.scenario import Progress, count_sensors_at_most, find_news, seconds_to_next_change
 from mqtt_trace_operator.sensors import Sensors
 from mqtt_trace_operator.status import (
     Applied,
@@ -30,6 +31,7 @@ from mqtt_trace_operator.status import (
     build_invalid_status,
     build_status,
     find_ready,
+    is_worth_writing,
     pod_name,
     pod_uid,
 )
@@ -60,15 +62,19 @@ class Result:
         changes: Changes of children and pods, such as `StatefulSet demo created`.
         ready: The fleet's condition `Ready`, if its status or reason has changed.
         fleet: The object that Events refer to.
+        news: Other news of the fleet, such as a new phase of its scenario.
         status: Its status after the reconcile, None if that is unknown.
         outcome: What the worker does next.
+        reconcile_after_s: Seconds after which the worker reconciles again in any case; None for never.
     """
 
     changes: list[str] = field(default_factory=list)
     ready: Mapping[str, Any] | None = None
+    news: list[Reason] = field(default_factory=list)
     fleet: Object | None = None
     status: Mapping[str, Any] | None = None
     outcome: Outcome = Outcome.GONE
+    reconcile_after_s: float | None = None
 
 
 class Reconciler:
@@ -105,17 +111,20 @@ class Reconciler:
         if resource is None or resource["metadata"].get("deletionTimestamp"):
             self._last_applied.forget(namespace, name)
             return Result()
-        result = Result(fleet=resource, outcome=Outcome.REQUEUE)
+        result, now = Result(fleet=resource, outcome=Outcome.REQUEUE), self._now()
+        former = resource.get("status") or {}
         try:
             fleet = Fleet.from_object(resource)
-            manifests = config_map(fleet), stateful_set(fleet, self._template)
+            progress = Progress.read(former).follow(fleet, now)
+            sensors = count_sensors_at_most(fleet, progress, now)
+            manifests = config_map(fleet, progress.clock), stateful_set(fleet, self._template, sensors)
         except InvalidFleetError as error:
             reason = Reason("InvalidSpec", str(error))
-            await self._write(result, build_invalid_status(resource, reason, self._now()))
+            await self._write(result, build_invalid_status(resource, reason, now))
             result.outcome = Outcome.DONE
             return result
         try:
-            children, stalled = await self._apply(fleet, manifests, result)
+            children, stalled = await self._apply(fleet, manifests, progress, result)
         except ApiError as error:
             if _is_namespace_terminating(error):
                 self._last_applied.forget(namespace, name)
@@ -125,18 +134,22 @@ class Reconciler:
             raise
         observed = await self._observe(fleet, children, stalled)
         await self._refresh_volumes(fleet, observed, result)
-        former = resource.get("status") or {}
-        await self._write(result, build_status(fleet, observed, former, self._now()))
+        if _can_start(fleet, progress, observed):
+            progress = progress.start(now)
+        await self._write(result, build_status(fleet, observed, former, now, progress))
+        result.news = find_news(fleet, progress, former, now)
         result.outcome = Outcome.DONE if observed.settled else Outcome.REQUEUE
+        result.reconcile_after_s = seconds_to_next_change(fleet, progress, now)
         return result
 
     async def _apply(
-        self, fleet: Fleet, manifests: tuple[Manifest, ...], result: Result
+        self, fleet: Fleet, manifests: tuple[Manifest, ...], progress: Progress, result: Result
     ) -> tuple[list[Object | None], Reason | None]:
         """Apply the manifests; returns the live children, and why one of them cannot be applied."""
         live = list(await asyncio.gather(*map(self._cluster.get_child, manifests)))
         if fleet.spec.paused:
-            return live, None
+            paused = paused_config_map(fleet, live[0], progress.clock)
+            manifests = () if paused is None else (paused,)
         for number, manifest in enumerate(manifests):
             before = live[number]
             owner = classify(before, fleet)
@@ -167,7 +180,7 @@ class Reconciler:
         fleet_config, workload = (child if child and is_controlled_by(child, fleet) else None for child in children)
         pods = [pod for pod in await self._cluster.list_pods(fleet) if workload and owns_pod(workload, pod)]
         reports = await self._sensors.read_reports(pods)
-        applied = Applied.from_config_map(fleet_config)
+        applied = Applied.from_config_map(fleet_config, self._now())
         reason = await self._diagnose(fleet, workload, applied, pods)
         return Observed(applied, pods, reports, _is_rolled_out(workload, applied, pods), reason, stalled)
 
@@ -185,12 +198,10 @@ class Reconciler:
         return reason
 
     async def _refresh_volumes(self, fleet: Fleet, observed: Observed, result: Result) -> None:
-        if fleet.spec.paused:
+        if fleet.spec.paused and not observed.applied.paused:
             return
-        generation, now = observed.applied.generation, self._now()
-        values = {
-            pod_name(pod): value for pod in observed.outdated if (value := refresh_annotation(pod, generation, now))
-        }
+        version, now = observed.applied.version, self._now()
+        values = {pod_name(pod): value for pod in observed.outdated if (value := refresh_annotation(pod, version, now))}
         await asyncio.gather(*(self._cluster.annotate(fleet.namespace, pod, value) for pod, value in values.items()))
         if values:
             result.changes.append(f"{len(values)} pod{'' if len(values) == 1 else 's'} annotated")
@@ -199,13 +210,19 @@ class Reconciler:
         resource = result.fleet or {}
         former = resource.get("status") or {}
         result.status = status
-        if status == former:
+        if not is_worth_writing(status, former):
             return
         metadata = resource["metadata"]
         await self._cluster.write_status(metadata["namespace"], metadata["name"], status)
         before, now = find_ready(former), find_ready(status)
         if any(before.get(key) != now[key] for key in ("status", "reason")):
             result.ready = now
+
+
+def _can_start(fleet: Fleet, progress: Progress, observed: Observed) -> bool:
+    """Whether a scenario waits for its start, and every pod has read it and has connected its sensors."""
+    waits = fleet.spec.scenario is not None and progress.clock.started_at is None and not fleet.spec.paused
+    return waits and observed.settled and observed.reported and observed.applied.generation == fleet.generation
 
 
 def _is_refusal(error: ApiError) -> bool:

@@ -10,7 +10,7 @@ import kopf
 from opentelemetry.trace import Span, Status, StatusCode, Tracer
 
 from mqtt_trace_operator.metrics import FleetMetrics
-from mqtt_trace_operator.reconcile import Outcome, Result
+from mqtt_trace_operator.reconcile import Result
 from mqtt_trace_operator.workers import Key, Reconcile
 
 _logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ _EXPECTED = {"Connected", "Connecting", "NotApplied"}
 def recorded(reconcile: Callable[[str, str], Awaitable[Result]], tracer: Tracer, metrics: FleetMetrics) -> Reconcile:
     """Wrap a reconcile so that each result is measured, each with a change is recorded, and each error is a span."""
 
-    async def reconcile_and_record(key: Key) -> Outcome:
+    async def reconcile_and_record(key: Key) -> Result:
         began = time.time_ns()
         try:
             result = await reconcile(*key)
@@ -33,11 +33,11 @@ def recorded(reconcile: Callable[[str, str], Awaitable[Result]], tracer: Tracer,
                 span.set_status(Status(StatusCode.ERROR, str(error)))
             raise
         metrics.reconciled(key, result)
-        if result.changes or result.ready is not None:
+        if result.changes or result.news or result.ready is not None:
             with _span(tracer, key, began) as span:
                 span.set_attribute("mqtt_trace.reconcile.changes", result.changes)
                 _record(key, result)
-        return result.outcome
+        return result
 
     return reconcile_and_record
 
@@ -55,6 +55,9 @@ def _record(key: Key, result: Result) -> None:
         changes = ", ".join(result.changes)
         _logger.info("%s/%s: %s", *key, changes)
         kopf.info(fleet, reason="Applied", message=changes)
+    for news in result.news:
+        _logger.info("%s/%s: %s", *key, news.message)
+        kopf.info(fleet, reason=news.name, message=news.message)
     if result.ready is not None:
         reason, message = result.ready["reason"], result.ready["message"]
         _logger.info("%s/%s: %s", *key, message)

@@ -22,10 +22,12 @@ class Report:
     Attributes:
         connected: Number of its sensors that are connected to the broker.
         generation: Generation of the fleet file that it uses; 0 if it reports none.
+        started_at: When the scenario in this file starts, in seconds since the epoch; None if it reports none.
     """
 
     connected: int
     generation: int
+    started_at: float | None = None
 
 
 class Sensors:
@@ -67,5 +69,9 @@ class Sensors:
 def _parse(answer: Any) -> Report | None:
     if not isinstance(answer, Mapping) or not isinstance(connected := answer.get("connected"), int):
         return None
-    generation = answer.get("generation")
-    return Report(connected, generation if isinstance(generation, int) else 0)
+    generation, started_at = answer.get("generation"), answer.get("started_at")
+    return Report(
+        connected,
+        generation if isinstance(generation, int) else 0,
+        float(started_at) if isinstance(started_at, int | float) else None,
+    )

@@ -55,8 +55,7 @@ async def run_until(
         fleet.reconcile(make_specs(settings))
         await stop.wait()
         return
-    watcher.apply(fleet)
-    watching = asyncio.create_task(watcher.watch(fleet))
+    watching = asyncio.create_task(watcher.follow(fleet))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

@@ -31,6 +31,7 @@ from mqtt_trace_producer.sensor import Sensor
 
 _logger = logging.getLogger(__name__)
 
+_NORMAL_DISCONNECTION = 0x00
 _MAX_IN_FLIGHT = 10
 """Readings in flight at once: enough to send a backlog quickly; the others stay in the device's bounded buffer."""
 
@@ -91,6 +92,7 @@ class Device:
         self._retries = Retries(shared.retry_s, shared.buffer_readings, self._republish, self._drop_without_subscribers)
         self._has_turn = False
         self._removed = False
+        self._reconnects_silently = False
         self._drained = asyncio.Event()
         self._drained.set()
         client.on_publish = self._on_publish
@@ -100,7 +102,7 @@ class Device:
         )
         shared.connectivity.add_device()
         self._loop = asyncio.get_running_loop()
-        self._start_reading()
+        self._start_reading(random.random())  # noqa: S311 - spreads load
 
     @property
     def unacknowledged(self) -> int:
@@ -113,15 +115,27 @@ class Device:
 
     def apply(self, spec: DeviceSpec) -> None:
         """Apply another configuration, which has the same protocol."""
-        interval_changed = spec.interval != self.spec.interval
-        self.spec = spec
-        if interval_changed:
+        former, self.spec = self.spec, spec
+        if spec.interval != former.interval:
+            # The same share of the interval remains, so that devices stay spread while a ramp changes it all the time.
+            remaining = max(0.0, self._schedule.due - self._loop.time()) / former.interval
             self._timer.cancel()
-            self._start_reading()
+            self._start_reading(remaining)
 
     def set_tracer_provider(self, tracer_provider: TracerProvider) -> None:
         """Make further publish spans with another provider, and so with another resource."""
         self._publisher.set_tracer_provider(tracer_provider)
+
+    def reconnect(self, cause: str, *, silently: bool = False) -> None:
+        """Send DISCONNECT and connect again after a short back-off, unless the device is not connected.
+
+        Args:
+            cause: The cause in the log.
+            silently: Whether the device counts as connected meanwhile, unless the first attempt fails.
+        """
+        if self._connection.is_up:
+            self._reconnects_silently = silently
+            self._connection.renew(_NORMAL_DISCONNECTION, cause)
 
     def start_draining(self, *, removed: bool = False) -> None:
         """Take no more readings, and connect at once if readings remain.
@@ -158,9 +172,9 @@ class Device:
         """Send DISCONNECT and close the connection."""
         await self._connection.close()
 
-    def _start_reading(self) -> None:
-        start = self._loop.time() + random.uniform(0, self.spec.interval)  # noqa: S311 - spreads load
-        self._schedule = Schedule(start, self.spec.interval)
+    def _start_reading(self, remaining: float) -> None:
+        """Take the next reading when this share of the interval is over."""
+        self._schedule = Schedule(self._loop.time() + remaining * self.spec.interval, self.spec.interval)
         self._timer = self._loop.call_at(self._schedule.due, self._take_reading)
 
     def _take_reading(self) -> None:
@@ -168,7 +182,7 @@ class Device:
         self._timer = self._loop.call_at(self._schedule.due, self._take_reading)
         if skipped:
             self._metrics.skipped(skipped)
-        reading = self._sensor.read()
+        reading = self._sensor.read(self.spec.payload)
         self._metrics.taken(reading.celsius)
         while len(self._buffer) >= self._shared.buffer_readings:  # more than one when retries have come back
             self._buffer.popleft()
@@ -272,5 +286,6 @@ class Device:
         self._request_turn()  # granted after this callback, and after paho has sent unacknowledged readings again
 
     def _on_disconnected(self, cause: str) -> None:
-        if not self._removed:
+        silently, self._reconnects_silently = self._reconnects_silently, False
+        if not self._removed and not silently:
             self._shared.connectivity.set_disconnected(self.id, cause)

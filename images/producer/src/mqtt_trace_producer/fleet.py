@@ -59,12 +59,15 @@ class Fleet:
             executor=self._executor,
         )
         self._generation: int | None = None
+        self._started_at: float | None = None
         self._reconciled = False
         self._devices: dict[str, Device] = {}
         self._draining: set[Device] = set()
         self._running: dict[str, asyncio.Task[None]] = {}
 
-    def reconcile(self, specs: Mapping[str, DeviceSpec], generation: int | None = None) -> None:
+    def reconcile(
+        self, specs: Mapping[str, DeviceSpec], generation: int | None = None, started_at: float | None = None
+    ) -> None:
         """Run exactly these devices: add, update and drain devices as needed.
 
         A device whose protocol changes is drained and replaced. New devices connect at random moments.
@@ -72,14 +75,30 @@ class Fleet:
         Args:
             specs: Configurations of all devices, by id.
             generation: Generation of the fleet file with these devices.
+            started_at: When the scenario of the fleet file starts, in seconds since the epoch.
         """
-        self._reconciled, self._generation = True, generation
+        self._reconciled, self._generation, self._started_at = True, generation, started_at
         self._start_draining([device for device in self._devices.values() if not _is_kept(device, specs)])
         for device in self._devices.values():
             self._update(device, specs[device.id])
         new = {device_id: spec for device_id, spec in specs.items() if device_id not in self._devices}
         for device_id, spec in new.items():
             self._add(device_id, spec, random.uniform(0, len(new) / _CONNECTS_PER_S))  # noqa: S311 - spreads load
+
+    @property
+    def size(self) -> int:
+        """The number of devices, connected or not."""
+        return len(self._devices)
+
+    def storm(self) -> None:
+        """Disconnect all devices at once, and connect them again after a short back-off."""
+        for device in self._devices.values():
+            device.reconnect("a storm of the scenario")
+
+    def churn(self, count: int) -> None:
+        """Reconnect so many devices, chosen at random. They count as connected unless the first attempt fails."""
+        for device in random.sample([*self._devices.values()], min(count, len(self._devices))) if count else ():
+            device.reconnect("churn of the scenario", silently=True)
 
     def status(self) -> tuple[bool, Mapping[str, object]]:
         """Return whether all devices are connected, and the figures for the readiness probe."""
@@ -93,6 +112,8 @@ class Fleet:
         }
         if self._generation is not None:
             figures["generation"] = self._generation
+        if self._started_at is not None:
+            figures["started_at"] = self._started_at
         return self._reconciled and devices == connected, figures
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - its end is no error
