@@ -122,7 +122,8 @@ def test_the_time_left_is_refreshed_in_fifths_of_the_phase(
 ) -> None:
     """The time left is never too short, and a phase of a few seconds is not cut into more than it has time for."""
     story.reconcile(at(elapsed))
-    assert (story.scenario["left"], story.wait) == (left, pytest.approx(wait))
+    assert story.scenario["left"] == left
+    assert story.wait == pytest.approx(wait)
 
 
 def test_the_end_is_a_condition(story: Story) -> None:

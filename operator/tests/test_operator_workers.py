@@ -117,6 +117,24 @@ def test_an_unsettled_fleet_is_requeued() -> None:
     run(test)
 
 
+def test_a_settled_fleet_is_reconciled_when_its_scenario_goes_on() -> None:
+    """A fleet that has named a time is reconciled then, without an event, and not before."""
+
+    async def test() -> None:
+        seen: list[float] = []
+
+        async def reconcile(_key: Key) -> Result:
+            seen.append(time.monotonic())
+            return Result(outcome=Outcome.DONE, reconcile_after_s=0.6 if len(seen) == 1 else None)
+
+        workers = Workers(reconcile)
+        workers.enqueue(DEMO)
+        await until_async(lambda: len(seen) == 2, "a second reconcile")
+        assert seen[1] - seen[0] >= 0.6
+
+    run(test)
+
+
 def test_a_worker_outlives_every_error(caplog: pytest.LogCaptureFixture) -> None:
     """After an error the worker logs one line and retries."""
 

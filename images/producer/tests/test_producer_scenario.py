@@ -58,7 +58,7 @@ def device_counts(producer: Producer, done: Callable[[], bool]) -> list[int]:
 def test_devices_follow_the_phases_by_the_clock(producer: Producer, mount: MountedFleetFile) -> None:
     """Sensors come and go at the boundaries of phases, without another fleet file, and those of the last phase stay."""
     start = time.time() + 1
-    phases = [
+    phases: list[dict[str, Any]] = [
         {"name": "more", "duration": "2s", "replicas": 6},
         {"name": "same", "duration": "1s"},
         {"name": "fewer", "duration": "1s", "replicas": 2},
@@ -100,7 +100,10 @@ def test_a_producer_that_starts_late_is_where_the_others_are(
     make_broker: MakeBroker, start_producer: StartProducer, mount: MountedFleetFile
 ) -> None:
     """A restarted pod finds the phase by the clock, and leaves out the storm that the others had at its start."""
-    phases = [{"name": "past", "duration": "100s"}, {"name": "now", "duration": "1h", "replicas": 7, "storm": True}]
+    phases: list[dict[str, Any]] = [
+        {"name": "past", "duration": "100s"},
+        {"name": "now", "duration": "1h", "replicas": 7, "storm": True},
+    ]
     mount.write(scenario=scenario(*phases, startedAt=time.time() - 200))
     broker = make_broker()
     producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0)
@@ -112,7 +115,7 @@ def test_a_producer_that_starts_late_is_where_the_others_are(
 def test_a_paused_scenario_stays_where_it_is(producer: Producer, mount: MountedFleetFile) -> None:
     """While the clock is paused the sensors go on as they are, and the rest of the phase follows the pause."""
     start = time.time()
-    phases = [
+    phases: list[dict[str, Any]] = [
         {"name": "first", "duration": "2s", "replicas": 4},
         {"name": "second", "duration": "1h", "replicas": 5},
     ]

@@ -134,11 +134,12 @@ class Reconciler:
             raise
         observed = await self._observe(fleet, children, stalled)
         await self._refresh_volumes(fleet, observed, result)
-        if _can_start(fleet, progress, observed):
+        waits = _waits_for_pods(fleet, progress)
+        if waits and observed.settled and observed.reported and observed.applied.generation == fleet.generation:
             progress = progress.start(now)
         await self._write(result, build_status(fleet, observed, former, now, progress))
         result.news = find_news(fleet, progress, former, now)
-        result.outcome = Outcome.DONE if observed.settled else Outcome.REQUEUE
+        result.outcome = Outcome.DONE if observed.settled and not waits else Outcome.REQUEUE
         result.reconcile_after_s = seconds_to_next_change(fleet, progress, now)
         return result
 
@@ -219,10 +220,9 @@ class Reconciler:
             result.ready = now
 
 
-def _can_start(fleet: Fleet, progress: Progress, observed: Observed) -> bool:
-    """Whether a scenario waits for its start, and every pod has read it and has connected its sensors."""
-    waits = fleet.spec.scenario is not None and progress.clock.started_at is None and not fleet.spec.paused
-    return waits and observed.settled and observed.reported and observed.applied.generation == fleet.generation
+def _waits_for_pods(fleet: Fleet, progress: Progress) -> bool:
+    """Whether the scenario starts once every pod has read it and has connected its sensors."""
+    return fleet.spec.scenario is not None and progress.clock.started_at is None and not fleet.spec.paused
 
 
 def _is_refusal(error: ApiError) -> bool:

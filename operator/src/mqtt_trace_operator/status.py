@@ -192,7 +192,7 @@ def build_invalid_status(resource: Object, reason: Reason, now: datetime) -> Sta
     }
 
 
-def is_worth_writing(status: Status, former: Mapping[str, Any]) -> bool:
+def is_worth_writing(status: Mapping[str, Any], former: Mapping[str, Any]) -> bool:
     """Whether to write a status. While a scenario runs, the counts of sensors alone wait for the next other change.
 
     Otherwise a ramp would cost a write for each of its steps.

@@ -12,6 +12,8 @@ from mqtt_trace_service.scenario import Payload, to_seconds
 _PULL = 0.02
 """Share of the distance to the middle of its range by which `walk` returns between two readings, as a heated room."""
 
+_USUAL = Payload()
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -52,7 +54,7 @@ class Sensor:
         self._rng = rng
         self._celsius: float | None = None
 
-    def read(self, payload: Payload) -> Reading:
+    def read(self, payload: Payload = _USUAL) -> Reading:
         """Take the next reading."""
         now = time.time()
         self._celsius = self._measure(payload, now)
