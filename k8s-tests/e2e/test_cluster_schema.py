@@ -25,6 +25,25 @@ DEFAULTS = {
 }
 
 PHASE: dict[str, Any] = {"name": "only", "duration": "1s"}
+REFUSED_PHASES: list[tuple[dict[str, Any], str]] = [
+    ({"duration": "0s"}, "the duration of a phase must be between 1s and 24h"),
+    ({"duration": "soon"}, "spec.scenario.phases[0].duration in body should match"),
+    ({"replicas": 10001}, "replicas of a phase must be between 0 and 10000"),
+    ({"replicas": -1}, "replicas of a phase must be between 0 and 10000"),
+    ({"interval": "9ms"}, "interval must be between 10ms and 24h"),
+    ({"churn": 101}, "churn must be between 0 and 100 percent of the sensors per minute"),
+    (
+        {"faults": {"mqtt311": 60, "missingContext": 41}},
+        "the sum of the faults must not exceed 100 percent",
+    ),
+    ({"transition": "Linear"}, "a Linear transition needs replicas or interval"),
+    ({"transition": "Sudden"}, 'supported values: "Linear", "Step"'),
+    ({"payload": {"padding": 1000001}}, "padding must be between 0 and 1000000 bytes"),
+    ({"payload": {"min": 30}}, "min and max must be given together"),
+    ({"payload": {"min": 3, "max": 3}}, "min must be less than max"),
+    ({"payload": {"distribution": "sine", "step": 1}}, "step is a parameter of the distribution walk"),
+    ({"payload": {"amplitude": 1}}, "amplitude and period are parameters of the distribution sine"),
+]
 
 
 def dry_run(release: Release, name: str, **spec: Any) -> Any:
@@ -113,28 +132,7 @@ def test_what_can_work_is_accepted(release: Release, spec: dict[str, Any]) -> No
         ({"scenario": {}}, "spec.scenario.phases: Required value"),
         ({"scenario": {"phases": []}}, "spec.scenario.phases in body should have at least 1 items"),
         ({"scenario": {"phases": [PHASE, PHASE]}}, "the names of phases must be unique"),
-        *(
-            ({"scenario": {"phases": [{**PHASE, **changes}]}}, words)
-            for changes, words in [
-                ({"duration": "0s"}, "the duration of a phase must be between 1s and 24h"),
-                ({"duration": "soon"}, "spec.scenario.phases[0].duration in body should match"),
-                ({"replicas": 10001}, "replicas of a phase must be between 0 and 10000"),
-                ({"replicas": -1}, "replicas of a phase must be between 0 and 10000"),
-                ({"interval": "9ms"}, "interval must be between 10ms and 24h"),
-                ({"churn": 101}, "churn must be between 0 and 100 percent of the sensors per minute"),
-                (
-                    {"faults": {"mqtt311": 60, "missingContext": 41}},
-                    "the sum of the faults must not exceed 100 percent",
-                ),
-                ({"transition": "Linear"}, "a Linear transition needs replicas or interval"),
-                ({"transition": "Sudden"}, 'supported values: "Linear", "Step"'),
-                ({"payload": {"padding": 1000001}}, "padding must be between 0 and 1000000 bytes"),
-                ({"payload": {"min": 30}}, "min and max must be given together"),
-                ({"payload": {"min": 3, "max": 3}}, "min must be less than max"),
-                ({"payload": {"distribution": "sine", "step": 1}}, "step is a parameter of the distribution walk"),
-                ({"payload": {"amplitude": 1}}, "amplitude and period are parameters of the distribution sine"),
-            ]
-        ),
+        *(({"scenario": {"phases": [{**PHASE, **changes}]}}, words) for changes, words in REFUSED_PHASES),
         ({"scenario": {"phases": [PHASE], "repeat": 0}}, "repeat must be between 1 and 1000"),
         (
             {"sensorsPerPod": 1, "scenario": {"phases": [{**PHASE, "replicas": 201}]}},

@@ -35,7 +35,7 @@ SCENARIO: dict[str, Any] = {
 
 
 def at(seconds: float) -> datetime:
-    """So many seconds after the start of the scenario."""
+    """The time that many seconds after the start of the scenario."""
     return STARTED + timedelta(seconds=seconds)
 
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mqtt_trace_service.scenario import Clock, Faults, Payload, Scenario, ScheduledScenario, Settings, to_seconds
 from pydantic import ValidationError
 
@@ -168,5 +170,38 @@ def test_a_wrong_member_is_named(phase: dict[str, Any], place: str) -> None:
     """What the CRD refuses is refused here, too, with its place."""
     with pytest.raises(ValidationError) as refused:
         make_scenario(phase)
-    error, *_ = refused.value.errors()
+    (error,) = refused.value.errors()
     assert error["loc"][:3] == ("phases", 0, place)
+
+
+def test_a_scenario_has_a_phase() -> None:
+    """An empty list is refused."""
+    with pytest.raises(ValidationError, match="must have a phase"):
+        make_scenario()
+
+
+@given(
+    phases=st.lists(
+        st.fixed_dictionaries(
+            {
+                "duration": st.sampled_from(["1s", "1500ms", "7s", "3m"]),
+                "transition": st.sampled_from(["Linear", "Step"]),
+            },
+            optional={"replicas": st.integers(0, 10_000), "interval": st.sampled_from(["10ms", "1s", "24h"])},
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    repeat=st.integers(1, 4),
+    share=st.floats(0, 1, exclude_max=True),
+)
+def test_every_moment_belongs_to_a_phase(phases: list[dict[str, Any]], repeat: int, share: float) -> None:
+    """At any time of any scenario there is exactly one phase, and its settings are within bounds."""
+    scenario = make_scenario(*phases, repeat=repeat)
+    elapsed = scenario.length * share
+    moment = scenario.at(elapsed, INITIAL)
+    assert moment.place is not None
+    assert moment.began - 1e-6 <= elapsed <= moment.ends + 1e-6
+    assert moment.phase == scenario.phases[moment.index]
+    assert 0 <= moment.settings.replicas <= scenario.max_replicas(INITIAL)
+    assert 0.009 < moment.settings.interval <= 86_400.001

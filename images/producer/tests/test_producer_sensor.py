@@ -75,7 +75,7 @@ def test_a_sine_follows_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_padding_makes_a_payload_as_much_longer() -> None:
-    """The padding is one more member with so many bytes."""
+    """The padding is one more member of the given size."""
     reading = Sensor("sensor-007", random.Random(2)).read(Payload(padding=200))  # noqa: S311 - weather
     payload = json.loads(reading.payload())
     assert len(payload.pop("padding")) == 200

@@ -14,7 +14,7 @@ from mqtt_trace_operator.diagnosis import Reason
 from mqtt_trace_operator.fleet import Fleet
 
 _LEAD_S = 3
-"""Starts and pauses are announced so long before: by then all pods have read them, and do the same at the same time."""
+"""Starts and pauses are announced this long before, so that all pods have read them by then and act together."""
 
 _PARTS = 5
 _MIN_PART_S = 5.0

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 __all__ = [
@@ -210,9 +210,16 @@ class Scenario(_Part):
         afterwards: Whether the fleet keeps the settings of the last phase or loses all its sensors.
     """
 
-    phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
+    phases: tuple[Phase, ...]
     repeat: Annotated[int, Field(ge=1)] = 1
     afterwards: Literal["Hold", "ScaleToZero"] = "Hold"
+
+    @field_validator("phases")
+    @classmethod
+    def _has_a_phase(cls, phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
+        if not phases:
+            raise ValueError("must have a phase")
+        return phases
 
     @property
     def run_length(self) -> float:

@@ -96,7 +96,7 @@ class Fleet:
             device.reconnect("a storm of the scenario")
 
     def churn(self, count: int) -> None:
-        """Reconnect so many devices, chosen at random. They count as connected unless the first attempt fails."""
+        """Reconnect `count` devices, chosen at random. They count as connected unless the first attempt fails."""
         for device in random.sample([*self._devices.values()], min(count, len(self._devices))) if count else ():
             device.reconnect("churn of the scenario", silently=True)
 
