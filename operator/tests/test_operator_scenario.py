@@ -180,9 +180,10 @@ def test_another_scenario_starts_over_and_other_changes_do_not(story: Story) -> 
 
 
 def test_a_scenario_that_is_written_out_with_its_defaults_is_the_same(story: Story) -> None:
-    """A later CRD may add defaults to a stored scenario, which is no change by the user."""
+    """Defaults do not count, whether they are stored or not, so that an upgrade starts no scenario over."""
     story.reconcile(at(40), scenario={**SCENARIO, "repeat": 1, "afterwards": "Hold"})
     assert story.scenario["phase"] == "storm"
+    assert story.status["scenario"]["hash"] == "8d2ce4f5aad12f99"
 
 
 def test_a_fleet_without_its_scenario_is_a_plain_one_again(story: Story) -> None:

@@ -170,7 +170,7 @@ def describe_count(number: int, noun: str) -> str:
 
 
 def _hash(scenario: Scenario) -> str:
-    # Without defaults: a later version of the CRD may add some, which is no change by the user.
+    # Without defaults: a later version may have more of them, and its scenarios must not start over.
     content = scenario.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
