@@ -13,9 +13,9 @@ from e2e.release import Release, now, until
 from local.golden import Json
 
 PHASES: list[dict[str, Any]] = [
-    {"name": "ramp", "duration": "10s", "replicas": 20, "transition": "Linear"},
-    {"name": "storm", "duration": "10s", "storm": True},
-    {"name": "fall", "duration": "10s", "replicas": 4},
+    {"name": "ramp", "duration": "5s", "replicas": 20, "transition": "Linear"},
+    {"name": "storm", "duration": "5s", "storm": True},
+    {"name": "fall", "duration": "5s", "replicas": 4},
 ]
 
 
@@ -65,13 +65,13 @@ def test_phases_follow_each_other_while_the_operator_is_away(
     fleet = make_fleet("phases")
     fleet.apply(2, scenario={"phases": PHASES}, interval="1s")
     started = wait_phase(fleet, "ramp")["startedAt"]
-    assert re.fullmatch(r"ramp +\d+s", " ".join(fleet.line().split()[5:7]))
+    assert re.fullmatch(r"(ramp|storm|fall) \d+s", " ".join(fleet.line().split()[5:7]))
     pods = fleet.pod_uids()
     operator = f"deployment/{release.object('operator')}"
     release.scale(operator, 0)
     try:
-        storm_ends = datetime.fromisoformat(started).timestamp() + 20
-        until(lambda: now().timestamp() > storm_ends, "the end of the second phase", 60)
+        log = ["logs", f"{fleet.name}-0"]
+        until(lambda: "phase fall begins" in fleet.kubectl(*log), "the pod begins the last phase", 60)
     finally:
         release.scale(operator, 1)
     wait_complete(fleet)
@@ -87,7 +87,7 @@ def test_an_operator_that_is_killed_in_each_phase_changes_nothing(
     """The scenario starts once and ends on time, and each phase is reported once."""
     fleet = make_fleet("killed")
     # Long enough for the next operator to start in.
-    phases = [{**phase, "duration": "15s"} for phase in PHASES]
+    phases = [{**phase, "duration": "12s"} for phase in PHASES]
     fleet.apply(2, scenario={"phases": phases, "afterwards": "ScaleToZero"}, interval="1s")
     started = [wait_phase(fleet, "ramp")["startedAt"]]
     for name in ("ramp", "storm", "fall"):
@@ -103,7 +103,7 @@ def test_an_operator_that_is_killed_in_each_phase_changes_nothing(
 def test_a_paused_scenario_waits(make_fleet: Callable[[str], SensorFleet]) -> None:
     """The phase of a paused fleet outlasts its end, and the sensors stay; the rest of it follows the pause."""
     fleet = make_fleet("paused")
-    phases = [{"name": "first", "duration": "12s", "replicas": 3}, {"name": "second", "duration": "1h", "replicas": 5}]
+    phases = [{"name": "first", "duration": "8s", "replicas": 3}, {"name": "second", "duration": "1h", "replicas": 5}]
     fleet.apply(2, scenario={"phases": phases})
     first = wait_phase(fleet, "first")
     fleet.patch(paused=True)
