@@ -10,18 +10,6 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
-__all__ = [
-    "Clock",
-    "Faults",
-    "Moment",
-    "Payload",
-    "Phase",
-    "Scenario",
-    "ScheduledScenario",
-    "Settings",
-    "to_seconds",
-]
-
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _HUNDRED = 100
 _MOST_SENSORS = 10_000
