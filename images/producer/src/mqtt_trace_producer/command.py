@@ -38,9 +38,12 @@ async def publish(settings: ProducerSettings, stop: asyncio.Event) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             fleet = Fleet(settings, providers, options, tasks)
-            async with HealthServer(settings.health_host, settings.health_port, fleet.status):
+            async with HealthServer(
+                settings.health_host, settings.health_port, fleet.status, documents={"results": fleet.results}
+            ):
                 await run_until(stop, fleet, settings, watcher)
                 await fleet.drain(settings.drain_timeout_s)
+                await fleet.finish_results(settings.results_timeout_s)
                 await asyncio.to_thread(providers.shutdown)
                 await fleet.close()
     finally:

@@ -81,4 +81,6 @@ def corrupt_context(properties: Properties | None, fault: Fault) -> Properties |
         kept += [(name, value[: len(value) // 2]) for name, value in pairs if name in fields]
     result = Properties(PacketTypes.PUBLISH)
     result.UserProperty = kept
+    if hasattr(properties, "ResponseTopic"):
+        result.ResponseTopic = properties.ResponseTopic
     return result

@@ -10,11 +10,14 @@ from functools import partial
 from mqtt_trace_service import telemetry
 
 from mqtt_trace import Options, TracedPublisher
+from mqtt_trace._receipts import TOPIC_PREFIX
 from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.device import Device, Shared
 from mqtt_trace_producer.device_spec import DeviceSpec
 from mqtt_trace_producer.faults import FaultyClient
 from mqtt_trace_producer.metrics import Metrics
+from mqtt_trace_producer.results.receipts import ReceiptConnection
+from mqtt_trace_producer.results.recorder import Results
 from mqtt_trace_producer.round_robin import RoundRobin
 from mqtt_trace_producer.settings import ProducerSettings
 
@@ -31,6 +34,10 @@ class Fleet:
         providers: Providers for spans and metrics.
         options: Options of every publisher.
         tasks: Group of the devices' tasks; an unexpected error in one ends the process.
+
+    Attributes:
+        phase: Index of the scenario's current phase, whose readings are numbered; None before the first and after the
+            last.
 
     Raises:
         mqtt_trace.ConfigurationError: The TLS settings cannot be used.
@@ -50,10 +57,14 @@ class Fleet:
         self._metrics = Metrics(providers.meter_provider)
         self._connectivity = Connectivity(settings.broker_address)
         self._executor = ThreadPoolExecutor(_CONNECTING_THREADS, thread_name_prefix="connect")
+        self.phase: int | None = None
+        self._results = Results(lambda: self.phase, settings.results_file)
+        self._receipts: ReceiptConnection | None = None
         self._shared = Shared(
             buffer_readings=settings.device_buffer_readings,
             retry_s=settings.publish_retry_s,
             metrics=self._metrics,
+            results=self._results,
             connectivity=self._connectivity,
             round_robin=RoundRobin(),
             executor=self._executor,
@@ -100,6 +111,32 @@ class Fleet:
         for device in random.sample([*self._devices.values()], min(count, len(self._devices))) if count else ():
             device.reconnect("churn of the scenario", silently=True)
 
+    def follow_scenario(self, fleet_id: str, pod_index: int, started_at: float | None) -> None:
+        """Receive the receipts of a fleet with a scenario, and number its readings once it has started.
+
+        Args:
+            fleet_id: Namespace and name of the fleet.
+            pod_index: Index of this pod in the fleet, from 0.
+            started_at: When the scenario starts, in seconds since the epoch; another time starts the results over.
+        """
+        client_id = f"{fleet_id}-receipts-{pod_index}"
+        topic = f"{TOPIC_PREFIX}{client_id}"  # which a broker can permit to this client alone
+        if self._results.follow(started_at, topic):
+            self._connectivity.start_over()
+        if self._receipts is None:
+            self._receipts = ReceiptConnection(self._settings, client_id, topic, self._results)
+            self._keeping = self._tasks.create_task(self._results.keep(), name="results")
+            self._tasks.create_task(self._receipts.run(), name="receipts")
+
+    def forget_scenario(self) -> None:
+        """End the results, because the fleet has no scenario any more."""
+        self.phase = None
+        self._results.end()
+
+    def results(self) -> Mapping[str, object] | None:
+        """Return the answer of `GET /results`; None without a scenario."""
+        return self._results.document(self._connectivity.connected_within)
+
     def status(self) -> tuple[bool, Mapping[str, object]]:
         """Return whether all devices are connected, and the figures for the readiness probe."""
         devices, connected = len(self._devices), self._connectivity.connected_count
@@ -125,9 +162,16 @@ class Fleet:
                 await asyncio.gather(*(device.wait_drained() for device in self._open_devices()))
         self._metrics.fleet_drained(sum(device.drop_unacknowledged() for device in self._open_devices()))
 
+    async def finish_results(self, timeout: float) -> None:  # noqa: ASYNC109 - its end is no error
+        """Wait for receipts, and for the results to be read, if the fleet has a scenario."""
+        await self._results.finish(timeout)
+
     async def close(self) -> None:
         """Disconnect every device, and cancel pending attempts to connect."""
         self._connectivity.close()
+        if self._receipts is not None:
+            self._keeping.cancel()
+            await self._receipts.close()
         # The devices first: one that still connects would submit to an executor that is shut down.
         await asyncio.gather(*(device.close() for device in self._open_devices()))
         self._executor.shutdown(wait=False, cancel_futures=True)

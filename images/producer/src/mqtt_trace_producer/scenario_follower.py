@@ -41,6 +41,11 @@ class ScenarioFollower:
     def apply(self, file: FleetFile) -> None:
         """Apply another fleet file."""
         self._file, self._settings = file, None
+        if file.scenario is None:
+            self._fleet.forget_scenario()
+        else:
+            fleet_id = f"{file.namespace}.{file.fleet}"
+            self._fleet.follow_scenario(fleet_id, self._pod_index, file.scenario.started_at)
         self.step()
         replicas = file.at(time.time()).settings.replicas
         _logger.info(
@@ -61,6 +66,7 @@ class ScenarioFollower:
         if file is None:
             return _STEP_S
         former, self._moment = self._moment, file.at(now)
+        self._fleet.phase = None if self._moment.place is None else self._moment.index
         self._reconcile(file, self._moment)
         # A process that has just started connects its devices in any case.
         if former is not None and former.place != self._moment.place:
