@@ -19,6 +19,8 @@ FLEET_FILE = "fleet.json"
 _FOLDER = "/etc/mqtt-trace/fleet"
 _POD_INDEX = "metadata.labels['apps.kubernetes.io/pod-index']"
 _VOLUME = "fleet"
+_RESULTS_FOLDER = "/var/lib/mqtt-trace"
+_RESULTS_VOLUME = "results"
 
 
 @dataclass(frozen=True)
@@ -159,11 +161,24 @@ def _pod_template(fleet: Fleet, template: PodTemplate) -> Manifest:
     contract = [
         {"name": "FLEET_FILE", "value": f"{_FOLDER}/{FLEET_FILE}"},
         {"name": "FLEET_POD_INDEX", "valueFrom": {"fieldRef": {"fieldPath": _POD_INDEX}}},
+        {"name": "RESULTS_FILE", "value": f"{_RESULTS_FOLDER}/results.json"},
     ]
     given = {variable["name"]: variable for variable in [*container.get("env", []), *variables, *contract]}
     container["env"] = list(given.values())
-    container.setdefault("volumeMounts", []).append({"name": _VOLUME, "mountPath": _FOLDER, "readOnly": True})
-    pod["spec"].setdefault("volumes", []).append({"name": _VOLUME, "configMap": {"name": f"{fleet.name}-fleet"}})
+    container.setdefault("volumeMounts", []).extend(
+        [
+            {"name": _VOLUME, "mountPath": _FOLDER, "readOnly": True},
+            {"name": _RESULTS_VOLUME, "mountPath": _RESULTS_FOLDER},
+        ]
+    )
+    # Results outlive a restart of the container, whether or not the fleet has a scenario yet: a volume that came with
+    # the scenario would restart the pods.
+    pod["spec"].setdefault("volumes", []).extend(
+        [
+            {"name": _VOLUME, "configMap": {"name": f"{fleet.name}-fleet"}},
+            {"name": _RESULTS_VOLUME, "emptyDir": {}},
+        ]
+    )
     return pod
 
 
