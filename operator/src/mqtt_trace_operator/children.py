@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -10,6 +11,7 @@ from mqtt_trace_service.scenario import Clock
 
 from mqtt_trace import ConfigurationError
 from mqtt_trace_operator.fleet import GROUP, KIND, VERSION, Fleet, Object, count_pods
+from mqtt_trace_operator.target import mount_authority, replace_connection
 
 Manifest = dict[str, Any]
 
@@ -107,6 +109,19 @@ def read_fleet_file(config_map: Object | None) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def results_map(fleet: Fleet, data: Mapping[str, str]) -> Manifest:
+    """The ConfigMap with the history of the fleet's scenario."""
+    return _owned(
+        fleet,
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": f"{fleet.name}-results"},
+            "data": dict(data),
+        },
+    )
+
+
 def stateful_set(fleet: Fleet, template: PodTemplate, sensors: int | None = None) -> Manifest:
     """The StatefulSet. Only image, pull policy, variables and resources of the fleet change its pod template.
 
@@ -157,6 +172,9 @@ def _pod_template(fleet: Fleet, template: PodTemplate) -> Manifest:
         container["imagePullPolicy"] = spec.image_pull_policy
     if spec.resources is not None:
         container["resources"] = spec.resources
+    if spec.target is not None:
+        container["env"] = replace_connection(container.get("env", []), spec.target)
+        mount_authority(pod, spec.target)
     variables = [{"name": variable.name, "value": variable.value} for variable in spec.env]
     contract = [
         {"name": "FLEET_FILE", "value": f"{_FOLDER}/{FLEET_FILE}"},

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from mqtt_trace import MqttTraceError
+from mqtt_trace_operator.expect import Expect
+from mqtt_trace_operator.target import Target
 
 GROUP = "mqtt-trace.io"
 VERSION = "v1alpha1"
@@ -54,6 +56,8 @@ class Spec(_Part):
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     env: tuple[EnvVar, ...] = ()
     resources: dict[str, Any] | None = None
+    target: Target | None = None
+    expect: Expect | None = None
 
     @property
     def interval_seconds(self) -> float:

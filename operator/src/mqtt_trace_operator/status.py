@@ -216,7 +216,27 @@ def _without_counts(status: Mapping[str, Any]) -> dict[str, Any]:
 
 def find_ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
     """Find the condition `Ready`; empty if it does not exist."""
-    return next((condition for condition in status.get("conditions") or [] if condition["type"] == "Ready"), {})
+    return find_condition(status, "Ready")
+
+
+def find_condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    """Find a condition; empty if it does not exist."""
+    return next((condition for condition in status.get("conditions") or [] if condition["type"] == kind), {})
+
+
+def format_condition(
+    kind: str, truth: bool, reason: Reason, before: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    """Format a condition, which keeps its transition time while its status stays what it was."""
+    status = "True" if truth else "False"
+    stays = before.get("status") == status
+    return {
+        "type": kind,
+        "status": status,
+        "lastTransitionTime": before["lastTransitionTime"] if stays else _timestamp(now),
+        "reason": reason.name,
+        "message": reason.message,
+    }
 
 
 def pod_name(pod: Pod) -> str:
@@ -270,23 +290,9 @@ def _format_conditions(
 ) -> list[dict[str, Any]]:
     before = {condition["type"]: condition for condition in former.get("conditions") or []}
     return [
-        _format_condition(kind, truth, reason, before.get(kind, {}), now) | {"observedGeneration": generation}
+        format_condition(kind, truth, reason, before.get(kind, {}), now) | {"observedGeneration": generation}
         for kind, (truth, reason) in judged.items()
     ]
-
-
-def _format_condition(
-    kind: str, truth: bool, reason: Reason, before: Mapping[str, Any], now: datetime
-) -> dict[str, Any]:
-    status = "True" if truth else "False"
-    stays = before.get("status") == status
-    return {
-        "type": kind,
-        "status": status,
-        "lastTransitionTime": before["lastTransitionTime"] if stays else _timestamp(now),
-        "reason": reason.name,
-        "message": reason.message,
-    }
 
 
 def _timestamp(moment: datetime) -> str:
