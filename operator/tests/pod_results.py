@@ -7,6 +7,9 @@ from typing import Any
 from mqtt_trace_operator.results import Results
 from mqtt_trace_service.histogram import Histogram
 
+SINCE = 1796029198.0
+"""2026-11-30, two seconds before 9:00."""
+
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
@@ -43,7 +46,7 @@ def answer(*phases: dict[str, Any], **others: Any) -> dict[str, Any]:
     """A pod's answer with these phases."""
     return {
         "epoch": "5f2c",
-        "since": 1764525600.0,
+        "since": SINCE,
         "phases": list(phases),
         "clock_skew": {"consumer-0": 0.003},
         "connected_within": 2.1,

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 from mqtt_trace_operator.history import MAX_POINTS, History, PodReport, Point
-from mqtt_trace_operator.results import Results
+from mqtt_trace_operator.results import Figures, Results
 from mqtt_trace_operator.started import StartedScenario
 from mqtt_trace_service.histogram import Histogram
 from mqtt_trace_service.scenario import Scenario
-
 from tests.pod_results import phase, results
 
 START = datetime(2026, 11, 30, 9, 0, tzinfo=UTC).timestamp()
@@ -73,6 +72,12 @@ def test_a_pod_that_does_not_answer_counts_as_before(history: History) -> None:
     assert observe(history, 4, pod(0, None)).total.published == 10
 
 
+def test_the_results_of_a_former_scenario_do_not_count(history: History) -> None:
+    """A pod that has not read of the new scenario yet reports those of the one before."""
+    assert observe(history, 1, pod(0, results(phase(duplicates=9), since=START - 300))).total == Figures()
+    assert observe(history, 3, pod(0, results(phase(published=7)))).total.published == 7
+
+
 def test_a_restart_of_the_operator_changes_nothing(history: History) -> None:
     """The next operator asks the living pods again, and knows those that have ended."""
     observe(history, 2, pod(0, results(phase(published=10), drained=True), ending=True), pod(1, results(phase())))
@@ -94,8 +99,13 @@ def test_a_pod_that_has_drained_counts_once(history: History) -> None:
 
 def test_a_new_pod_of_the_same_name_adds_up(history: History) -> None:
     """A pod that replaces another one begins with nothing."""
-    observe(history, 2, PodReport("old", "demo-0", True, results(phase(published=10), drained=True)))
-    assert observe(history, 4, PodReport("new", "demo-0", False, results(phase(published=5)))).total.published == 15
+    observe(history, 2, PodReport("old", "demo-0", ending=True, results=results(phase(published=10), drained=True)))
+    assert (
+        observe(
+            history, 4, PodReport("new", "demo-0", ending=False, results=results(phase(published=5)))
+        ).total.published
+        == 15
+    )
 
 
 @pytest.mark.parametrize("operator_restarts", [False, True])
@@ -182,7 +192,10 @@ def test_the_history_of_the_largest_scenario_fits_into_a_config_map(history: His
         wide.add(0.001 * 1.03**exponent)
     figures: dict[str, Any] = {"age": wide.to_json(), "puback": wide.to_json(), "refused": {"0x97": 10**6}}
     all_phases = results(*(phase(index, **figures) for index in range(50)), drained=True)
-    pods = [PodReport(f"{index:036d}", f"{'x' * 50}-{index}", False, results(phase())) for index in range(200)]
+    pods = [
+        PodReport(f"{index:036d}", f"{'x' * 50}-{index}", ending=False, results=results(phase()))
+        for index in range(200)
+    ]
     history.observe([pod(0, all_phases, ending=True), *pods], at(1), START)
     for number in range(MAX_POINTS):
         history.record(point(START + 2 * number + 0.1), at(1))

@@ -22,6 +22,9 @@ _MIN_STEP_S = 2.0
 _MAX_STEP_S = 10.0
 """Between two observations, however long the scenario is: a threshold may break, and a status becomes old."""
 
+_CLOCK_TOLERANCE_S = 30.0
+"""Pods begin to count some seconds before the start of the scenario, each by its own clock."""
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -178,9 +181,13 @@ class History:
             self.points = self.points[::2]
         self.points.append(point)
 
+    def _is_current(self, results: Results) -> bool:
+        """Whether a pod's results are of this scenario, and not of the one before, which it has not left yet."""
+        return results.since >= self.started_at - _CLOCK_TOLERANCE_S
+
     def _take(self, report: PodReport) -> None:
         results = report.results
-        if results is None:
+        if results is None or not self._is_current(results):
             self.pods.setdefault(report.uid, (report.name, 0))
             return
         if report.ending and results.drained:

@@ -116,12 +116,14 @@ class Results:
         clock_skew: Seconds by which the clock of each consumer is ahead of the sensors'.
         connected_within: Seconds that the slowest pod took to connect all its sensors; None while none has.
         drained: Whether nothing of a complete scenario, or of a pod that ends, is on its way any more.
+        since: When the pod began to count, in seconds since the epoch; 0 for more than one pod.
     """
 
     phases: dict[int, Figures] = field(default_factory=dict)
     clock_skew: dict[str, float] = field(default_factory=dict)
     connected_within: float | None = None
     drained: bool = True
+    since: float = 0.0
 
     @classmethod
     def from_json(cls, document: Json) -> Self:
@@ -134,6 +136,7 @@ class Results:
             clock_skew={str(consumer): float(skew) for consumer, skew in document["clock_skew"].items()},
             connected_within=None if document["connected_within"] is None else float(document["connected_within"]),
             drained=bool(document["drained"]),
+            since=float(document["since"]),
         )
         for phase in document["phases"]:
             results.phases.setdefault(int(phase["index"]), Figures()).add(Figures.from_json(phase))
@@ -146,6 +149,7 @@ class Results:
             "clock_skew": self.clock_skew,
             "connected_within": self.connected_within,
             "drained": self.drained,
+            "since": self.since,
         }
 
     def add(self, other: "Results") -> None:
