@@ -10,7 +10,7 @@ from mqtt_trace_operator.history import MAX_POINTS, History, PodReport, Point
 from mqtt_trace_operator.results import Figures, Results
 from mqtt_trace_operator.started import StartedScenario
 from mqtt_trace_service.histogram import Histogram
-from mqtt_trace_service.scenario import Scenario
+from mqtt_trace_service.scenario import Clock, Scenario
 from tests.pod_results import phase, results
 
 START = datetime(2026, 11, 30, 9, 0, tzinfo=UTC).timestamp()
@@ -27,8 +27,7 @@ SHORT = Scenario.model_validate(
 
 def at(seconds: float, scenario: Scenario = SHORT) -> StartedScenario:
     """The scenario some seconds after its start."""
-    status = {"scenario": {"startedAt": "2026-11-30T09:00:00Z"}}
-    started = StartedScenario.read(scenario, status, datetime.fromtimestamp(START + seconds, UTC))
+    started = StartedScenario.find(scenario, Clock(started_at=START), datetime.fromtimestamp(START + seconds, UTC))
     assert started is not None
     return started
 

@@ -19,7 +19,7 @@ from mqtt_trace_operator.report.table import format_table
 from mqtt_trace_operator.results_status import build_conditions, build_results
 from mqtt_trace_operator.started import StartedScenario
 from mqtt_trace_operator.verdict import Evidence, Stage, judge
-from mqtt_trace_service.scenario import Scenario
+from mqtt_trace_service.scenario import Clock, Scenario
 from playwright.sync_api import Page, sync_playwright
 from tests.pod_results import TRACE, phase, results
 
@@ -37,7 +37,7 @@ def make_fleet(now: datetime, *, expect: dict[str, Any] | None = None) -> tuple[
     history, seconds = History(START.timestamp()), int((now - START).total_seconds())
     for second in range(1, seconds, 2):
         time = datetime.fromtimestamp(START.timestamp() + second, UTC)
-        started = StartedScenario.read(scenario, {"scenario": {"startedAt": START.isoformat()}}, time)
+        started = StartedScenario.find(scenario, Clock(started_at=START.timestamp()), time)
         assert started is not None
         report = results(
             phase(0, published=min(second, 30) * 10, processed=min(second, 30) * 10, missing_context={"absent": 2}),

@@ -9,6 +9,7 @@ from lightkube.resources.core_v1 import Pod
 
 from mqtt_trace_operator.children import results_map
 from mqtt_trace_operator.cluster import Cluster
+from mqtt_trace_operator.drift import Child, classify, is_controlled_by
 from mqtt_trace_operator.fleet import Fleet, Object
 from mqtt_trace_operator.history import History, PodReport, Point
 from mqtt_trace_operator.results import Results
@@ -19,6 +20,7 @@ from mqtt_trace_operator.results_status import (
     find_conditions,
     only_figures_changed,
 )
+from mqtt_trace_operator.scenario import Progress, find_moment
 from mqtt_trace_operator.sensors import Sensors
 from mqtt_trace_operator.started import StartedScenario
 from mqtt_trace_operator.status import Status, find_condition, pod_name, pod_uid
@@ -64,6 +66,10 @@ class Measured:
     next_s: float | None = None
     finished: Finished | None = None
 
+    def add_to(self, status: Status) -> Status:
+        """Add it to the rest of the fleet's status."""
+        return {**status, **self.status, "conditions": [*status["conditions"], *self.conditions]}
+
 
 class Measuring:
     """Measures scenarios.
@@ -83,18 +89,25 @@ class Measuring:
         self._histories.pop((namespace, name), None)
 
     async def measure(
-        self, fleet: Fleet, pods: Sequence[Pod], status: Status, former: Mapping[str, Any], now: datetime
+        self,
+        fleet: Fleet,
+        progress: Progress,
+        pods: Sequence[Pod],
+        connected: int,
+        former: Mapping[str, Any],
+        now: datetime,
     ) -> Measured:
         """Measure a fleet's scenario, if it has one that has started.
 
         Args:
             fleet: The fleet.
+            progress: Where its scenario is.
             pods: Its pods.
-            status: The rest of its new status.
+            connected: The number of its connected sensors.
             former: Its current status.
             now: The current time.
         """
-        started = StartedScenario.read(fleet.spec.scenario, status, now)
+        started = _find_started(fleet, progress, now)
         if started is None:
             self.forget(fleet.namespace, fleet.name)
             return Measured()
@@ -106,9 +119,9 @@ class Measuring:
         wait_s = history.wait_s(started, _ending(pods), now.timestamp())
         if wait_s > 0 and former:
             return Measured({"results": former["results"]}, find_conditions(former), wait_s)
-        await self._observe(fleet, history, started, pods, status["readyReplicas"], now)
+        final = await self._observe(fleet, history, started, pods, connected, now)
         measured = _conclude(fleet, history, started, former, now)
-        if not history.final:
+        if not final:
             return replace(measured, next_s=history.wait_s(started, (), now.timestamp()))
         verdict = _judge(fleet, history, started, former)
         ended_at = now.timestamp() - (started.ended_for or 0)
@@ -118,7 +131,7 @@ class Measuring:
         key = fleet.namespace, fleet.name
         history = self._histories.get(key)
         if history is None:
-            history = _read_history(await self._cluster.get_child(results_map(fleet, {})))
+            history = _read_history(fleet, await self._cluster.get_child(results_map(fleet, {})))
         if history is None or history.started_at != started.started_at:
             history = History(started.started_at)
         self._histories[key] = history
@@ -132,7 +145,8 @@ class Measuring:
         pods: Sequence[Pod],
         connected: int,
         now: datetime,
-    ) -> None:
+    ) -> bool:
+        """Take the pods' results, keep them, and return whether they are final."""
         answers = await self._sensors.read_results(pods)
         ending = _ending(pods)
         reports = [
@@ -142,12 +156,31 @@ class Measuring:
         if _is_final(started, fleet, results, silent=any(report.results is None for report in reports)):
             results = history.finish(reports, started.moment.index)
         history.record(_point(results, started, connected, now), started)
-        await self._cluster.apply(results_map(fleet, history.to_data()))
+        manifest = results_map(fleet, history.to_data())
+        if classify(await self._cluster.get_child(manifest), fleet) in {Child.MISSING, Child.OWNED}:
+            await self._cluster.apply(manifest)
+        return history.final
 
 
-def _read_history(config_map: Object | None) -> History | None:
+def _find_started(fleet: Fleet, progress: Progress, now: datetime) -> StartedScenario | None:
+    if fleet.spec.scenario is None or find_moment(fleet, progress, now) is None:
+        return None
+    return StartedScenario.find(fleet.spec.scenario, progress.clock, now)
+
+
+def count_sensors_to_report(fleet: Fleet, progress: Progress, former: Mapping[str, Any], now: datetime) -> int:
+    """The number of sensors whose pods have to stay, because the results of a complete scenario are not final."""
+    moment = find_moment(fleet, progress, now)
+    if fleet.spec.scenario is None or moment is None or not moment.complete:
+        return 0
+    return 0 if (former.get("results") or {}).get("final") else fleet.spec.scenario.max_replicas(fleet.settings)
+
+
+def _read_history(fleet: Fleet, config_map: Object | None) -> History | None:
+    if config_map is None or not is_controlled_by(config_map, fleet):
+        return None
     try:
-        return History.from_data((config_map or {})["data"])
+        return History.from_data(config_map["data"])
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
 

@@ -22,7 +22,9 @@ from mqtt_trace_operator.drift import (
     without_status,
 )
 from mqtt_trace_operator.fleet import Fleet, InvalidFleetError, Object
+from mqtt_trace_operator.measuring import Finished, Measuring, count_sensors_to_report
 from mqtt_trace_operator.refresh import refresh_annotation
+from mqtt_trace_operator.results_status import find_verdict
 from mqtt_trace_operator.scenario import Progress, count_sensors_at_most, find_news, seconds_to_next_change
 from mqtt_trace_operator.sensors import Sensors
 from mqtt_trace_operator.status import (
@@ -63,6 +65,8 @@ class Result:
         ready: The fleet's condition `Ready`, if its status or reason has changed.
         fleet: The object that Events refer to.
         news: Other news of the fleet, such as a new phase of its scenario.
+        verdict: The verdict on its scenario, if it is new.
+        finished: Its scenario, if the results have become final.
         status: Its status after the reconcile, None if that is unknown.
         outcome: What the worker does next.
         reconcile_after_s: Seconds after which the worker reconciles again in any case; None for never.
@@ -71,6 +75,8 @@ class Result:
     changes: list[str] = field(default_factory=list)
     ready: Mapping[str, Any] | None = None
     news: list[Reason] = field(default_factory=list)
+    verdict: Reason | None = None
+    finished: Finished | None = None
     fleet: Object | None = None
     status: Mapping[str, Any] | None = None
     outcome: Outcome = Outcome.GONE
@@ -99,6 +105,7 @@ class Reconciler:
         self._template = template
         self._now = now
         self._last_applied = LastApplied()
+        self._measuring = Measuring(cluster, sensors)
 
     async def reconcile(self, namespace: str, name: str) -> Result:
         """Reconcile one fleet.
@@ -109,14 +116,16 @@ class Reconciler:
         """
         resource = await self._cluster.get_fleet(namespace, name)
         if resource is None or resource["metadata"].get("deletionTimestamp"):
-            self._last_applied.forget(namespace, name)
+            self._forget(namespace, name)
             return Result()
         result, now = Result(fleet=resource, outcome=Outcome.REQUEUE), self._now()
         former = resource.get("status") or {}
         try:
             fleet = Fleet.from_object(resource)
             progress = Progress.read(former).follow(fleet, now)
-            sensors = count_sensors_at_most(fleet, progress, now)
+            sensors = max(
+                count_sensors_at_most(fleet, progress, now), count_sensors_to_report(fleet, progress, former, now)
+            )
             manifests = config_map(fleet, progress.clock), stateful_set(fleet, self._template, sensors)
         except InvalidFleetError as error:
             reason = Reason("InvalidSpec", str(error))
@@ -127,7 +136,7 @@ class Reconciler:
             children, stalled = await self._apply(fleet, manifests, progress, result)
         except ApiError as error:
             if _is_namespace_terminating(error):
-                self._last_applied.forget(namespace, name)
+                self._forget(namespace, name)
                 return Result()
             if error.status.code in _CONCURRENT_CHANGES:
                 return result
@@ -137,11 +146,19 @@ class Reconciler:
         waits = _waits_for_pods(fleet, progress)
         if waits and observed.settled and observed.reported and observed.applied.generation == fleet.generation:
             progress = progress.start(now)
-        await self._write(result, build_status(fleet, observed, former, now, progress))
+        measured = await self._measuring.measure(fleet, progress, observed.pods, observed.connected, former, now)
+        status = build_status(fleet, observed, former, now, progress)
+        await self._write(result, measured.add_to(status))
         result.news = find_news(fleet, progress, former, now)
+        result.verdict, result.finished = find_verdict(former, result.status or {}), measured.finished
         result.outcome = Outcome.DONE if observed.settled and not waits else Outcome.REQUEUE
-        result.reconcile_after_s = seconds_to_next_change(fleet, progress, now)
+        times = [seconds_to_next_change(fleet, progress, now), measured.next_s]
+        result.reconcile_after_s = min((seconds for seconds in times if seconds is not None), default=None)
         return result
+
+    def _forget(self, namespace: str, name: str) -> None:
+        self._last_applied.forget(namespace, name)
+        self._measuring.forget(namespace, name)
 
     async def _apply(
         self, fleet: Fleet, manifests: tuple[Manifest, ...], progress: Progress, result: Result

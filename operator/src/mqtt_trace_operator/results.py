@@ -66,18 +66,19 @@ class Figures:
         Raises:
             KeyError, TypeError, ValueError: It is something else.
         """
-        counts = {name: int(document.get(name, 0)) for name in _COUNTS}
-        counters = {
-            name: Counter[str]({str(reason): int(count) for reason, count in document.get(name, {}).items()})
-            for name in _COUNTERS
-        }
-        histograms = {
-            name: Histogram.from_json(document[name]) if document.get(name) else Histogram() for name in _HISTOGRAMS
-        }
+        figures = cls()
+        for name in _COUNTS:
+            setattr(figures, name, int(document.get(name, 0)))
+        for name in _COUNTERS:
+            counts = document.get(name, {}).items()
+            getattr(figures, name).update({str(reason): int(count) for reason, count in counts})
+        for name in _HISTOGRAMS:
+            if found := document.get(name):
+                getattr(figures, name).merge(Histogram.from_json(found))
         # Consumers of others send trace ids, too.
-        slowest = [(float(age), trace) for age, trace in document.get("slowest", []) if _TRACE_ID.fullmatch(trace)]
-        waiting = [trace for trace in document.get("waiting_traces", []) if _TRACE_ID.fullmatch(trace)]
-        return cls(**counts, **counters, **histograms, slowest=slowest, waiting_traces=waiting)
+        figures.slowest = [(float(age), trace) for age, trace in document.get("slowest", []) if _is_trace(trace)]
+        figures.waiting_traces = [trace for trace in document.get("waiting_traces", []) if _is_trace(trace)]
+        return figures
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object, without what is none."""
@@ -100,6 +101,10 @@ class Figures:
     def give_up(self) -> None:
         """Take what is waiting for unknown: no pod will report its receipts."""
         self.unknown, self.waiting = self.unknown + self.waiting, 0
+
+
+def _is_trace(text: str) -> bool:
+    return _TRACE_ID.fullmatch(text) is not None
 
 
 _HISTOGRAMS = ("puback", "age")

@@ -83,7 +83,7 @@ def only_figures_changed(
     return age.total_seconds() < _FIGURES_EVERY_S
 
 
-def find_news(former: Mapping[str, Any], status: Mapping[str, Any]) -> Reason | None:
+def find_verdict(former: Mapping[str, Any], status: Mapping[str, Any]) -> Reason | None:
     """Find the verdict that a status has and the former one had not."""
     for kind in _VERDICT:
         condition = find_condition(status, kind)

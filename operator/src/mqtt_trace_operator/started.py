@@ -1,9 +1,8 @@
-"""How far a fleet's scenario is, from its spec and status. Pure."""
+"""A scenario that has started, and how far it is. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 from mqtt_trace_service.scenario import Clock, Moment, Scenario, Settings
 
@@ -30,15 +29,12 @@ class StartedScenario:
     ended_for: float | None
 
     @classmethod
-    def read(cls, scenario: Scenario | None, status: Mapping[str, Any], now: datetime) -> Self | None:
-        """Read it from a fleet's status; None without a scenario that has started."""
-        clock = _read_clock(status.get("scenario") or {})
-        if scenario is None or clock.started_at is None:
-            return None
+    def find(cls, scenario: Scenario, clock: Clock, now: datetime) -> Self | None:
+        """Find out how far a scenario is; None if it has not started."""
         seconds = now.timestamp()
         elapsed = clock.elapsed(seconds)
         moment = scenario.at(elapsed, _ANY)
-        if elapsed is None or moment.phase is None:
+        if clock.started_at is None or elapsed is None or moment.phase is None:
             return None
         ended_at = clock.started_at + clock.paused_seconds + scenario.length
         ended_for = seconds - ended_at if moment.complete else None
@@ -53,15 +49,3 @@ class StartedScenario:
     def name(self) -> str:
         """The name of the phase in effect."""
         return self.names[self.moment.index]
-
-
-def _read_clock(scenario: Mapping[str, Any]) -> Clock:
-    return Clock(
-        started_at=_seconds(scenario.get("startedAt")),
-        paused_at=_seconds(scenario.get("pausedAt")),
-        paused_seconds=float(scenario.get("pausedSeconds") or 0),
-    )
-
-
-def _seconds(time: str | None) -> float | None:
-    return datetime.fromisoformat(time).timestamp() if time else None

@@ -2,13 +2,12 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx2
 from lightkube import ApiError, Client
 from lightkube.core.exceptions import ConfigError
-from lightkube.core.resource import NamespacedResource
 from lightkube.resources.core_v1 import ConfigMap
 
 from mqtt_trace import MqttTraceError
@@ -54,10 +53,10 @@ def _parser() -> argparse.ArgumentParser:
 def _read(name: str, namespace: str | None) -> Record:
     try:
         client = Client(namespace=namespace)
-        fleet = _get(client, SensorFleet, name)
+        fleet = _unless_missing(lambda: dict(client.get(SensorFleet, name)))
         if fleet is None:
             raise _RequestError(f"namespace {client.namespace} has no fleet {name}")
-        return Record.read(fleet, _get(client, ConfigMap, f"{name}-results"))
+        return Record.read(fleet, _unless_missing(lambda: client.get(ConfigMap, f"{name}-results").to_dict()))
     except ConfigError as error:
         raise _RequestError(f"KUBECONFIG gives access to no cluster: {error}") from error
     except ApiError as error:
@@ -66,14 +65,13 @@ def _read(name: str, namespace: str | None) -> Record:
         raise _RequestError(f"the API server cannot be reached: {error}") from error
 
 
-def _get(client: Client, kind: type[NamespacedResource], name: str) -> Object | None:
+def _unless_missing(get: Callable[[], Object]) -> Object | None:
     try:
-        found: Object = client.get(kind, name).to_dict()
+        return get()
     except ApiError as error:
         if error.status.code == _NOT_FOUND:
             return None
         raise
-    return found
 
 
 def _write_page(record: Record, path: str) -> None:
