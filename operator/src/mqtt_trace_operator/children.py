@@ -11,7 +11,7 @@ from mqtt_trace_service.scenario import Clock
 
 from mqtt_trace import ConfigurationError
 from mqtt_trace_operator.fleet import GROUP, KIND, VERSION, Fleet, Object, count_pods
-from mqtt_trace_operator.target import mount_authority, replace_connection
+from mqtt_trace_operator.target import connect
 
 Manifest = dict[str, Any]
 
@@ -173,8 +173,7 @@ def _pod_template(fleet: Fleet, template: PodTemplate) -> Manifest:
     if spec.resources is not None:
         container["resources"] = spec.resources
     if spec.target is not None:
-        container["env"] = replace_connection(container.get("env", []), spec.target)
-        mount_authority(pod, spec.target)
+        connect(pod, spec.target)
     variables = [{"name": variable.name, "value": variable.value} for variable in spec.env]
     contract = [
         {"name": "FLEET_FILE", "value": f"{_FOLDER}/{FLEET_FILE}"},

@@ -1,6 +1,5 @@
 """`spec.target`: the broker of a fleet's sensors, if it is not the chart's."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -46,31 +45,43 @@ class Target(_Part):
     password_secret_ref: SecretKey | None = None
 
 
-def replace_connection(given: Iterable[dict[str, Any]], target: Target) -> list[dict[str, Any]]:
-    """Replace the variables of a container that connect to a broker by those of the target."""
-    kept = [variable for variable in given if variable["name"] not in CONNECTION]
-    port = target.port or (8883 if target.tls else 1883)
-    kept += [{"name": "MQTT_BROKER_HOST", "value": target.host}, {"name": "MQTT_BROKER_PORT", "value": str(port)}]
-    if target.tls:
-        kept.append({"name": "MQTT_TLS", "value": "true"})
+def connect(pod: dict[str, Any], target: Target) -> None:
+    """Connect the first container of a pod to the target, and to nothing else.
+
+    Volumes with files for the chart's broker go, too: the fleet's namespace may lack their Secrets.
+    """
+    container, *_sidecars = pod["spec"]["containers"]
+    given = container.get("env", [])
+    _unmount(pod, [str(variable.get("value")) for variable in given if variable["name"] in CONNECTION])
+    container["env"] = [variable for variable in given if variable["name"] not in CONNECTION] + _variables(target)
     if target.ca_secret is not None:
-        kept.append({"name": "MQTT_TLS_CA_FILE", "value": f"{_FOLDER}/ca.crt"})
+        items = [{"key": "ca.crt", "path": "ca.crt"}]
+        volume = {"name": _VOLUME, "secret": {"secretName": target.ca_secret, "items": items}}
+        pod["spec"].setdefault("volumes", []).append(volume)
+        container.setdefault("volumeMounts", []).append({"name": _VOLUME, "mountPath": _FOLDER, "readOnly": True})
+
+
+def _variables(target: Target) -> list[dict[str, Any]]:
+    port = target.port or (8883 if target.tls else 1883)
+    values = {
+        "MQTT_BROKER_HOST": target.host,
+        "MQTT_BROKER_PORT": str(port),
+        "MQTT_TLS": "true" if target.tls else None,
+        "MQTT_TLS_CA_FILE": f"{_FOLDER}/ca.crt" if target.ca_secret is not None else None,
+    }
     secrets = {"MQTT_USERNAME": target.username_secret_ref, "MQTT_PASSWORD": target.password_secret_ref}
-    kept += [
+    return [{"name": name, "value": value} for name, value in values.items() if value is not None] + [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": secret.name, "key": secret.key}}}
         for name, secret in secrets.items()
         if secret is not None
     ]
-    return kept
 
 
-def mount_authority(pod: dict[str, Any], target: Target) -> None:
-    """Mount the authority of the target's certificate into the first container, if the target names one."""
-    if target.ca_secret is None:
-        return
-    items = [{"key": "ca.crt", "path": "ca.crt"}]
-    pod["spec"].setdefault("volumes", []).append(
-        {"name": _VOLUME, "secret": {"secretName": target.ca_secret, "items": items}}
-    )
+def _unmount(pod: dict[str, Any], files: list[str]) -> None:
+    """Remove the volumes in which these files are."""
     container, *_sidecars = pod["spec"]["containers"]
-    container.setdefault("volumeMounts", []).append({"name": _VOLUME, "mountPath": _FOLDER, "readOnly": True})
+    mounts = container.get("volumeMounts", [])
+    gone = {mount["name"] for mount in mounts if any(file.startswith(f"{mount['mountPath']}/") for file in files)}
+    for place, key in ((container, "volumeMounts"), (pod["spec"], "volumes")):
+        if key in place:
+            place[key] = [one for one in place[key] if one["name"] not in gone]
