@@ -69,6 +69,10 @@ def test_a_fleet_needs_only_a_number(release: Release) -> None:
     assert faults == {"missingContext": 0, "malformedContext": 0, "mqtt311": 5}
 
 
+def _expect(**thresholds: Any) -> dict[str, Any]:
+    return {"scenario": {"phases": [{"name": "all", "duration": "10s"}]}, "expect": thresholds}
+
+
 @pytest.mark.parametrize(
     "spec",
     [
@@ -92,6 +96,8 @@ def test_a_fleet_needs_only_a_number(release: Release) -> None:
             }
         },
         {"image": "registry.example.com:5000/mine@sha256:abc", "imagePullPolicy": "Always"},
+        {"target": {"host": "broker.example.com", "port": 8883, "tls": True, "caSecret": "authority"}},
+        {"target": {"host": "2001:db8::1", "tls": False, "usernameSecretRef": {"name": "a", "key": "b"}}},
     ],
 )
 def test_what_can_work_is_accepted(release: Release, spec: dict[str, Any]) -> None:
@@ -124,6 +130,22 @@ def test_what_can_work_is_accepted(release: Release, spec: dict[str, Any]) -> No
         ({"faults": {"missingContext": 60, "mqtt311": 41}}, "the sum of the faults must not exceed 100 percent"),
         ({"faults": {"mqtt31": 1}}, 'unknown field "spec.faults.mqtt31"'),
         ({"intervall": "2s"}, 'unknown field "spec.intervall"'),
+        ({"expect": {"lost": 0}}, "expect needs a scenario, which says what happens and when it ends"),
+        (_expect(), "expect needs a threshold, such as lost or ageP95"),
+        (_expect(drain="5s"), "expect needs a threshold, such as lost or ageP95"),
+        (_expect(lost=-1), "spec.expect.lost in body should be greater than or equal to 0"),
+        (_expect(ageP95="0s"), "a duration of expect must be more than 0s, such as 500ms"),
+        (_expect(lost=0, drain="0s"), "a duration of expect must be more than 0s, such as 500ms"),
+        (_expect(ageP95="soon"), "spec.expect.ageP95 in body should match"),
+        (
+            _expect(missingContext=[{"reason": "lost"}]),
+            'supported values: "absent", "malformed", "duplicate", "mqtt311"',
+        ),
+        (_expect(lots=0), 'unknown field "spec.expect.lots"'),
+        ({"target": {"port": 1883}}, "spec.target.host: Required value"),
+        ({"target": {"host": "a b"}}, "spec.target.host in body should match"),
+        ({"target": {"host": "a", "passwordSecretRef": {"name": "b", "key": "c"}}}, "needs a usernameSecretRef"),
+        ({"target": {"host": "a", "caSecret": "b"}}, "caSecret needs tls: true"),
         ({"image": "mine: 1"}, "spec.image in body should match"),
         ({"env": [{"name": "FLEET_FILE"}]}, "are reserved for the operator"),
         ({"env": [{"name": "PUBLISH_QOS", "value": "0"}]}, "as fields of the fleet, not as"),
