@@ -22,7 +22,9 @@ from mqtt_trace_operator.verdict import Evidence, Stage, judge
 from mqtt_trace_service.scenario import Clock, Scenario
 from playwright.sync_api import Page, sync_playwright
 from tests.pod_results import TRACE, phase, results
+from tests.sample_record import sample_record
 
+from local.documents import blocks
 from local.needed import found, needs
 
 START = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
@@ -77,12 +79,19 @@ def test_the_table_has_the_figures_of_each_phase() -> None:
     assert burst.split()[:5] == ["<burst>", "2950", "2947", "0", "3"]
     assert total.split()[:5] == ["all", "3250", "3247", "0", "3"]
     assert len({len(line) for line in (head, ramp, burst, total)}) == 1
-    assert dict(re.split(r"  +", line, maxsplit=1) for line in others) == {
-        "missing contexts": "2 absent",
-        "all connected within": "2.1s",
-        "clocks ahead of the sensors'": "consumer-0 3ms",
-        "slowest traces": f"{TRACE} {TRACE}",
-    }
+    assert [tuple(re.split(r"  +", line, maxsplit=1)) for line in others] == [
+        ("missing contexts", "2 absent"),
+        ("all connected within", "2.1s"),
+        ("clocks ahead of the sensors'", "consumer-0 3ms"),
+        ("slowest traces", TRACE),
+        ("", TRACE),
+    ]
+
+
+def test_the_documentation_shows_a_report() -> None:
+    """The page has the table as the command prints it."""
+    shown = [block.code for block in blocks("how-to/verdict.md", "text")]
+    assert format_table(sample_record()) in shown
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ import yaml
 from mqtt_trace_operator.fleet import Fleet
 
 from charts.generate import CHART
+from local.documents import blocks
+from tests.chart.conftest import Render
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = [ROOT / "examples" / "fleet.yaml", *sorted((ROOT / "examples" / "fleets").glob("*.yaml"))]
+
+WORKLOADS = {"Deployment", "StatefulSet"}
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +65,30 @@ def test_an_example_is_accepted(path: Path, schema: dict[str, Any]) -> None:
         assert spec.scenario is not None
         assert spec.expect is not None
         assert spec.expect.lost == 0
+
+
+def test_the_fleet_of_the_ci_page_is_accepted(schema: dict[str, Any]) -> None:
+    """A reader copies it as it is."""
+    workflow, fleet = (yaml.safe_load(block.code) for block in blocks("how-to/ci.md", "yaml"))
+    jsonschema.validate(fleet, schema)
+    (job,) = workflow["jobs"].values()
+    commands = " ".join(step["run"] for step in job["steps"] if "run" in step)
+    assert f"fleet/{fleet['metadata']['name']}" in commands
+
+
+def test_the_values_of_the_ci_page_install_no_broker_and_no_consumer(render: Render) -> None:
+    """The chart accepts them, and what runs is the reader's own."""
+    workflow, _ = (yaml.safe_load(block.code) for block in blocks("how-to/ci.md", "yaml"))
+    (job,) = workflow["jobs"].values()
+    (install,) = (step["run"] for step in job["steps"] if "helm install" in step.get("run", ""))
+    workloads = {m["metadata"]["name"] for m in render(*re.findall(r"--set (\S+)", install)) if m["kind"] in WORKLOADS}
+    assert workloads == {f"demo-mqtt-trace-{name}" for name in ("operator", "otel-collector", "scout-sim")}
+
+
+def test_the_target_of_the_page_is_accepted(schema: dict[str, Any]) -> None:
+    """A reader adds it to a fleet."""
+    example, target = (yaml.safe_load(block.code) for block in blocks("how-to/verdict.md", "yaml"))
+    jsonschema.validate({**example, "spec": {**example["spec"], **target["spec"]}}, schema)
 
 
 @pytest.mark.parametrize("field", ["replica", "expect.lots", "scenario.phases.0.repliccas", "target.hots"])

@@ -61,7 +61,7 @@ class Figures:
 
     @classmethod
     def from_json(cls, document: Json) -> Self:
-        """Read a phase of a pod's report, or what `to_json` returned; what is missing is none.
+        """Read a phase of a pod's report, or what `to_json` returned; a missing figure is zero.
 
         Raises:
             KeyError, TypeError, ValueError: It is something else.
@@ -81,7 +81,7 @@ class Figures:
         return figures
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as a JSON object, without what is none."""
+        """Return it as a JSON object without zeros."""
         found: dict[str, Any] = {name: getattr(self, name) for name in (*_COUNTS, *_COUNTERS)}
         found |= {name: histogram.to_json() for name in _HISTOGRAMS if (histogram := getattr(self, name)).count}
         found |= {"slowest": [list(pair) for pair in self.slowest], "waiting_traces": self.waiting_traces}

@@ -37,8 +37,9 @@ dt { color: #616161; } dd { margin: 0 0 0.5rem; overflow-wrap: anywhere; }
 def format_page(record: Record) -> str:
     """Format the report."""
     title = html.escape(f"{record.namespace}/{record.name}: {record.verdict}")
-    found = [(name, value) for name, value in remarks(record) if value]
-    listed = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>\n" for name, value in found)
+    listed = "".join(
+        f"<dt>{html.escape(name)}</dt><dd>{html.escape(', '.join(values))}</dd>\n" for name, values in remarks(record)
+    )
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -71,7 +72,7 @@ def _format_plots(record: Record) -> str:
         rows=4,
         cols=1,
         shared_xaxes=True,
-        vertical_spacing=0.06,
+        vertical_spacing=0.07,
         subplot_titles=(
             "Connected sensors",
             "Readings per second",
@@ -79,6 +80,7 @@ def _format_plots(record: Record) -> str:
             "Age of readings, p95, in seconds",
         ),
     )
+    figure.update_annotations(yshift=14)  # room for the names of the phases
     points = record.points
     times = [_time(point.at) for point in points]
     _draw(figure, 1, times, {"connected": [point.connected for point in points]})
@@ -86,7 +88,7 @@ def _format_plots(record: Record) -> str:
     _draw(figure, 3, times, {"waiting": [point.waiting for point in points]})
     _draw(figure, 4, times, {"age p95": [point.age_p95 for point in points]})
     _shade_phases(figure, record)
-    figure.update_layout(height=900, template="plotly_white", hovermode="x unified", margin={"t": 60})
+    figure.update_layout(height=900, template="plotly_white", hovermode="x unified", margin={"t": 70})
     script: str = figure.to_html(full_html=False, include_plotlyjs=True, config={"displaylogo": False})
     return script
 
@@ -108,7 +110,7 @@ def _shade_phases(figure: plots.Figure, record: Record) -> None:
             y=1,
             yref="y domain",
             xanchor="left",
-            yanchor="top",
+            yanchor="bottom",
             showarrow=False,
             text=html.escape(record.phases[index]),
         )

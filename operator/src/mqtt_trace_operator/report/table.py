@@ -1,6 +1,7 @@
 """The report as text for a terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from mqtt_trace_operator.report.record import Record
@@ -28,20 +29,23 @@ def rows(record: Record) -> Iterator[tuple[str, ...]]:
     yield ("all", *_cells(record.results["total"]))
 
 
-def remarks(record: Record) -> Iterator[tuple[str, str]]:
-    """What the table has no column for: a name and its value, without what is none."""
+def remarks(record: Record) -> Iterator[tuple[str, Sequence[str]]]:
+    """Facts without a column in the table: a name and its values. Names without a value are left out."""
     results, total = record.results, record.results["total"]
-    for name, key in (("refused", "refused"), ("missing contexts", "missingContext")):
-        counts = total.get(key) or {}
-        yield name, ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
-    yield "not numbered (MQTT 3.1.1)", _number(total["unnumbered"])
-    yield "dropped by sensors", _number(total["dropped"])
-    yield "unknown", _number(total["unknown"])
-    yield "pods without a last report", ", ".join(results.get("unreported") or [])
-    yield "all connected within", results.get("connectedWithin", "")
-    yield "clocks ahead of the sensors'", ", ".join(f"{name} {skew}" for name, skew in results["clockSkew"].items())
-    yield "slowest traces", " ".join(results["slowest"])
-    yield "lost traces" if results["final"] else "waiting traces", " ".join(results["lostTraces"])
+    skews = results["clockSkew"]
+    found = {
+        "refused": _list_counts(total["refused"]),
+        "missing contexts": _list_counts(total["missingContext"]),
+        "not numbered (MQTT 3.1.1)": _list_number(total["unnumbered"]),
+        "dropped by sensors": _list_number(total["dropped"]),
+        "unknown": _list_number(total["unknown"]),
+        "pods without a last report": results["unreported"],
+        "all connected within": [results["connectedWithin"]] if "connectedWithin" in results else [],
+        "clocks ahead of the sensors'": [f"{name} {skew}" for name, skew in skews.items()],
+        "slowest traces": results["slowest"],
+        "lost traces" if results["final"] else "waiting traces": results["lostTraces"],
+    }
+    return ((name, values) for name, values in found.items() if values)
 
 
 def format_table(record: Record) -> str:
@@ -50,10 +54,11 @@ def format_table(record: Record) -> str:
     table = list(rows(record))
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines += [_align(row, widths) for row in table]
-    found = [(name, value) for name, value in remarks(record) if value]
-    if found:
-        width = max(len(name) for name, _ in found)
-        lines += ["", *(f"{name:<{width}}  {value}" for name, value in found)]
+    found = list(remarks(record))
+    width = max((len(name) for name, _ in found), default=0)
+    lines += [""] if found else []
+    for name, values in found:
+        lines += [f"{label:<{width}}  {value}" for label, value in zip_longest([name], values, fillvalue="")]
     return "\n".join(lines) + "\n"
 
 
@@ -71,5 +76,9 @@ def _align(row: Sequence[str], widths: Sequence[int]) -> str:
     return f"{row[0]:<{len(name)}}  {'  '.join(numbers)}".rstrip()
 
 
-def _number(count: int) -> str:
-    return str(count) if count else ""
+def _list_counts(counts: Mapping[str, int]) -> list[str]:
+    return [f"{count} {reason}" for reason, count in sorted(counts.items())]
+
+
+def _list_number(count: int) -> list[str]:
+    return [str(count)] if count else []
