@@ -171,7 +171,7 @@ def test_nothing_is_lost_when_everything_restarts(release: Release) -> None:
     fleet.apply(5, interval="500ms", scenario={"phases": phases}, expect={"lost": 0, "drain": "90s"})
     try:
         for component, phase in (("consumer", "consumer"), ("mosquitto", "broker"), ("operator", "operator")):
-            until(lambda phase=phase: _phase(fleet) == phase, f"phase {phase}", 120)
+            _wait_for_phase(fleet, phase)
             release.kubectl("delete", "pod", "--selector", release.selector(component), "--grace-period=0", "--force")
         results, _ = wait_for_verdict(fleet, "Passed")
     finally:
@@ -181,7 +181,6 @@ def test_nothing_is_lost_when_everything_restarts(release: Release) -> None:
     assert results["total"]["processed"] == results["total"]["published"] > 100
 
 
-def _phase(fleet: SensorFleet) -> str:
-    status: Json = fleet.object().get("status") or {}
-    phase: str = (status.get("scenario") or {}).get("phase", "")
-    return phase
+def _wait_for_phase(fleet: SensorFleet, phase: str) -> None:
+    path = "{.status.scenario.phase}"
+    fleet.kubectl("wait", f"fleet/{fleet.name}", f"--for=jsonpath={path}={phase}", "--timeout=120s", timeout_s=150)

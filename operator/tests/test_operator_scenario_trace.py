@@ -34,14 +34,17 @@ def record(verdict: Verdict | None, *, seen: tuple[float, ...] = (1, 31), repeat
     report = results(
         phase(0, slowest=[[1.5, SLOW]]), phase(1, waiting=1, processed=99, slowest=[], waiting_traces=[LOST])
     )
-    for seconds in (*seen, end):
-        time = datetime.fromtimestamp(START + seconds, UTC)
-        started = StartedScenario.find(scenario, Clock(started_at=START), time)
+
+    def at(seconds: float) -> StartedScenario:
+        started = StartedScenario.find(scenario, Clock(started_at=START), datetime.fromtimestamp(START + seconds, UTC))
         assert started is not None
-        history.observe([PodReport("uid", "demo-0", ending=False, results=report)], started, time.timestamp())
+        return started
+
+    for second in (*seen, end):
+        history.observe([PodReport("uid", "demo-0", ending=False, results=report)], at(second), START + second)
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    finished = Finished(started, history, verdict, START + end)
+    finished = Finished(at(end), history, verdict, START + end)
     trace = record_scenario(provider.get_tracer("test"), Key("iot", "demo"), finished)
     spans = exporter.get_finished_spans()
     assert {f"{span.context.trace_id:032x}" for span in spans} == {trace}
