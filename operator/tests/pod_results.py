@@ -7,8 +7,8 @@ from typing import Any
 from mqtt_trace_operator.results import Results
 from mqtt_trace_service.histogram import Histogram
 
-SINCE = 1796029198.0
-"""2026-11-30, two seconds before 9:00."""
+SINCE = 1796029200.0
+"""2026-11-30T09:00:00Z."""
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mqtt_trace_operator.children import FLEET_FILE, PodTemplate, config_map, fleet_file, stateful_set
+from mqtt_trace_operator.children import (
+    FLEET_FILE,
+    FLEET_LABEL,
+    PodTemplate,
+    config_map,
+    fleet_file,
+    results_map,
+    stateful_set,
+)
 from mqtt_trace_operator.fleet import Fleet, InvalidFleetError
 
 from mqtt_trace import ConfigurationError
@@ -80,6 +88,14 @@ def test_children_belong_to_the_fleet(make_fleet: MakeFleet, template: PodTempla
             "controller": True,
         }
         assert (metadata["namespace"], metadata["labels"]["mqtt-trace.io/fleet"]) == ("iot", "demo")
+
+
+def test_the_results_belong_to_the_fleet_and_are_not_watched(make_fleet: MakeFleet) -> None:
+    """The garbage collector deletes them with the fleet, and their changes do not wake the operator."""
+    metadata = results_map(make_fleet(), {"results.json": "{}"})["metadata"]
+    (owner,) = metadata["ownerReferences"]
+    assert (metadata["name"], owner["name"], owner["controller"]) == ("demo-results", "demo", True)
+    assert FLEET_LABEL not in metadata["labels"]
 
 
 def test_the_statefulset_finds_its_own_pods(make_fleet: MakeFleet, template: PodTemplate) -> None:

@@ -119,6 +119,17 @@ def test_a_pod_that_is_gone_leaves_readings_unknown(history: History, operator_r
     assert restarted(history).unreported == ["demo-0"]
 
 
+@pytest.mark.parametrize("operator_restarts", [False, True])
+def test_a_container_that_forgets_leaves_readings_unknown(history: History, operator_restarts: bool) -> None:
+    """A container that restarts without its figures counts further readings only."""
+    observe(history, 2, pod(0, results(phase(published=10, processed=9, waiting=1), epoch="a")))
+    if operator_restarts:
+        history = restarted(history)
+    total = observe(history, 4, pod(0, results(phase(published=5, processed=5), epoch="b"))).total
+    assert (total.published, total.unknown) == (15, 10 if operator_restarts else 1)
+    assert history.unreported == ["demo-0"]
+
+
 def test_a_pod_that_never_answered_leaves_nothing(history: History) -> None:
     """A pod that never ran is not missed."""
     observe(history, 2, pod(0, None))

@@ -110,16 +110,14 @@ def read_fleet_file(config_map: Object | None) -> dict[str, Any]:
 
 
 def results_map(fleet: Fleet, data: Mapping[str, str]) -> Manifest:
-    """The ConfigMap with the history of the fleet's scenario."""
-    return _owned(
-        fleet,
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": f"{fleet.name}-results"},
-            "data": dict(data),
-        },
-    )
+    """The ConfigMap with the history of the fleet's scenario.
+
+    It has no label of the fleet: the operator does not watch what it alone writes every few seconds.
+    """
+    metadata = {"name": f"{fleet.name}-results"}
+    manifest = _owned(fleet, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)})
+    del manifest["metadata"]["labels"][FLEET_LABEL]
+    return manifest
 
 
 def stateful_set(fleet: Fleet, template: PodTemplate, sensors: int | None = None) -> Manifest:

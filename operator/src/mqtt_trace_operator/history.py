@@ -22,9 +22,6 @@ _MIN_STEP_S = 2.0
 _MAX_STEP_S = 10.0
 """Between two observations, however long the scenario is: a threshold may break, and a status becomes old."""
 
-_CLOCK_TOLERANCE_S = 30.0
-"""Pods begin to count some seconds before the start of the scenario, each by its own clock."""
-
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -75,7 +72,7 @@ class History:
     Attributes:
         started_at: Its start, in seconds since the epoch.
         ended: Results of pods that have ended; those of all pods once the results are final.
-        pods: Name and number of published readings of each living pod, by its uid.
+        pods: Name, epoch and number of published readings of each living pod, by its uid.
         counted: Uids of living pods that are in `ended` already, because they have reported for the last time.
         unreported: Names of pods that ended, or do not answer any more, before they reported their last readings.
         phase_starts: Start of each phase, in seconds since the epoch, by its index.
@@ -85,13 +82,14 @@ class History:
 
     started_at: float
     ended: Results = field(default_factory=Results)
-    pods: dict[str, tuple[str, int]] = field(default_factory=dict)
+    pods: dict[str, tuple[str, str, int]] = field(default_factory=dict)
     counted: list[str] = field(default_factory=list)
     unreported: list[str] = field(default_factory=list)
     phase_starts: dict[int, float] = field(default_factory=dict)
     final: bool = False
     points: list[Point] = field(default_factory=list)
     _last: dict[str, Results] = field(default_factory=dict)
+    _merged: Results | None = None
     _observed: tuple[float, int, bool] | None = None
 
     @classmethod
@@ -105,7 +103,10 @@ class History:
         return cls(
             started_at=float(document["startedAt"]),
             ended=Results.from_json(document["ended"]),
-            pods={str(uid): (str(name), int(published)) for uid, (name, published) in document["pods"].items()},
+            pods={
+                str(uid): (str(name), str(epoch), int(published))
+                for uid, (name, epoch, published) in document["pods"].items()
+            },
             counted=[str(uid) for uid in document["counted"]],
             unreported=[str(name) for name in document["unreported"]],
             phase_starts={int(index): float(start) for index, start in document["phaseStarts"].items()},
@@ -131,7 +132,9 @@ class History:
     @property
     def results(self) -> Results:
         """The results of all pods, as far as they are known."""
-        return merge([self.ended, *self._last.values()])
+        if self._merged is None:
+            self._merged = merge([self.ended, *self._last.values()])
+        return self._merged
 
     def wait_s(self, started: StartedScenario, ending: Iterable[str], now: float) -> float:
         """Seconds until the next observation; 0 for a new phase, and while a pod waits for the end of its readings.
@@ -151,6 +154,7 @@ class History:
     def observe(self, reports: Sequence[PodReport], started: StartedScenario, now: float) -> Results:
         """Take the reports of all living pods, and return the results of all pods so far."""
         moment = started.moment
+        self._merged = None
         self._observed = now, moment.index, moment.complete
         self.phase_starts.setdefault(moment.index, round(now - started.in_phase_for, 3))
         living = {report.uid: report for report in reports}
@@ -159,7 +163,7 @@ class History:
         self.counted = [uid for uid in self.counted if uid in living]
         for uid, report in living.items():
             if uid not in self.counted:
-                self._take(report)
+                self._take(report, moment.index)
         return self.results
 
     def finish(self, reports: Iterable[PodReport], phase: int) -> Results:
@@ -167,6 +171,7 @@ class History:
         for report in reports:
             if report.results is None and report.uid in self.pods:
                 self._close(report.uid, phase)
+                self._merged = None
         self.ended, self.final = self.results, True
         self.pods.clear()
         self.counted.clear()
@@ -183,32 +188,31 @@ class History:
 
     def _is_current(self, results: Results) -> bool:
         """Whether a pod's results are of this scenario, and not of the one before, which it has not left yet."""
-        return results.since >= self.started_at - _CLOCK_TOLERANCE_S
+        return results.since >= self.started_at
 
-    def _take(self, report: PodReport) -> None:
-        results = report.results
+    def _take(self, report: PodReport, phase: int) -> None:
+        results, uid = report.results, report.uid
         if results is None or not self._is_current(results):
-            self.pods.setdefault(report.uid, (report.name, 0))
+            self.pods.setdefault(uid, (report.name, "", 0))
             return
+        _, epoch, _ = self.pods.get(uid, ("", "", 0))
+        if epoch not in {"", results.epoch}:
+            self._close(uid, phase)  # the container has restarted and lost what it had counted
+        self.pods[uid], self._last[uid] = (report.name, results.epoch, results.total.published), results
         if report.ending and results.drained:
-            self.ended.add(results)
-            self.counted.append(report.uid)
-            self.pods.pop(report.uid, None)
-            self._last.pop(report.uid, None)
-            return
-        self.pods[report.uid] = report.name, results.total.published
-        self._last[report.uid] = results
+            self._close(uid, phase)
+            self.counted.append(uid)
 
     def _close(self, uid: str, phase: int) -> None:
         """Count the last report of a pod that has ended."""
-        name, published = self.pods.pop(uid)
+        name, _, published = self.pods.pop(uid)
         last = self._last.pop(uid, None)
         if last is None and not published:
             return  # it has never answered, so its sensors have not published anything either
         if last is None:
             last = Results(phases={phase: Figures(published=published, waiting=published)}, drained=False)
         if not last.drained:
-            self.unreported.append(name)
+            self.unreported = sorted({*self.unreported, name})
             for figures in last.phases.values():
                 figures.give_up()
             last.drained = True

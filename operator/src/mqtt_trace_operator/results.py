@@ -121,7 +121,8 @@ class Results:
         clock_skew: Seconds by which the clock of each consumer is ahead of the sensors'.
         connected_within: Seconds that the slowest pod took to connect all its sensors; None while none has.
         drained: Whether nothing of a complete scenario, or of a pod that ends, is on its way any more.
-        since: When the pod began to count, in seconds since the epoch; 0 for more than one pod.
+        since: When the pod began to count, but at least the start of its scenario, in seconds; 0 for several pods.
+        epoch: Names what the pod has counted since; another one begins with nothing. Empty for several pods.
     """
 
     phases: dict[int, Figures] = field(default_factory=dict)
@@ -129,6 +130,7 @@ class Results:
     connected_within: float | None = None
     drained: bool = True
     since: float = 0.0
+    epoch: str = ""
 
     @classmethod
     def from_json(cls, document: Json) -> Self:
@@ -142,6 +144,7 @@ class Results:
             connected_within=None if document["connected_within"] is None else float(document["connected_within"]),
             drained=bool(document["drained"]),
             since=float(document["since"]),
+            epoch=str(document["epoch"]),
         )
         for phase in document["phases"]:
             results.phases.setdefault(int(phase["index"]), Figures()).add(Figures.from_json(phase))
@@ -155,6 +158,7 @@ class Results:
             "connected_within": self.connected_within,
             "drained": self.drained,
             "since": self.since,
+            "epoch": self.epoch,
         }
 
     def add(self, other: "Results") -> None:
