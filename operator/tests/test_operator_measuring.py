@@ -88,10 +88,10 @@ class Lab:
         return "Pending", self.status["conditions"][0]["reason"]
 
 
-def make_pod(name: str = "demo-0", **metadata: Any) -> Pod:
-    """A pod at this machine's address."""
+def make_pod(name: str = "demo-0", address: str = "127.0.0.1", **metadata: Any) -> Pod:
+    """A pod at this machine's address, unless it is another one, where nothing answers."""
     full = {"name": name, "uid": f"uid-of-{name}", **metadata}
-    return cast("Pod", Pod.from_dict({"metadata": full, "status": {"podIP": "127.0.0.1"}}))
+    return cast("Pod", Pod.from_dict({"metadata": full, "status": {"podIP": address}}))
 
 
 def run(fleet: Fleet, test: Callable[[Lab], Awaitable[None]]) -> None:
@@ -208,6 +208,21 @@ def test_a_silent_pod_is_waited_for_and_then_missed(make_fleet: MakeFleet) -> No
         assert lab.verdict() == ("Failed", "Unreported")
         assert lab.status["results"]["unreported"] == ["demo-0"]
         assert lab.status["results"]["total"]["unknown"] == 3
+
+    run(make_fleet(scenario=SCENARIO, expect={"lost": 0}), test)
+
+
+def test_a_pod_that_never_answers_is_missed(make_fleet: MakeFleet) -> None:
+    """What the other pods report is not all, even if nothing of it is on its way."""
+
+    async def test(lab: Lab) -> None:
+        lab.pods = [make_pod(), make_pod("demo-1", "127.0.0.2")]
+        lab.answers = answer(phase(), drained=True)
+        await lab.measure(61)
+        assert lab.verdict() == ("Pending", "Draining")
+        await lab.measure(120)
+        assert lab.verdict() == ("Failed", "Unreported")
+        assert lab.status["results"]["unreported"] == ["demo-1"]
 
     run(make_fleet(scenario=SCENARIO, expect={"lost": 0}), test)
 

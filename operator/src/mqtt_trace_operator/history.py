@@ -170,6 +170,7 @@ class History:
         """Make the results final: a pod that has given no answer counts as one that has ended."""
         for report in reports:
             if report.results is None and report.uid in self.pods:
+                self.unreported = sorted({*self.unreported, report.name})
                 self._close(report.uid, phase)
                 self._merged = None
         self.ended, self.final = self.results, True
