@@ -50,10 +50,10 @@ def pod(fleet: Fleet, template: PodTemplate) -> dict[str, Any]:
 
 
 def variables(spec: dict[str, Any]) -> dict[str, Any]:
-    """Variables of the pod's container, without those of the fleet file."""
+    """Variables of the pod's container that the chart, the target or the fleet has set."""
     (container,) = spec["containers"]
     found = {one["name"]: one.get("value", one.get("valueFrom")) for one in container["env"]}
-    return {name: value for name, value in found.items() if not name.startswith("FLEET_")}
+    return {name: value for name, value in found.items() if name in CHART or name == "MQTT_PASSWORD"}
 
 
 def test_a_target_replaces_every_variable_of_the_connection(make_fleet: MakeFleet, chart: PodTemplate) -> None:
@@ -65,8 +65,8 @@ def test_a_target_replaces_every_variable_of_the_connection(make_fleet: MakeFlee
         "MQTT_KEEPALIVE_S": "60",
         "LOG_LEVEL": "INFO",
     }
-    assert [volume["name"] for volume in spec["volumes"]] == ["tmp", "fleet"]
-    assert [mount["name"] for mount in spec["containers"][0]["volumeMounts"]] == ["tmp", "fleet"]
+    for mounted in (spec["volumes"], spec["containers"][0]["volumeMounts"]):
+        assert {"ca", "client", "tmp"} & {volume["name"] for volume in mounted} == {"tmp"}
 
 
 def test_a_target_has_user_password_and_authority(make_fleet: MakeFleet, chart: PodTemplate) -> None:
