@@ -74,7 +74,7 @@ class Figures:
             getattr(figures, name).update({str(reason): int(count) for reason, count in counts})
         for name in _HISTOGRAMS:
             if found := document.get(name):
-                getattr(figures, name).merge(Histogram.from_json(found))
+                setattr(figures, name, Histogram.from_json(found))
         # Consumers of others send trace ids, too.
         figures.slowest = [(float(age), trace) for age, trace in document.get("slowest", []) if _is_trace(trace)]
         figures.waiting_traces = [trace for trace in document.get("waiting_traces", []) if _is_trace(trace)]
@@ -147,7 +147,7 @@ class Results:
             epoch=str(document["epoch"]),
         )
         for phase in document["phases"]:
-            results.phases.setdefault(int(phase["index"]), Figures()).add(Figures.from_json(phase))
+            results.phases[int(phase["index"])] = Figures.from_json(phase)
         return results
 
     def to_json(self) -> dict[str, Any]:
