@@ -49,5 +49,19 @@ def test_news_are_events(monkeypatch: pytest.MonkeyPatch) -> None:
     assert events == [("ScenarioResumed", "phase ramp, 1 of 2"), ("PhaseStarted", "phase storm, 2 of 2, for 5m")]
 
 
+@pytest.mark.parametrize(("verdict", "kind"), [("Passed", "Normal"), ("Failed", "Warning")])
+def test_a_verdict_is_an_event(monkeypatch: pytest.MonkeyPatch, verdict: str, kind: str) -> None:
+    """Only a scenario that has failed calls for action."""
+    events: list[tuple[str, str, str]] = []
+    monkeypatch.setattr(kopf, "info", lambda _fleet, *, reason, message: events.append(("Normal", reason, message)))
+    monkeypatch.setattr(kopf, "warn", lambda _fleet, *, reason, message: events.append(("Warning", reason, message)))
+
+    async def reconcile(_namespace: str, _name: str) -> Result:
+        return Result(verdict=Reason(verdict, "3 lost"), fleet={"spec": {"replicas": 1}}, outcome=Outcome.DONE)
+
+    asyncio.run(_await(recorded(reconcile, NoOpTracer(), FleetMetrics())))
+    assert events == [(kind, verdict, "3 lost")]
+
+
 async def _await(reconcile: Reconcile) -> Result:
     return await reconcile(Key("iot", "demo"))

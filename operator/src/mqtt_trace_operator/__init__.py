@@ -6,4 +6,8 @@ resource, `children` builds its objects, `drift` decides which of them to apply,
 `refresh` when to annotate them, `scenario` where a scenario is, and `status` builds the status. `recorder` reports each
 result as a span, a log line and Events. `cluster` and `sensors` are the edges: the API server, and the pods' own counts
 of connected sensors.
+
+How a scenario gets its verdict: `measuring` has the pods report their `results`, `history` keeps those of pods that
+have ended, `verdict` judges them by `expect`, `results_status` writes them, and `scenario_trace` records the test as a
+trace. The package `report` shows them to people.
 """
