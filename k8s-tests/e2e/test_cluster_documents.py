@@ -82,6 +82,19 @@ def test_a_fleet_lives_as_the_page_says(release: Release, shell_env: dict[str, s
         fleet.delete()
 
 
+def test_a_scenario_runs_as_its_page_says(release: Release, shell_env: dict[str, str]) -> None:
+    """The commands of the page run a scenario to its end, pause and resume the fleet, and delete it."""
+    apply, pause, delete = (block.code for block in blocks("how-to/scenarios.md", "sh", PLACE))
+    fleet = SensorFleet(release.kubectl, "rush")
+    try:
+        run(apply, shell_env)
+        fleet.wait_ready(0)
+        run(pause, shell_env)
+        run(delete, shell_env)
+    finally:
+        fleet.delete()
+
+
 def test_other_backends_are_accepted(shell_env: dict[str, str]) -> None:
     """The cluster accepts the page's commands in a dry run."""
     tried = 0

@@ -247,6 +247,25 @@ def test_a_paused_fleet_stays_as_it_is(fleets: Fleets) -> None:
     assert (fleets.fleet_file()["replicas"], fleets.get("statefulset")["spec"]["replicas"]) == (9, 5)
 
 
+def test_a_scenario_has_pods_for_its_maximum_and_waits_for_them(fleets: Fleets) -> None:
+    """The fleet file has the scenario without a start, and each pod of the largest phase exists from the beginning."""
+    phases = [{"name": "few", "duration": "30s"}, {"name": "many", "duration": "30s", "replicas": 9}]
+    fleets.apply(scenario={"phases": phases})
+    fleets.reconcile()
+    assert fleets.get("statefulset")["spec"]["replicas"] == 5
+    scenario = fleets.fleet_file()["scenario"]
+    assert [phase["name"] for phase in scenario["phases"]] == ["few", "many"]
+    assert "startedAt" not in scenario
+    assert fleets.condition("Complete")["reason"] == "Waiting"
+    assert fleets.get("fleet")["status"]["scenario"]["complete"] is False
+    fleets.apply()
+    fleets.reconcile()
+    assert "scenario" not in fleets.fleet_file()
+    status = fleets.get("fleet")["status"]
+    assert "scenario" not in status
+    assert "Complete" not in {condition["type"] for condition in status["conditions"]}
+
+
 def test_an_impossible_change_is_refused_with_its_reason(fleets: Fleets) -> None:
     """The message explains why sensorsPerPod is immutable, and the limit of pods, also through /scale."""
     fleets.apply()

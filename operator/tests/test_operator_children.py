@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mqtt_trace_operator.children import FLEET_FILE, PodTemplate, config_map, fleet_file, stateful_set
+from mqtt_trace_operator.children import (
+    FLEET_FILE,
+    FLEET_LABEL,
+    PodTemplate,
+    config_map,
+    fleet_file,
+    results_map,
+    stateful_set,
+)
 from mqtt_trace_operator.fleet import Fleet, InvalidFleetError
 
 from mqtt_trace import ConfigurationError
@@ -82,6 +90,14 @@ def test_children_belong_to_the_fleet(make_fleet: MakeFleet, template: PodTempla
         assert (metadata["namespace"], metadata["labels"]["mqtt-trace.io/fleet"]) == ("iot", "demo")
 
 
+def test_the_results_belong_to_the_fleet_and_are_not_watched(make_fleet: MakeFleet) -> None:
+    """The garbage collector deletes them with the fleet, and their changes do not wake the operator."""
+    metadata = results_map(make_fleet(), {"results.json": "{}"})["metadata"]
+    (owner,) = metadata["ownerReferences"]
+    assert (metadata["name"], owner["name"], owner["controller"]) == ("demo-results", "demo", True)
+    assert FLEET_LABEL not in metadata["labels"]
+
+
 def test_the_statefulset_finds_its_own_pods(make_fleet: MakeFleet, template: PodTemplate) -> None:
     """The StatefulSet starts its pods in parallel and selects them by a label that it adds to the chart's."""
     spec = stateful_set(make_fleet(), template)["spec"]
@@ -96,9 +112,15 @@ def test_the_statefulset_finds_its_own_pods(make_fleet: MakeFleet, template: Pod
 def test_a_pod_mounts_the_fleet_file_and_knows_its_number(make_fleet: MakeFleet, template: PodTemplate) -> None:
     """The fleet file is mounted as a directory, which kubelet refreshes, unlike a single file."""
     pod = stateful_set(make_fleet(), template)["spec"]["template"]["spec"]
-    assert pod["volumes"] == [{"name": "fleet", "configMap": {"name": "demo-fleet"}}]
+    assert pod["volumes"] == [
+        {"name": "fleet", "configMap": {"name": "demo-fleet"}},
+        {"name": "results", "emptyDir": {}},
+    ]
     (container,) = pod["containers"]
-    assert container["volumeMounts"] == [{"name": "fleet", "mountPath": "/etc/mqtt-trace/fleet", "readOnly": True}]
+    assert container["volumeMounts"] == [
+        {"name": "fleet", "mountPath": "/etc/mqtt-trace/fleet", "readOnly": True},
+        {"name": "results", "mountPath": "/var/lib/mqtt-trace"},
+    ]
     variables = {variable["name"]: variable for variable in container["env"]}
     assert variables["FLEET_FILE"]["value"] == f"/etc/mqtt-trace/fleet/{FLEET_FILE}"
     path = variables["FLEET_POD_INDEX"]["valueFrom"]["fieldRef"]["fieldPath"]
@@ -138,6 +160,7 @@ def test_a_fleet_overrides_image_variables_and_resources(make_fleet: MakeFleet, 
         "LOG_LEVEL": "DEBUG",
         "OTEL_BSP_MAX_QUEUE_SIZE": "9",
         "FLEET_POD_INDEX": None,
+        "RESULTS_FILE": "/var/lib/mqtt-trace/results.json",
     }
     assert build_container(make_fleet(), template)["image"] == "mqtt-trace-producer:1"
 
@@ -153,7 +176,7 @@ def test_a_fleets_settings_are_those_of_the_producer_alone(make_fleet: MakeFleet
     pod = stateful_set(fleet, PodTemplate(manifest, template.health_port))["spec"]["template"]["spec"]
     assert pod["containers"][1:] == [sidecar]
     assert pod["initContainers"] == others["initContainers"]
-    assert pod["volumes"] == [*others["volumes"], {"name": "fleet", "configMap": {"name": "demo-fleet"}}]
+    assert [volume["name"] for volume in pod["volumes"]] == ["certificates", "fleet", "results"]
     assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "proxy"}}]
     assert pod["containers"][0]["image"] == "mine:2"
 

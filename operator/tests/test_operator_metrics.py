@@ -63,6 +63,15 @@ def test_a_paused_fleet_should_have_the_sensors_that_it_had(
     assert read(reader)["iot.fleet.sensors.desired"] == {"iot/demo": 10}
 
 
+def test_a_scenario_decides_how_many_sensors_a_fleet_should_have(
+    metrics: FleetMetrics, reader: InMemoryMetricReader
+) -> None:
+    """The desired number is that of the phase, not that of the spec."""
+    spec = {"replicas": 5, "scenario": {"phases": []}}
+    metrics.reconciled(DEMO, Result(fleet={"spec": spec}, status={"replicas": 80}, outcome=Outcome.DONE))
+    assert read(reader)["iot.fleet.sensors.desired"] == {"iot/demo": 80}
+
+
 def test_a_deleted_fleet_is_no_longer_reported(metrics: FleetMetrics, reader: InMemoryMetricReader) -> None:
     """Otherwise its sensors would seem to be missing."""
     metrics.reconciled(DEMO, result(10, replicas=10, readyReplicas=7))

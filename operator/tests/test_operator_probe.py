@@ -8,7 +8,7 @@ import pytest
 from lightkube.config.kubeconfig import KubeConfig
 from mqtt_trace_operator import probe
 from mqtt_trace_operator.cluster import Cluster
-from mqtt_trace_operator.reconcile import Outcome
+from mqtt_trace_operator.reconcile import Result
 from mqtt_trace_operator.workers import Key, Workers
 
 NOWHERE = {
@@ -25,10 +25,10 @@ def test_probes_follow_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         released, began = asyncio.Event(), asyncio.Event()
 
-        async def reconcile(_key: Key) -> Outcome:
+        async def reconcile(_key: Key) -> Result:
             began.set()
             await released.wait()
-            return Outcome.GONE
+            return Result()
 
         workers = Workers(reconcile)
         health = probe.Probe(workers, Cluster(KubeConfig.from_dict(NOWHERE)))

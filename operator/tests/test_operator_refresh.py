@@ -28,6 +28,6 @@ SECONDS = int(NOW.timestamp())
 def test_a_pod_is_annotated_until_it_uses_the_fleet_file(
     make_pod: MakePod, annotation: str | None, value: str | None
 ) -> None:
-    """A pod is annotated for each generation of the fleet file, and again after five seconds."""
+    """A pod is annotated for each version of the fleet file, and again after five seconds."""
     annotations = {"mqtt-trace.io/fleet-generation": annotation} if annotation is not None else {}
-    assert refresh_annotation(make_pod(annotations=annotations), 8, NOW) == value
+    assert refresh_annotation(make_pod(annotations=annotations), "8", NOW) == value

@@ -27,7 +27,7 @@ def observe(make_fleet: MakeFleet, make_pod: MakePod) -> Callable[..., Observed]
     def observed(*connected: int, generation: int = 7, **others: Any) -> Observed:
         pods = [make_pod(index) for index in range(len(connected))]
         reports = {f"demo-{index}": Report(count, generation) for index, count in enumerate(connected)}
-        applied = Applied.from_config_map(config_map(make_fleet()))
+        applied = Applied.from_config_map(config_map(make_fleet()), NOW)
         return Observed(**{"applied": applied, "pods": pods, "reports": reports, "rolled_out": True, **others})
 
     return observed
@@ -158,7 +158,7 @@ def test_an_invalid_spec_leaves_the_numbers(make_object: Callable[..., dict[str,
 )
 def test_without_a_readable_fleet_file_no_sensor_is_there(content: dict[str, Any] | None) -> None:
     """A missing or unreadable fleet file counts as one without sensors."""
-    assert Applied.from_config_map(content) == Applied(generation=0, replicas=0)
+    assert Applied.from_config_map(content, NOW) == Applied(generation=0, replicas=0)
 
 
 @pytest.mark.parametrize(("count", "message"), [(0, "0 sensors connected"), (1, "1 sensor connected")])

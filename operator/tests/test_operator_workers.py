@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
-from mqtt_trace_operator.reconcile import Outcome
+from mqtt_trace_operator.reconcile import Outcome, Result
 from mqtt_trace_operator.workers import Key, Workers
 
 from local.waiting import until_async
@@ -34,7 +34,7 @@ class Reconciles:
         self.released = asyncio.Event()
         self.released.set()
 
-    async def __call__(self, key: Key) -> Outcome:
+    async def __call__(self, key: Key) -> Result:
         """Reconcile."""
         self.seen.append(key)
         self.running += 1
@@ -44,7 +44,7 @@ class Reconciles:
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome
+        return Result(outcome=outcome)
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -113,6 +113,24 @@ def test_an_unsettled_fleet_is_requeued() -> None:
         workers.enqueue(DEMO)
         await until_async(lambda: len(reconciles.seen) == 3, "three reconciles")
         assert workers.fleets == 1
+
+    run(test)
+
+
+def test_a_settled_fleet_is_reconciled_when_its_scenario_goes_on() -> None:
+    """A fleet that has named a time is reconciled then, without an event, and not before."""
+
+    async def test() -> None:
+        seen: list[float] = []
+
+        async def reconcile(_key: Key) -> Result:
+            seen.append(time.monotonic())
+            return Result(outcome=Outcome.DONE, reconcile_after_s=0.6 if len(seen) == 1 else None)
+
+        workers = Workers(reconcile)
+        workers.enqueue(DEMO)
+        await until_async(lambda: len(seen) == 2, "a second reconcile")
+        assert seen[1] - seen[0] >= 0.6
 
     run(test)
 

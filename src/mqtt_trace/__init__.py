@@ -17,6 +17,7 @@ from mqtt_trace._propagation import (
     inject,
     user_properties_to_context,
 )
+from mqtt_trace._receipts import Receipt, receipt_for
 from mqtt_trace._spans.consumer import TracedConsumer
 from mqtt_trace._spans.outcome import PublishOutcome
 from mqtt_trace._spans.publisher import TracedPublisher
@@ -30,6 +31,7 @@ __all__ = [
     "MqttTraceError",
     "Options",
     "PublishOutcome",
+    "Receipt",
     "ReceivedMessage",
     "Relation",
     "TracedConsumer",
@@ -40,5 +42,6 @@ __all__ = [
     "has_trace_context",
     "inject",
     "install_tolerant_reader",
+    "receipt_for",
     "user_properties_to_context",
 ]

@@ -52,6 +52,10 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RenderedMosquit
         ("consumer", "sensors/_probe-me/reading", True),
         ("consumer", "dead-letter/sensors/x/reading", True),
         ("consumer", "sensors/other/reading", False),
+        ("consumer", "mqtt-trace/receipts/iot.demo-receipts-0", True),
+        ("consumer", "mqtt-trace/other", False),
+        ("producer", "mqtt-trace/receipts/iot.demo-receipts-0", False),
+        ("dashboard", "mqtt-trace/receipts/iot.demo-receipts-0", False),
         ("dashboard", "sensors/other/reading", False),
         ("dashboard", "gateways/x", False),
         ("gateway", "gateways/x", True),
@@ -76,6 +80,25 @@ def test_a_program_in_a_browser_is_served(broker: RenderedMosquitto) -> None:
         with broker.client("producer", "sensor-007") as producer:
             assert Answers(producer).publish("sensors/sensor-007/reading", b"over websockets") == 0
         until(lambda: b"over websockets" in received, "the dashboard receives the reading")
+
+
+def test_only_the_pods_of_fleets_receive_receipts(broker: RenderedMosquitto) -> None:
+    """What a consumer confirms reaches the producer's user, and no further user."""
+    received: list[bytes] = []
+    overheard: list[bytes] = []
+    with (
+        broker.client("producer", "iot.demo-receipts-0", received) as producer,
+        broker.client("gateway", "gateway-1", overheard) as gateway,
+        broker.client("consumer", "consumer-0") as consumer,
+    ):
+        subscribe(producer, "mqtt-trace/receipts/iot.demo-receipts-0")
+        subscribe(gateway, "mqtt-trace/receipts/#")
+        subscribe(gateway, "gateways/#")
+        assert Answers(consumer).publish("mqtt-trace/receipts/iot.demo-receipts-0", b"a receipt") == 0
+        until(lambda: b"a receipt" in received, "the producer receives the receipt")
+        Answers(gateway).publish("gateways/last", b"last")
+        until(lambda: b"last" in overheard, "all that the gateway receives")
+    assert overheard == [b"last"]
 
 
 def test_lines_of_the_users_own_count(broker: RenderedMosquitto) -> None:

@@ -86,6 +86,15 @@ def test_an_address_of_the_values_can_be_reached(render: Render, component: str,
     assert {"ports": [{"port": port, "protocol": "TCP"}]} in egress(render, component, value)
 
 
+@pytest.mark.parametrize(("ports", "expected"), [("[1883,8883]", {1883, 8883}), ("[18830]", {18830}), ("[]", set())])
+def test_a_fleet_reaches_its_target(render: Render, ports: str, expected: set[int]) -> None:
+    """Fleets reach a broker of `spec.target` on these ports, and no other pod does."""
+    options = ("--set-json", f"networkPolicy.targetPorts={ports}")
+    anywhere = [rule["ports"] for rule in egress(render, "fleet", options=options) if "to" not in rule]
+    assert {port["port"] for rule in anywhere for port in rule} == expected
+    assert [rule for rule in egress(render, "producer", options=options) if "to" not in rule] == []
+
+
 def test_names_are_resolved_on_openshift_too(render: Render) -> None:
     """Its DNS pods listen on 5353, to which its Service leads."""
     policies = [m["spec"] for m in render() if m["kind"] == "NetworkPolicy" and "egress" in m["spec"]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -196,13 +196,21 @@ def test_the_crd_outlives_the_release_unless_told_otherwise(render: Render) -> N
     assert not [m for m in render("crds.enabled=false") if m["kind"] == "CustomResourceDefinition"]
 
 
+def fields(properties: Manifest, path: str) -> Iterator[tuple[str, Manifest]]:
+    """The fields of an object and of the objects in it, with their paths."""
+    for name, field in properties.items():
+        yield f"{path}.{name}", field
+        inner = field.get("items", field)
+        yield from fields(inner.get("properties", {}), f"{path}.{name}")
+
+
 def test_every_field_of_a_fleet_is_described() -> None:
     """`kubectl explain` has a sentence for each."""
     golden = CHART / "examples" / "default" / "rendered" / "operator" / "crd.yaml"
     (version,) = yaml.safe_load(golden.read_text())["spec"]["versions"]
     spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
-    for name, field in [*spec.items(), *spec["faults"]["properties"].items()]:
-        assert field["description"].endswith("."), name
+    for path, field in fields(spec, "spec"):
+        assert field["description"].endswith("."), path
 
 
 @pytest.mark.parametrize(

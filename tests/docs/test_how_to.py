@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from local.documents import DOCS, blocks
@@ -40,6 +41,38 @@ def test_a_batch_links_to_each_of_its_messages(
     assert {link.context.span_id for link in batch.links} <= publishes
     assert len(batch.links) == program["BATCH"]
     assert (batch.attributes or {})["messaging.batch.message_count"] == program["BATCH"]
+
+
+def test_a_consumer_of_ones_own_confirms_readings(
+    spans: InMemorySpanExporter, run_program: RunProgram, connected: Connect
+) -> None:
+    """The page's consumer confirms a numbered reading in the page's form, and acknowledges readings of both kinds."""
+    receipts: list[dict[str, Any]] = []
+    subscribed = threading.Event()
+    reader = connected(client("receipts-reader"))
+    reader.on_message = lambda _client, _userdata, message: receipts.append(json.loads(message.payload))
+    reader.on_subscribe = lambda *_: subscribed.set()
+    reader.subscribe("mqtt-trace/receipts/docs.demo-receipts-0", 1)
+    assert subscribed.wait(DEADLINE_S)
+    [program_block] = blocks("how-to/count-in-your-consumer.md", "python")
+    [form] = blocks("how-to/count-in-your-consumer.md", "json")
+    program = run_program(program_block.code)
+    until(program["client"].is_connected, "the program's connection")
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ResponseTopic = "mqtt-trace/receipts/docs.demo-receipts-0"
+    properties.UserProperty = ("mqtt-trace-sequence", "9f1c22ab/0/17/42")
+    publisher = TracedPublisher(connected(client("numbering-publisher")))
+    while not receipts:  # messages published before the program has subscribed are lost
+        publisher.publish("sensors/plain/reading", "21.5", 1)
+        publisher.publish("sensors/numbered/reading", "21.5", 1, properties=properties).wait_for_publish(DEADLINE_S)
+    until(lambda: not program["unacknowledged"], "the PUBACKs")
+    shown = json.loads(form.code)
+    assert receipts[0].keys() == shown.keys()
+    (reading,) = receipts[0]["readings"]
+    assert reading.keys() == shown["readings"][0].keys()
+    assert reading["sequence"] == shown["readings"][0]["sequence"]
+    published = {f"{span.context.trace_id:032x}" for span in spans.get_finished_spans()}
+    assert reading["trace_id"] in published
 
 
 @pytest.mark.usefixtures("spans")

@@ -6,14 +6,10 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
-from paho.mqtt.client import Client, ConnectFlags
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-
 from images.consumer.tests.answers import Hold, slowly
 from images.consumer.tests.conftest import MakeConsumer
 from images.consumer.tests.harness import Consumer, Echo, ids, numbered, publish
+from images.consumer.tests.sessions import session_present
 from local.mosquitto import Mosquitto
 from local.waiting import until
 
@@ -51,23 +47,6 @@ def test_sigterm_does_not_wait_for_an_echo_that_is_away(
     publish(broker, TOPIC, *numbered(5))
     consumer.wait_status(paused=True)
     assert consumer.stop() == 0
-
-
-def session_present(broker: Mosquitto, client_id: str) -> bool:
-    """Whether the broker has a session for a client; ends it."""
-    answers: list[ConnectFlags] = []
-    client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5, manual_ack=True)
-    client.on_connect = lambda *call: answers.append(call[2])
-    client.connect(broker.host, broker.port, clean_start=False)
-    client.loop_start()
-    try:
-        until(lambda: bool(answers), "a client answered")
-    finally:
-        properties = Properties(PacketTypes.DISCONNECT)
-        properties.SessionExpiryInterval = 0
-        client.disconnect(properties=properties)
-        client.loop_stop()
-    return answers[0].session_present
 
 
 def test_replicas_share_the_readings_and_one_leaves(

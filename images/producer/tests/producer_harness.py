@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, NotRequired, Self, TypedDict
@@ -58,6 +59,7 @@ class ReadyFigures(TypedDict):
     buffered: int
     dropped: int
     generation: NotRequired[int]
+    started_at: NotRequired[float]
 
 
 class ReadingPayload(TypedDict):
@@ -67,6 +69,7 @@ class ReadingPayload(TypedDict):
     reading: float
     message_id: str
     ts: float
+    padding: NotRequired[str]
 
 
 class Producer(Process):
@@ -104,6 +107,19 @@ class Producer(Process):
         """The answer of `/ready`, ready or not."""
         answer: ReadyFigures = httpx.get(f"{self._health}/ready", timeout=DEADLINE_S, trust_env=False).json()
         return answer
+
+    def results(self) -> dict[str, Any] | None:
+        """The answer of `/results`; None for 404."""
+        answer = httpx.get(f"{self._health}/results", timeout=DEADLINE_S, trust_env=False)
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            return None
+        document: dict[str, Any] = answer.raise_for_status().json()
+        return document
+
+    def total(self, figure: str) -> int:
+        """The sum of a figure over all phases of `/results`."""
+        results = self.results()
+        return 0 if results is None else sum(phase[figure] for phase in results["phases"])
 
     def records(self) -> list[dict[str, Any]]:
         """Its log records so far."""

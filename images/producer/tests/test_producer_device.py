@@ -15,6 +15,7 @@ from mqtt_trace_producer.device import Device, Shared
 from mqtt_trace_producer.device_spec import DeviceSpec
 from mqtt_trace_producer.faults import FaultyClient
 from mqtt_trace_producer.metrics import Metrics
+from mqtt_trace_producer.results.recorder import Results
 from mqtt_trace_producer.round_robin import RoundRobin
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -34,6 +35,7 @@ def make_shared(metrics: Metrics, executor: Executor) -> Shared:
         buffer_readings=100,
         retry_s=0,
         metrics=metrics,
+        results=Results(lambda: None),
         connectivity=Connectivity("broker"),
         round_robin=RoundRobin(),
         executor=executor,

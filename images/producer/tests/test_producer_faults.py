@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mqtt_trace_producer.faults import Fault, Faults, corrupt_context
+from mqtt_trace_producer.faults import Fault, choose_fault, corrupt_context, speaks_mqtt311
+from mqtt_trace_service.scenario import Faults
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -32,7 +33,7 @@ def missing(message: MQTTMessage) -> MissingReason | None:
 def test_as_many_of_a_hundred_devices_speak_mqtt_3_1_1_as_the_percentage_says(percent: int) -> None:
     """The share is exact in any hundred consecutive devices, and off by less than two in any ten."""
     faults = Faults(mqtt311=percent)
-    chosen = [faults.speaks_mqtt311(device) for device in range(1000)]
+    chosen = [speaks_mqtt311(faults, device) for device in range(1000)]
     assert {sum(chosen[first : first + 100]) for first in range(900)} == {percent}
     assert all(abs(sum(chosen[first : first + 10]) - percent / 10) < 2 for first in range(990))
 
@@ -40,14 +41,14 @@ def test_as_many_of_a_hundred_devices_speak_mqtt_3_1_1_as_the_percentage_says(pe
 def test_a_larger_share_only_adds_devices() -> None:
     """A device that speaks MQTT 3.1.1 still does so with a larger share."""
     few, more = Faults(mqtt311=10), Faults(mqtt311=35)
-    assert all(more.speaks_mqtt311(device) for device in range(1000) if few.speaks_mqtt311(device))
+    assert all(speaks_mqtt311(more, device) for device in range(1000) if speaks_mqtt311(few, device))
 
 
 @pytest.mark.parametrize("device", [0, 1, 42])
 def test_shares_of_readings_hold_over_few_readings(device: int) -> None:
     """The shares are exact in a hundred readings of a device, and nearly exact in twenty."""
     faults = Faults(missing_context=20, malformed_context=30)
-    found = [faults.choose_fault(device, reading) for reading in range(100)]
+    found = [choose_fault(faults, device, reading) for reading in range(100)]
     assert Counter(found) == {Fault.NONE: 50, Fault.MALFORMED_CONTEXT: 30, Fault.MISSING_CONTEXT: 20}
     few = Counter(found[:20])
     assert 3 <= few[Fault.MISSING_CONTEXT] <= 5
@@ -58,9 +59,9 @@ def test_shares_are_those_of_the_whole_fleet() -> None:
     """When half of the devices speak MQTT 3.1.1, the others have all faulty readings of the fleet."""
     faults = Faults(missing_context=20, malformed_context=30, mqtt311=50)
     found = Counter(
-        faults.choose_fault(device, reading)
+        choose_fault(faults, device, reading)
         for device in range(100)
-        if not faults.speaks_mqtt311(device)
+        if not speaks_mqtt311(faults, device)
         for reading in range(100)
     )
     assert found == {Fault.MISSING_CONTEXT: 2000, Fault.MALFORMED_CONTEXT: 3000}
@@ -69,7 +70,7 @@ def test_shares_are_those_of_the_whole_fleet() -> None:
 def test_the_first_readings_of_neighbours_differ() -> None:
     """The shares also hold in the first reading of each device."""
     faults = Faults(missing_context=25)
-    found = [faults.choose_fault(device, 0) for device in range(100)]
+    found = [choose_fault(faults, device, 0) for device in range(100)]
     assert found.count(Fault.MISSING_CONTEXT) == 25
     assert 3 <= found[:20].count(Fault.MISSING_CONTEXT) <= 7
 

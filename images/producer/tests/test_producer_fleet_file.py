@@ -54,6 +54,14 @@ def test_a_rescale_changes_the_protocol_of_no_sensor() -> None:
     assert sum(spec.protocol == MQTTProtocolVersion.MQTTv311 for spec in few.values()) == 2
 
 
+def test_a_pod_knows_the_most_sensors_of_its_scenario() -> None:
+    """The limit of descriptors is that of the largest phase, and other pods' sensors do not count."""
+    scenario = {"phases": [{"name": "few", "duration": "1s"}, {"name": "many", "duration": "1s", "replicas": 130}]}
+    file = parse_fleet_file(text(scenario=scenario))
+    assert [file.max_sensors(pod) for pod in range(3)] == [100, 30, 0]
+    assert parse_fleet_file(text()).max_sensors(0) == 3
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
@@ -72,6 +80,10 @@ def test_a_rescale_changes_the_protocol_of_no_sensor() -> None:
         (
             {"faults": {"missingContext": 40, "malformedContext": 40, "mqtt311": 40}},
             "faults: are more than 100 percent together",
+        ),
+        (
+            {"scenario": {"phases": [{"name": "ramp", "duration": "1s", "churn": 101}]}},
+            "scenario.phases.0.churn: input should be less than or equal to 100 (got 101)",
         ),
         ({"qos": 5, "battery": 101}, "qos: input should be less than or equal to 2 (got 5); battery: input should be "),
     ],

@@ -28,9 +28,10 @@ def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 def fleet(count: int) -> tuple[Connectivity, list[str]]:
     """A Connectivity with some devices, and their ids."""
     connections = Connectivity("broker:1883")
-    for _ in range(count):
-        connections.add_device()
-    return connections, [f"sensor-{number}" for number in range(count)]
+    devices = [f"sensor-{number}" for number in range(count)]
+    for device in devices:
+        connections.add_device(device)
+    return connections, devices
 
 
 def test_an_outage_of_all_devices_is_two_lines(lines: Callable[[], list[str]]) -> None:

@@ -60,7 +60,7 @@ def record_delays(tries: int, *, received_after: int | None = None) -> list[floa
                 retries.publish_all()
                 retries.add(make_outgoing())
 
-        retries = Retries(3600, 100, publish, lambda: None)
+        retries = Retries(3600, 100, publish, lambda _: None)
         retries.add(make_outgoing())
         async with asyncio.timeout_at(loop.time() + DEADLINE_S):
             await done.wait()

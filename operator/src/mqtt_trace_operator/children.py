@@ -2,12 +2,16 @@
 
 import copy
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from mqtt_trace_service.scenario import Clock
+
 from mqtt_trace import ConfigurationError
-from mqtt_trace_operator.fleet import GROUP, KIND, VERSION, Fleet, count_pods
+from mqtt_trace_operator.fleet import GROUP, KIND, VERSION, Fleet, Object, count_pods
+from mqtt_trace_operator.target import connect
 
 Manifest = dict[str, Any]
 
@@ -17,6 +21,8 @@ FLEET_FILE = "fleet.json"
 _FOLDER = "/etc/mqtt-trace/fleet"
 _POD_INDEX = "metadata.labels['apps.kubernetes.io/pod-index']"
 _VOLUME = "fleet"
+_RESULTS_FOLDER = "/var/lib/mqtt-trace"
+_RESULTS_VOLUME = "results"
 
 
 @dataclass(frozen=True)
@@ -51,10 +57,15 @@ class PodTemplate:
         return cls(manifest, port)
 
 
-def fleet_file(fleet: Fleet) -> dict[str, Any]:
-    """The content of the fleet file, which the fleet's pods read again after each change."""
+def fleet_file(fleet: Fleet, clock: Clock | None = None) -> dict[str, Any]:
+    """The content of the fleet file, which the fleet's pods read again after each change.
+
+    Args:
+        fleet: The fleet.
+        clock: The clock of its scenario.
+    """
     spec = fleet.spec
-    return {
+    content = {
         "generation": fleet.generation,
         "fleet": fleet.name,
         "namespace": fleet.namespace,
@@ -70,23 +81,54 @@ def fleet_file(fleet: Fleet) -> dict[str, Any]:
         "battery": spec.battery,
         "faults": spec.faults.model_dump(by_alias=True),
     }
+    if spec.scenario is not None:
+        content["scenario"] = spec.scenario.model_dump(by_alias=True, exclude_unset=True) | _times(clock or Clock())
+    return content
 
 
-def config_map(fleet: Fleet) -> Manifest:
+def config_map(fleet: Fleet, clock: Clock | None = None) -> Manifest:
     """The ConfigMap with the fleet file."""
-    return _owned(
-        fleet,
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": f"{fleet.name}-fleet"},
-            "data": {FLEET_FILE: json.dumps(fleet_file(fleet))},
-        },
-    )
+    return _config_map(fleet, fleet_file(fleet, clock))
 
 
-def stateful_set(fleet: Fleet, template: PodTemplate) -> Manifest:
-    """The StatefulSet. Only image, pull policy, variables and resources of the fleet change its pod template."""
+def paused_config_map(fleet: Fleet, live: Object | None, clock: Clock) -> Manifest | None:
+    """The live ConfigMap with a paused clock, and all else as it is; None if it is paused or has no scenario."""
+    content = read_fleet_file(live)
+    scenario = content.get("scenario") or {}
+    if "startedAt" not in scenario or clock.paused_at is None or scenario.get("pausedAt") == clock.paused_at:
+        return None
+    return _config_map(fleet, {**content, "generation": fleet.generation, "scenario": {**scenario, **_times(clock)}})
+
+
+def read_fleet_file(config_map: Object | None) -> dict[str, Any]:
+    """The content of the fleet file in a ConfigMap; empty if it is missing or unreadable."""
+    try:
+        content = json.loads((config_map or {})["data"][FLEET_FILE])
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def results_map(fleet: Fleet, data: Mapping[str, str]) -> Manifest:
+    """The ConfigMap with the history of the fleet's scenario.
+
+    It has no label of the fleet: the operator does not watch what it alone writes every few seconds.
+    """
+    metadata = {"name": f"{fleet.name}-results"}
+    manifest = _owned(fleet, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)})
+    del manifest["metadata"]["labels"][FLEET_LABEL]
+    return manifest
+
+
+def stateful_set(fleet: Fleet, template: PodTemplate, sensors: int | None = None) -> Manifest:
+    """The StatefulSet. Only image, pull policy, variables and resources of the fleet change its pod template.
+
+    Args:
+        fleet: The fleet.
+        template: The chart's part of its pods.
+        sensors: The most sensors that its pods simulate; `spec.replicas` if None.
+    """
+    most = fleet.spec.replicas if sensors is None else sensors
     return _owned(
         fleet,
         {
@@ -94,13 +136,27 @@ def stateful_set(fleet: Fleet, template: PodTemplate) -> Manifest:
             "kind": "StatefulSet",
             "metadata": {"name": fleet.name},
             "spec": {
-                "replicas": count_pods(fleet.spec.replicas, fleet.spec.sensors_per_pod),
+                "replicas": count_pods(most, fleet.spec.sensors_per_pod),
                 "podManagementPolicy": "Parallel",
                 "selector": {"matchLabels": {FLEET_LABEL: fleet.name}},
                 "template": _pod_template(fleet, template),
             },
         },
     )
+
+
+def _times(clock: Clock) -> dict[str, Any]:
+    return clock.model_dump(by_alias=True, exclude_none=True)
+
+
+def _config_map(fleet: Fleet, content: dict[str, Any]) -> Manifest:
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": f"{fleet.name}-fleet"},
+        "data": {FLEET_FILE: json.dumps(content)},
+    }
+    return _owned(fleet, manifest)
 
 
 def _pod_template(fleet: Fleet, template: PodTemplate) -> Manifest:
@@ -114,15 +170,30 @@ def _pod_template(fleet: Fleet, template: PodTemplate) -> Manifest:
         container["imagePullPolicy"] = spec.image_pull_policy
     if spec.resources is not None:
         container["resources"] = spec.resources
+    if spec.target is not None:
+        connect(pod, spec.target)
     variables = [{"name": variable.name, "value": variable.value} for variable in spec.env]
     contract = [
         {"name": "FLEET_FILE", "value": f"{_FOLDER}/{FLEET_FILE}"},
         {"name": "FLEET_POD_INDEX", "valueFrom": {"fieldRef": {"fieldPath": _POD_INDEX}}},
+        {"name": "RESULTS_FILE", "value": f"{_RESULTS_FOLDER}/results.json"},
     ]
     given = {variable["name"]: variable for variable in [*container.get("env", []), *variables, *contract]}
     container["env"] = list(given.values())
-    container.setdefault("volumeMounts", []).append({"name": _VOLUME, "mountPath": _FOLDER, "readOnly": True})
-    pod["spec"].setdefault("volumes", []).append({"name": _VOLUME, "configMap": {"name": f"{fleet.name}-fleet"}})
+    container.setdefault("volumeMounts", []).extend(
+        [
+            {"name": _VOLUME, "mountPath": _FOLDER, "readOnly": True},
+            {"name": _RESULTS_VOLUME, "mountPath": _RESULTS_FOLDER},
+        ]
+    )
+    # Results outlive a restart of the container, whether or not the fleet has a scenario yet: a volume that came with
+    # the scenario would restart the pods.
+    pod["spec"].setdefault("volumes", []).extend(
+        [
+            {"name": _VOLUME, "configMap": {"name": f"{fleet.name}-fleet"}},
+            {"name": _RESULTS_VOLUME, "emptyDir": {}},
+        ]
+    )
     return pod
 
 

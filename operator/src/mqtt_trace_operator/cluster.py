@@ -133,12 +133,10 @@ class Cluster:
         async with self._slots:
             self.writes += 1
             try:
+                # A merge patch would keep the members that are no longer there.
+                whole = [{"op": "add", "path": "/status", "value": status}]
                 await self._client.patch(
-                    SensorFleet.Status,
-                    name,
-                    {"status": status},
-                    namespace=namespace,
-                    patch_type=PatchType.MERGE,
+                    SensorFleet.Status, name, whole, namespace=namespace, patch_type=PatchType.JSON
                 )
             except ApiError as error:
                 _raise_unless_not_found(error)

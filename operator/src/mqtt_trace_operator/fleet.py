@@ -1,14 +1,16 @@
 """The resource SensorFleet."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from mqtt_trace_service.scenario import Faults, Scenario, Settings, to_seconds
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from mqtt_trace import MqttTraceError
+from mqtt_trace_operator.expect import Expect
+from mqtt_trace_operator.target import Target
 
 GROUP = "mqtt-trace.io"
 VERSION = "v1alpha1"
@@ -18,8 +20,6 @@ PLURAL = "sensorfleets"
 Object = Mapping[str, Any]
 """An object of the API server, as decoded from JSON."""
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
 
 class InvalidFleetError(MqttTraceError):
     """A spec that this version's schema refuses; the message is one line for the fleet's owner."""
@@ -27,14 +27,6 @@ class InvalidFleetError(MqttTraceError):
 
 class _Part(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="ignore")
-
-
-class Faults(_Part):
-    """Shares of faulty publishers, in percent."""
-
-    missing_context: int
-    malformed_context: int
-    mqtt311: int
 
 
 class EnvVar(_Part):
@@ -59,10 +51,13 @@ class Spec(_Part):
     battery: int
     faults: Faults
     paused: bool
+    scenario: Scenario | None = None
     image: str | None = None
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     env: tuple[EnvVar, ...] = ()
     resources: dict[str, Any] | None = None
+    target: Target | None = None
+    expect: Expect | None = None
 
     @property
     def interval_seconds(self) -> float:
@@ -71,10 +66,10 @@ class Spec(_Part):
         Raises:
             InvalidFleetError: It is not a duration.
         """
-        match = re.fullmatch(r"(\d+)(ms|s|m|h)", self.interval)
-        if match is None:
-            raise InvalidFleetError(f"spec.interval: {self.interval!r} is not a duration such as 2s or 500ms")
-        return int(match[1]) * _SECONDS[match[2]]
+        try:
+            return to_seconds(self.interval)
+        except ValueError as error:
+            raise InvalidFleetError(f"spec.interval: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -110,6 +105,15 @@ class Fleet:
             place = ".".join(str(part) for part in ("spec", *first["loc"]))
             raise InvalidFleetError(f"{place}: {first['msg'].lower()}: does the CRD fit the operator?") from error
         return cls(metadata["name"], metadata["namespace"], metadata["uid"], metadata["generation"], spec)
+
+    @property
+    def settings(self) -> Settings:
+        """What its sensors do before a scenario.
+
+        Raises:
+            InvalidFleetError: `spec.interval` is not a duration.
+        """
+        return Settings(self.spec.replicas, self.spec.interval_seconds, self.spec.faults)
 
     @property
     def selector(self) -> str:

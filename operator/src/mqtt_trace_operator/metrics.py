@@ -41,8 +41,9 @@ class FleetMetrics:
             self._fleets.pop(key, None)
         elif result.fleet is not None and result.status is not None:
             spec, status = result.fleet["spec"], result.status
-            # A paused fleet keeps the sensors that it had, whatever its spec says.
-            desired = status.get("replicas", 0) if spec.get("paused") else spec["replicas"]
+            # A paused fleet keeps the sensors that it had, and a scenario decides itself, whatever the spec says.
+            decided = spec.get("paused") or spec.get("scenario")
+            desired = status.get("replicas", 0) if decided else spec["replicas"]
             self._fleets[key] = _Sensors(desired, status.get("readyReplicas", 0))
 
     def _observer(self, read: Callable[[_Sensors], int]) -> Callable[[CallbackOptions], Iterator[Observation]]:

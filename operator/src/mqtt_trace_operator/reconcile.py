@@ -10,7 +10,7 @@ from typing import Any
 from lightkube import ApiError
 from lightkube.resources.core_v1 import Pod
 
-from mqtt_trace_operator.children import Manifest, PodTemplate, config_map, stateful_set
+from mqtt_trace_operator.children import Manifest, PodTemplate, config_map, paused_config_map, stateful_set
 from mqtt_trace_operator.cluster import FIELD_MANAGER, Cluster
 from mqtt_trace_operator.diagnosis import Reason, diagnose_creation, diagnose_mounts, diagnose_pods, find_stuck
 from mqtt_trace_operator.drift import (
@@ -22,7 +22,10 @@ from mqtt_trace_operator.drift import (
     without_status,
 )
 from mqtt_trace_operator.fleet import Fleet, InvalidFleetError, Object
+from mqtt_trace_operator.measuring import Finished, Measuring, count_sensors_to_report
 from mqtt_trace_operator.refresh import refresh_annotation
+from mqtt_trace_operator.results_status import find_verdict
+from mqtt_trace_operator.scenario import Progress, count_sensors_at_most, find_news, seconds_to_next_change
 from mqtt_trace_operator.sensors import Sensors
 from mqtt_trace_operator.status import (
     Applied,
@@ -30,6 +33,7 @@ from mqtt_trace_operator.status import (
     build_invalid_status,
     build_status,
     find_ready,
+    is_worth_writing,
     pod_name,
     pod_uid,
 )
@@ -60,15 +64,23 @@ class Result:
         changes: Changes of children and pods, such as `StatefulSet demo created`.
         ready: The fleet's condition `Ready`, if its status or reason has changed.
         fleet: The object that Events refer to.
+        news: Other news of the fleet, such as a new phase of its scenario.
+        verdict: The verdict on its scenario, if it is new.
+        finished: Its scenario, if the results have become final.
         status: Its status after the reconcile, None if that is unknown.
         outcome: What the worker does next.
+        reconcile_after_s: Seconds after which the worker reconciles again in any case; None for never.
     """
 
     changes: list[str] = field(default_factory=list)
     ready: Mapping[str, Any] | None = None
+    news: list[Reason] = field(default_factory=list)
+    verdict: Reason | None = None
+    finished: Finished | None = None
     fleet: Object | None = None
     status: Mapping[str, Any] | None = None
     outcome: Outcome = Outcome.GONE
+    reconcile_after_s: float | None = None
 
 
 class Reconciler:
@@ -93,6 +105,7 @@ class Reconciler:
         self._template = template
         self._now = now
         self._last_applied = LastApplied()
+        self._measuring = Measuring(cluster, sensors)
 
     async def reconcile(self, namespace: str, name: str) -> Result:
         """Reconcile one fleet.
@@ -103,40 +116,58 @@ class Reconciler:
         """
         resource = await self._cluster.get_fleet(namespace, name)
         if resource is None or resource["metadata"].get("deletionTimestamp"):
-            self._last_applied.forget(namespace, name)
+            self._forget(namespace, name)
             return Result()
-        result = Result(fleet=resource, outcome=Outcome.REQUEUE)
+        result, now = Result(fleet=resource, outcome=Outcome.REQUEUE), self._now()
+        former = resource.get("status") or {}
         try:
             fleet = Fleet.from_object(resource)
-            manifests = config_map(fleet), stateful_set(fleet, self._template)
+            progress = Progress.read(former).follow(fleet, now)
+            sensors = max(
+                count_sensors_at_most(fleet, progress, now), count_sensors_to_report(fleet, progress, former, now)
+            )
+            manifests = config_map(fleet, progress.clock), stateful_set(fleet, self._template, sensors)
         except InvalidFleetError as error:
             reason = Reason("InvalidSpec", str(error))
-            await self._write(result, build_invalid_status(resource, reason, self._now()))
+            await self._write(result, build_invalid_status(resource, reason, now))
             result.outcome = Outcome.DONE
             return result
         try:
-            children, stalled = await self._apply(fleet, manifests, result)
+            children, stalled = await self._apply(fleet, manifests, progress, result)
         except ApiError as error:
             if _is_namespace_terminating(error):
-                self._last_applied.forget(namespace, name)
+                self._forget(namespace, name)
                 return Result()
             if error.status.code in _CONCURRENT_CHANGES:
                 return result
             raise
         observed = await self._observe(fleet, children, stalled)
         await self._refresh_volumes(fleet, observed, result)
-        former = resource.get("status") or {}
-        await self._write(result, build_status(fleet, observed, former, self._now()))
-        result.outcome = Outcome.DONE if observed.settled else Outcome.REQUEUE
+        waits = _waits_for_pods(fleet, progress)
+        if waits and observed.settled and observed.reported and observed.applied.generation == fleet.generation:
+            progress = progress.start(now)
+        measured = await self._measuring.measure(fleet, progress, observed.pods, observed.connected, former, now)
+        status = build_status(fleet, observed, former, now, progress)
+        await self._write(result, measured.add_to(status))
+        result.news = find_news(fleet, progress, former, now)
+        result.verdict, result.finished = find_verdict(former, result.status or {}), measured.finished
+        result.outcome = Outcome.DONE if observed.settled and not waits else Outcome.REQUEUE
+        times = [seconds_to_next_change(fleet, progress, now), measured.next_s]
+        result.reconcile_after_s = min((seconds for seconds in times if seconds is not None), default=None)
         return result
 
+    def _forget(self, namespace: str, name: str) -> None:
+        self._last_applied.forget(namespace, name)
+        self._measuring.forget(namespace, name)
+
     async def _apply(
-        self, fleet: Fleet, manifests: tuple[Manifest, ...], result: Result
+        self, fleet: Fleet, manifests: tuple[Manifest, ...], progress: Progress, result: Result
     ) -> tuple[list[Object | None], Reason | None]:
         """Apply the manifests; returns the live children, and why one of them cannot be applied."""
         live = list(await asyncio.gather(*map(self._cluster.get_child, manifests)))
         if fleet.spec.paused:
-            return live, None
+            paused = paused_config_map(fleet, live[0], progress.clock)
+            manifests = () if paused is None else (paused,)
         for number, manifest in enumerate(manifests):
             before = live[number]
             owner = classify(before, fleet)
@@ -167,7 +198,7 @@ class Reconciler:
         fleet_config, workload = (child if child and is_controlled_by(child, fleet) else None for child in children)
         pods = [pod for pod in await self._cluster.list_pods(fleet) if workload and owns_pod(workload, pod)]
         reports = await self._sensors.read_reports(pods)
-        applied = Applied.from_config_map(fleet_config)
+        applied = Applied.from_config_map(fleet_config, self._now())
         reason = await self._diagnose(fleet, workload, applied, pods)
         return Observed(applied, pods, reports, _is_rolled_out(workload, applied, pods), reason, stalled)
 
@@ -185,12 +216,10 @@ class Reconciler:
         return reason
 
     async def _refresh_volumes(self, fleet: Fleet, observed: Observed, result: Result) -> None:
-        if fleet.spec.paused:
+        if fleet.spec.paused and not observed.applied.paused:
             return
-        generation, now = observed.applied.generation, self._now()
-        values = {
-            pod_name(pod): value for pod in observed.outdated if (value := refresh_annotation(pod, generation, now))
-        }
+        version, now = observed.applied.version, self._now()
+        values = {pod_name(pod): value for pod in observed.outdated if (value := refresh_annotation(pod, version, now))}
         await asyncio.gather(*(self._cluster.annotate(fleet.namespace, pod, value) for pod, value in values.items()))
         if values:
             result.changes.append(f"{len(values)} pod{'' if len(values) == 1 else 's'} annotated")
@@ -199,13 +228,18 @@ class Reconciler:
         resource = result.fleet or {}
         former = resource.get("status") or {}
         result.status = status
-        if status == former:
+        if not is_worth_writing(status, former):
             return
         metadata = resource["metadata"]
         await self._cluster.write_status(metadata["namespace"], metadata["name"], status)
         before, now = find_ready(former), find_ready(status)
         if any(before.get(key) != now[key] for key in ("status", "reason")):
             result.ready = now
+
+
+def _waits_for_pods(fleet: Fleet, progress: Progress) -> bool:
+    """Whether the scenario starts once every pod has read it and has connected its sensors."""
+    return fleet.spec.scenario is not None and progress.clock.started_at is None and not fleet.spec.paused
 
 
 def _is_refusal(error: ApiError) -> bool:

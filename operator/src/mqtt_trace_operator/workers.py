@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mqtt_trace.aio import Backoff
-from mqtt_trace_operator.reconcile import Outcome
+from mqtt_trace_operator.reconcile import Outcome, Result
 
 _logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Key(NamedTuple):
     name: str
 
 
-Reconcile = Callable[[Key], Awaitable[Outcome]]
+Reconcile = Callable[[Key], Awaitable[Result]]
 
 
 @dataclass
@@ -91,7 +91,7 @@ class Workers:
             worker.wake.clear()
             worker.began = time.monotonic()
             try:
-                outcome = await self._reconcile(key)
+                result = await self._reconcile(key)
             except Exception as error:  # the fleet must keep its worker after any error
                 failures += 1
                 delay = _ERROR_BACKOFF.delay(failures)
@@ -101,13 +101,14 @@ class Workers:
                 delay -= pause
             else:
                 failures = 0
-                if outcome is Outcome.GONE and not worker.wake.is_set():
+                if result.outcome is Outcome.GONE and not worker.wake.is_set():
                     del self._workers[key]
                     return
-                delay = None
-                if outcome is Outcome.REQUEUE:
-                    requeues += 1
-                    delay = _REQUEUE_BACKOFF.delay(requeues)
+                requeues = requeues + 1 if result.outcome is Outcome.REQUEUE else 0
+                delays = [] if result.reconcile_after_s is None else [result.reconcile_after_s]
+                if requeues:
+                    delays.append(_REQUEUE_BACKOFF.delay(requeues))
+                delay = min(delays, default=None)
                 pause = _MIN_INTERVAL_S
             finally:
                 worker.began, self._ended = None, time.monotonic()

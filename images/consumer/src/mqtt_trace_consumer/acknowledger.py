@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from paho.mqtt.client import MQTTMessage
 
+from mqtt_trace._receipts import ProcessedReading
 from mqtt_trace_consumer.window import Window
 
 
@@ -24,11 +25,13 @@ class Delivery:
         message: The message.
         connection: Number of the connection, from 0.
         settled: Whether it was processed or dead-lettered, so that it can be acknowledged in its turn.
+        receipt: Topic and content of the receipt that comes before its acknowledgement; None without one.
     """
 
     message: MQTTMessage
     connection: int
     settled: bool = False
+    receipt: tuple[str, ProcessedReading] | None = None
 
 
 class Acknowledger:

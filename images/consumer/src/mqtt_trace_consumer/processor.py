@@ -8,6 +8,7 @@ import logging
 from paho.mqtt.client import MQTTMessage
 
 from mqtt_trace import TracedConsumer
+from mqtt_trace._receipts import Outcome, describe, receipt_topic
 from mqtt_trace.aio import Backoff
 from mqtt_trace_consumer.acknowledger import Acknowledger, Delivery
 from mqtt_trace_consumer.circuit_breaker import CircuitBreaker
@@ -15,6 +16,7 @@ from mqtt_trace_consumer.dead_letter import DeadLetters
 from mqtt_trace_consumer.echo import Echo, EchoRefusedError, EchoUnavailableError
 from mqtt_trace_consumer.metrics import Metrics
 from mqtt_trace_consumer.reading import PoisonPayloadError, Reading, read_reading
+from mqtt_trace_consumer.receipts import Receipts
 
 _BETWEEN_TRIES = Backoff(0.2, 2.0)
 _SUSPICIOUS = 3
@@ -28,7 +30,7 @@ class StaleDeliveryError(Exception):
 
 
 class Processor:
-    """Processes deliveries: a process span, the call to echo in it, then the PUBACK.
+    """Processes deliveries: a process span, the call to echo in it, the receipt of a numbered reading, then the PUBACK.
 
     Args:
         consumer: Opens the process spans.
@@ -36,6 +38,7 @@ class Processor:
         circuit_breaker: Shared by all deliveries.
         dead_letters: Publishes a reading that echo refused `max_tries` times.
         acknowledger: Decides which deliveries are still current.
+        receipts: Confirms numbered readings before their PUBACK.
         metrics: Counts the deliveries.
         max_tries: Tries before a reading is given up; those while echo is unavailable do not count.
     """
@@ -48,6 +51,7 @@ class Processor:
         circuit_breaker: CircuitBreaker,
         dead_letters: DeadLetters,
         acknowledger: Acknowledger,
+        receipts: Receipts,
         metrics: Metrics,
         max_tries: int,
     ) -> None:
@@ -56,6 +60,7 @@ class Processor:
         self._circuit_breaker = circuit_breaker
         self._dead_letters = dead_letters
         self._acknowledger = acknowledger
+        self._receipts = receipts
         self._metrics = metrics
         self._max_tries = max_tries
 
@@ -72,6 +77,9 @@ class Processor:
             pass  # dead-lettered
         except Exception:  # noqa: BLE001 - no error may stop the worker
             _log.exception("processing a message on %s failed", delivery.message.topic)
+        if delivery.receipt is not None:
+            with self._acknowledger.awaiting_puback():
+                await self._receipts.confirm(*delivery.receipt)
         self._acknowledger.settle(delivery)
 
     async def _process(self, delivery: Delivery) -> None:
@@ -85,8 +93,10 @@ class Processor:
                 raise
             except Exception as error:
                 await self._give_up(message, error, message_id)
+                _prepare_receipt(delivery, reading, "dead_lettered")
                 raise
             self._metrics.processed(reading, retained=message.retain)
+            _prepare_receipt(delivery, reading, "processed")
             _log.info("processed message on %s", message.topic)
 
     async def _give_up(self, message: MQTTMessage, error: Exception, message_id: str | None) -> None:
@@ -129,6 +139,13 @@ class Processor:
                     raise
                 await asyncio.sleep(_BETWEEN_TRIES.delay(tries))
         return None
+
+
+def _prepare_receipt(delivery: Delivery, reading: Reading, outcome: Outcome) -> None:
+    """Describe a numbered reading, in its process span."""
+    topic = receipt_topic(delivery.message)
+    if topic is not None:
+        delivery.receipt = topic, describe(delivery.message, outcome, taken_at=reading.taken_at)
 
 
 def _inspect(payload: bytes | bytearray) -> tuple[Reading, PoisonPayloadError | None]:

@@ -13,6 +13,7 @@ from opentelemetry.trace import TracerProvider
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_trace import Options, TracedConsumer, TracedPublisher
 from mqtt_trace._paho.tolerant import topic_of
@@ -25,6 +26,7 @@ from mqtt_trace_consumer.echo import Echo
 from mqtt_trace_consumer.metrics import Metrics
 from mqtt_trace_consumer.probe import probe_nonce
 from mqtt_trace_consumer.processor import Processor
+from mqtt_trace_consumer.receipts import Receipts
 from mqtt_trace_consumer.settings import Settings
 from mqtt_trace_consumer.subscription import Names, Subscription
 from mqtt_trace_consumer.window import Window
@@ -48,11 +50,13 @@ class Service:
         window = Window(settings.receive_maximum, self._connection)
         self._acknowledger = Acknowledger(self._acknowledge, window)
         self._subscription = Subscription(self._client, self._names, lambda: self._acknowledger.in_flight > 0)
+        self._receipts = Receipts(self._client, settings.mqtt_client_id)
         self._publisher = TracedPublisher(self._client, tracer_provider=tracer_provider, options=options)
         self._metrics = Metrics(settings.mqtt_topic_filter)
         self._circuit_breaker = CircuitBreaker()
         self._workers = Workers(settings.echo_concurrency, self._processor(options, echo, tracer_provider).process)
         self._client.on_message = self._received
+        self._client.on_publish = self._published
         self._disconnects = Disconnects(settings.mqtt_client_id, time.monotonic)
         self._had_session = False
         self._taking = True
@@ -96,6 +100,7 @@ class Service:
                 metrics=self._metrics,
             ),
             acknowledger=self._acknowledger,
+            receipts=self._receipts,
             metrics=self._metrics,
             max_tries=self._settings.echo_max_tries,
         )
@@ -135,6 +140,13 @@ class Service:
             self._note_drop(dropped=not self._workers.put(delivery))
         else:
             self._acknowledger.settle(delivery)
+
+    def _published(
+        self, client: Client, userdata: Any, packet_id: int, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        del client, userdata, properties
+        self._subscription.published(packet_id, reason)
+        self._receipts.acknowledged(packet_id, reason)
 
     def _acknowledge(self, message: MQTTMessage) -> None:
         self._client.ack(message.mid, message.qos)

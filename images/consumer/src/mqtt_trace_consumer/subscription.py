@@ -71,7 +71,7 @@ class Names:
 class Subscription:
     """Keeps the subscription on one client; `connected` and `disconnected` report the connection's state.
 
-    It sets the client's `on_subscribe`, `on_unsubscribe` and `on_publish`.
+    It sets the client's `on_subscribe` and `on_unsubscribe`; `published` takes the client's PUBACKs.
 
     Args:
         client: The client.
@@ -104,7 +104,6 @@ class Subscription:
         self.subscribed = False
         client.on_subscribe = self._answered
         client.on_unsubscribe = self._answered
-        client.on_publish = self._published
 
     @property
     def delivers(self) -> bool:
@@ -147,6 +146,11 @@ class Subscription:
         probe = self._probes.get(nonce)
         if probe is not None and not probe.done():
             probe.set_result(None)
+
+    def published(self, packet_id: int, code: ReasonCode) -> None:
+        """Note a PUBACK, of whatever publish: that of our probe says whether we may publish it."""
+        if packet_id == self._probe_sent:
+            self._probe_puback = code
 
     def reading_arrived(self, topic: str) -> None:
         """Note a reading, on any topic: a session keeps its subscriptions when the filter changes."""
@@ -280,13 +284,6 @@ class Subscription:
         answer = self._answers.get(packet_id)
         if answer is not None and not answer.done():
             answer.set_result(codes)
-
-    def _published(
-        self, client: Client, userdata: Any, packet_id: int, code: ReasonCode, properties: Properties | None
-    ) -> None:
-        del client, userdata, properties
-        if packet_id == self._probe_sent:
-            self._probe_puback = code
 
     def _warn_once(self, problem: str) -> None:
         """Log a problem once, until it changes."""

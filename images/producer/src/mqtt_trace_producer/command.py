@@ -38,9 +38,12 @@ async def publish(settings: ProducerSettings, stop: asyncio.Event) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             fleet = Fleet(settings, providers, options, tasks)
-            async with HealthServer(settings.health_host, settings.health_port, fleet.status):
+            async with HealthServer(
+                settings.health_host, settings.health_port, fleet.status, documents={"results": fleet.results}
+            ):
                 await run_until(stop, fleet, settings, watcher)
                 await fleet.drain(settings.drain_timeout_s)
+                await fleet.finish_results(settings.results_timeout_s)
                 await asyncio.to_thread(providers.shutdown)
                 await fleet.close()
     finally:
@@ -55,8 +58,7 @@ async def run_until(
         fleet.reconcile(make_specs(settings))
         await stop.wait()
         return
-    watcher.apply(fleet)
-    watching = asyncio.create_task(watcher.watch(fleet))
+    watching = asyncio.create_task(watcher.follow(fleet))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from enum import Enum, auto
 
@@ -41,21 +42,31 @@ class Connectivity:
         self._reported: tuple[State, int] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._outage_unreported = False
+        self._added_at: dict[str, float] = {}
+        self._slowest_s = 0.0
+
+    @property
+    def connected_within(self) -> float:
+        """Seconds in which each device connected for the first time, so far for one that has not."""
+        now = time.monotonic()
+        return max([self._slowest_s, *(now - added_at for added_at in self._added_at.values())])
 
     @property
     def connected_count(self) -> int:
         """The number of connected devices."""
         return len(self._connected)
 
-    def add_device(self) -> None:
+    def add_device(self, device_id: str) -> None:
         """Count one more device, which is not connected yet."""
         self._devices += 1
+        self._added_at[device_id] = time.monotonic()
 
     def remove_device(self, device_id: str) -> None:
         """Count one device less, connected or not."""
         self._devices -= 1
         self._connected.discard(device_id)
         self._causes.pop(device_id, None)
+        self._added_at.pop(device_id, None)
         self._report_in(_SETTLE_S)
 
     def set_connected(self, device_id: str) -> None:
@@ -64,6 +75,8 @@ class Connectivity:
             self._report()
         self._causes.pop(device_id, None)
         self._connected.add(device_id)
+        if device_id in self._added_at:
+            self._slowest_s = max(self._slowest_s, time.monotonic() - self._added_at.pop(device_id))
         if len(self._connected) == self._devices:
             self._report()
         else:
@@ -77,6 +90,10 @@ class Connectivity:
         if known is None or _is_refusal(known) != _is_refusal(cause):
             self._outage_unreported = True
             self._report_in(_SETTLE_S)
+
+    def start_over(self) -> None:
+        """Forget how long devices took to connect."""
+        self._slowest_s = 0.0
 
     def close(self) -> None:
         """Stop reporting."""

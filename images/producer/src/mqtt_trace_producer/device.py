@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -24,6 +25,7 @@ from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.device_spec import DeviceSpec
 from mqtt_trace_producer.faults import FaultyClient
 from mqtt_trace_producer.metrics import Metrics
+from mqtt_trace_producer.results.recorder import Results
 from mqtt_trace_producer.retries import OutgoingReading, Retries
 from mqtt_trace_producer.round_robin import RoundRobin
 from mqtt_trace_producer.schedule import Schedule
@@ -31,6 +33,7 @@ from mqtt_trace_producer.sensor import Sensor
 
 _logger = logging.getLogger(__name__)
 
+_NORMAL_DISCONNECTION = 0x00
 _MAX_IN_FLIGHT = 10
 """Readings in flight at once: enough to send a backlog quickly; the others stay in the device's bounded buffer."""
 
@@ -43,6 +46,7 @@ class Shared:
         buffer_readings: Capacity of a device's buffer, in readings.
         retry_s: Seconds for which a reading without subscribers is published again; 0 for never.
         metrics: Counts readings.
+        results: Numbers readings and records what becomes of each, while the fleet has a scenario.
         connectivity: Tracks connections.
         round_robin: Lets devices publish in turn.
         executor: Runs the blocking part of connecting.
@@ -51,6 +55,7 @@ class Shared:
     buffer_readings: int
     retry_s: float
     metrics: Metrics
+    results: Results
     connectivity: Connectivity
     round_robin: RoundRobin
     executor: Executor
@@ -84,6 +89,7 @@ class Device:
         self._client = client
         self._shared = shared
         self._metrics = shared.metrics
+        self._results = shared.results
         self._sensor = Sensor(device_id, random.Random())  # noqa: S311 - weather, not secrets
         self._taken = 0
         self._buffer: deque[OutgoingReading] = deque()
@@ -91,6 +97,7 @@ class Device:
         self._retries = Retries(shared.retry_s, shared.buffer_readings, self._republish, self._drop_without_subscribers)
         self._has_turn = False
         self._removed = False
+        self._reconnects_silently = False
         self._drained = asyncio.Event()
         self._drained.set()
         client.on_publish = self._on_publish
@@ -98,9 +105,9 @@ class Device:
         self._connection = Connection(
             client, on_up=self._on_connected, on_down=self._on_disconnected, executor=shared.executor
         )
-        shared.connectivity.add_device()
+        shared.connectivity.add_device(device_id)
         self._loop = asyncio.get_running_loop()
-        self._start_reading()
+        self._start_reading(random.random())  # noqa: S311 - spreads load
 
     @property
     def unacknowledged(self) -> int:
@@ -113,15 +120,27 @@ class Device:
 
     def apply(self, spec: DeviceSpec) -> None:
         """Apply another configuration, which has the same protocol."""
-        interval_changed = spec.interval != self.spec.interval
-        self.spec = spec
-        if interval_changed:
+        former, self.spec = self.spec, spec
+        if spec.interval != former.interval:
+            # The same share of the interval remains, so that devices stay spread while a ramp changes it all the time.
+            remaining = max(0.0, self._schedule.due - self._loop.time()) / former.interval
             self._timer.cancel()
-            self._start_reading()
+            self._start_reading(remaining)
 
     def set_tracer_provider(self, tracer_provider: TracerProvider) -> None:
         """Make further publish spans with another provider, and so with another resource."""
         self._publisher.set_tracer_provider(tracer_provider)
+
+    def reconnect(self, cause: str, *, silently: bool = False) -> None:
+        """Send DISCONNECT and connect again after a short back-off, unless the device is not connected.
+
+        Args:
+            cause: The cause in the log.
+            silently: Whether the device counts as connected meanwhile, unless the first attempt fails.
+        """
+        if self._connection.is_up:
+            self._reconnects_silently = silently
+            self._connection.renew(_NORMAL_DISCONNECTION, cause)
 
     def start_draining(self, *, removed: bool = False) -> None:
         """Take no more readings, and connect at once if readings remain.
@@ -141,26 +160,23 @@ class Device:
         await self._drained.wait()
 
     def drop_unacknowledged(self) -> int:
-        """Drop all unacknowledged readings and end their spans.
-
-        Returns:
-            The number of dropped readings.
-        """
-        dropped = self.unacknowledged
+        """Drop all unacknowledged readings, end their spans, and return the number of these readings."""
+        dropped = [*self._buffer, *self._in_flight.values(), *self._retries.clear()]
+        for outgoing in dropped:
+            self._results.dropped(outgoing)
         self._buffer.clear()
         self._in_flight.clear()
-        self._retries.clear()
         self._publisher.close()
         self._drained.set()
-        return dropped
+        return len(dropped)
 
     async def close(self) -> None:
         """Send DISCONNECT and close the connection."""
         await self._connection.close()
 
-    def _start_reading(self) -> None:
-        start = self._loop.time() + random.uniform(0, self.spec.interval)  # noqa: S311 - spreads load
-        self._schedule = Schedule(start, self.spec.interval)
+    def _start_reading(self, remaining: float) -> None:
+        """Take the next reading when this share of the interval is over."""
+        self._schedule = Schedule(self._loop.time() + remaining * self.spec.interval, self.spec.interval)
         self._timer = self._loop.call_at(self._schedule.due, self._take_reading)
 
     def _take_reading(self) -> None:
@@ -168,12 +184,13 @@ class Device:
         self._timer = self._loop.call_at(self._schedule.due, self._take_reading)
         if skipped:
             self._metrics.skipped(skipped)
-        reading = self._sensor.read()
+        reading = self._sensor.read(self.spec.payload)
         self._metrics.taken(reading.celsius)
         while len(self._buffer) >= self._shared.buffer_readings:  # more than one when retries have come back
-            self._buffer.popleft()
+            self._results.dropped(self._buffer.popleft())
             self._metrics.dropped_buffer_full(self.id)
-        self._buffer.append(OutgoingReading(reading, self.spec.choose_fault(self._taken)))
+        fault, sequence = self.spec.choose_fault(self._taken), self._results.number(self.spec)
+        self._buffer.append(OutgoingReading(reading, fault, sequence))
         self._taken += 1
         self._drained.clear()
         self._request_turn()
@@ -200,10 +217,12 @@ class Device:
         spec, reading = self.spec, outgoing.reading
         topic = spec.topic(self.id)
         self._client.fault = outgoing.fault
+        outgoing.sent_at = time.time()
         info = self._publisher.publish(
             topic,
             reading.payload(),
             spec.qos,
+            properties=self._results.properties(outgoing.sequence),
             message_id=reading.message_id,
             template=spec.topic_template,
             context=outgoing.first_context,
@@ -213,10 +232,12 @@ class Device:
             self._in_flight[info.mid] = outgoing
         else:
             self._metrics.acknowledged(self.id)
+            self._results.acknowledged(outgoing, by_broker=False)
 
     def _on_outcome(self, outgoing: OutgoingReading, topic: str, outcome: PublishOutcome) -> None:
         """Log a published reading within its publish span; `metrics` logs errors, once for all devices."""
         span_context = trace.get_current_span().get_span_context()
+        outgoing.trace_id = trace.format_trace_id(span_context.trace_id)
         if outcome.error_type is not None or self._needs_retry(outcome.reason_code):
             span = trace.NonRecordingSpan(span_context)
             outgoing.first_context = outgoing.first_context or trace.set_span_in_context(span, Context())
@@ -226,7 +247,7 @@ class Device:
                 outgoing.reading.celsius,
                 topic,
                 outgoing.reading.message_id,
-                trace.format_trace_id(span_context.trace_id),
+                outgoing.trace_id,
             )
 
     def _on_publish(
@@ -234,16 +255,17 @@ class Device:
     ) -> None:
         """Handle an acknowledgement, which may come after the time-out of the span."""
         del client, userdata, properties
-        outgoing = self._in_flight.pop(packet_id, None)
-        if outgoing is None:  # QoS 0, or dropped
+        if (outgoing := self._in_flight.pop(packet_id, None)) is None:  # QoS 0, or dropped
             return
         if reason.is_failure:
             self._metrics.refused(self.id, reason)
+            self._results.refused(outgoing, reason.value)
         elif self._needs_retry(reason.value):
             self._metrics.no_subscribers(self.id)
             self._retries.add(outgoing)
         else:
             self._metrics.acknowledged(self.id)
+            self._results.acknowledged(outgoing)
             self._retries.publish_all()
         self._check_drained()
         self._request_turn()
@@ -256,8 +278,9 @@ class Device:
         self._buffer.extendleft(reversed(readings))
         self._request_turn()
 
-    def _drop_without_subscribers(self) -> None:
+    def _drop_without_subscribers(self, outgoing: OutgoingReading) -> None:
         self._metrics.dropped_no_subscribers(self.id)
+        self._results.dropped(outgoing)
 
     def _check_drained(self) -> None:
         if not self._buffer:
@@ -272,5 +295,6 @@ class Device:
         self._request_turn()  # granted after this callback, and after paho has sent unacknowledged readings again
 
     def _on_disconnected(self, cause: str) -> None:
-        if not self._removed:
+        silently, self._reconnects_silently = self._reconnects_silently, False
+        if not self._removed and not silently:
             self._shared.connectivity.set_disconnected(self.id, cause)

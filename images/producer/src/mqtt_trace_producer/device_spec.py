@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mqtt_trace_service import telemetry
+from mqtt_trace_service.scenario import Faults, Payload
 from opentelemetry.util.types import AttributeValue
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from mqtt_trace_producer.device_ids import make_device_ids
-from mqtt_trace_producer.faults import Fault, Faults
+from mqtt_trace_producer.faults import Fault, choose_fault, speaks_mqtt311
 from mqtt_trace_producer.settings import ProducerSettings
 
 TOPIC_TEMPLATE = "sensors/{device_id}/reading"
@@ -27,6 +28,7 @@ class DeviceSpec:
         topic_template: Topic of its readings, with `{device_id}` for the id.
         attributes: Resource attributes of the device, in addition to those of the process.
         faults: Shares of faulty devices and readings in the fleet.
+        payload: The payloads of its readings.
     """
 
     number: int
@@ -35,11 +37,12 @@ class DeviceSpec:
     topic_template: str = TOPIC_TEMPLATE
     attributes: Mapping[str, AttributeValue]
     faults: Faults = field(default_factory=Faults)
+    payload: Payload = field(default_factory=Payload)
 
     @property
     def protocol(self) -> MQTTProtocolVersion:
         """The protocol version that the device connects with."""
-        return MQTTProtocolVersion.MQTTv311 if self.faults.speaks_mqtt311(self.number) else MQTTProtocolVersion.MQTTv5
+        return MQTTProtocolVersion.MQTTv311 if speaks_mqtt311(self.faults, self.number) else MQTTProtocolVersion.MQTTv5
 
     def topic(self, device_id: str) -> str:
         """Return the topic of the device with this id."""
@@ -47,7 +50,7 @@ class DeviceSpec:
 
     def choose_fault(self, reading: int) -> Fault:
         """Return the fault of the device's reading with this number, from 0."""
-        return self.faults.choose_fault(self.number, reading)
+        return choose_fault(self.faults, self.number, reading)
 
 
 def make_specs(settings: ProducerSettings) -> dict[str, DeviceSpec]:

@@ -3,12 +3,11 @@
 from enum import Enum, auto
 from typing import Any
 
+from mqtt_trace_service.scenario import Faults
 from opentelemetry import propagate
 from paho.mqtt.client import Client, MQTTMessageInfo
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
 
 _HUNDRED = 100
 _STRIDE = 37
@@ -23,36 +22,22 @@ class Fault(Enum):
     MALFORMED_CONTEXT = auto()
 
 
-class Faults(BaseModel):
-    """Shares in percent, at most a hundred in sum.
+def speaks_mqtt311(faults: Faults, device: int) -> bool:
+    """Whether the device with this number, from 0, uses MQTT 3.1.1; the size of the fleet does not matter."""
+    return _spread(device) < faults.mqtt311
 
-    Attributes:
-        missing_context: Share of readings that are published with MQTT 5 and without context.
-        malformed_context: Share of readings with a truncated context.
-        mqtt311: Share of devices that connect with MQTT 3.1.1, which has no user properties.
+
+def choose_fault(faults: Faults, device: int, reading: int) -> Fault:
+    """Return the fault of a reading of an MQTT 5 device, both numbered from 0.
+
+    The shares are those of all readings, including the readings of MQTT 3.1.1 devices.
     """
-
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, validate_by_name=True)
-
-    missing_context: int = Field(default=0, ge=0, le=_HUNDRED)
-    malformed_context: int = Field(default=0, ge=0, le=_HUNDRED)
-    mqtt311: int = Field(default=0, ge=0, le=_HUNDRED)
-
-    def speaks_mqtt311(self, device: int) -> bool:
-        """Whether the device with this number, from 0, uses MQTT 3.1.1; the size of the fleet does not matter."""
-        return _spread(device) < self.mqtt311
-
-    def choose_fault(self, device: int, reading: int) -> Fault:
-        """Return the fault of a reading of an MQTT 5 device, both numbered from 0.
-
-        The shares are those of all readings, including the readings of MQTT 3.1.1 devices.
-        """
-        place = _spread(reading + _STRIDE * device) * (_HUNDRED - self.mqtt311)
-        if place < self.missing_context * _HUNDRED:
-            return Fault.MISSING_CONTEXT
-        if place < (self.missing_context + self.malformed_context) * _HUNDRED:
-            return Fault.MALFORMED_CONTEXT
-        return Fault.NONE
+    place = _spread(reading + _STRIDE * device) * (_HUNDRED - faults.mqtt311)
+    if place < faults.missing_context * _HUNDRED:
+        return Fault.MISSING_CONTEXT
+    if place < (faults.missing_context + faults.malformed_context) * _HUNDRED:
+        return Fault.MALFORMED_CONTEXT
+    return Fault.NONE
 
 
 def _spread(number: int) -> int:
@@ -96,4 +81,6 @@ def corrupt_context(properties: Properties | None, fault: Fault) -> Properties |
         kept += [(name, value[: len(value) // 2]) for name, value in pairs if name in fields]
     result = Properties(PacketTypes.PUBLISH)
     result.UserProperty = kept
+    if hasattr(properties, "ResponseTopic"):
+        result.ResponseTopic = properties.ResponseTopic
     return result

@@ -10,11 +10,14 @@ from functools import partial
 from mqtt_trace_service import telemetry
 
 from mqtt_trace import Options, TracedPublisher
+from mqtt_trace._receipts import TOPIC_PREFIX
 from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.device import Device, Shared
 from mqtt_trace_producer.device_spec import DeviceSpec
 from mqtt_trace_producer.faults import FaultyClient
 from mqtt_trace_producer.metrics import Metrics
+from mqtt_trace_producer.results.receipts import ReceiptConnection
+from mqtt_trace_producer.results.recorder import Results
 from mqtt_trace_producer.round_robin import RoundRobin
 from mqtt_trace_producer.settings import ProducerSettings
 
@@ -31,6 +34,10 @@ class Fleet:
         providers: Providers for spans and metrics.
         options: Options of every publisher.
         tasks: Group of the devices' tasks; an unexpected error in one ends the process.
+
+    Attributes:
+        phase: Index of the scenario's current phase, whose readings are numbered; None before the first and after the
+            last.
 
     Raises:
         mqtt_trace.ConfigurationError: The TLS settings cannot be used.
@@ -50,21 +57,28 @@ class Fleet:
         self._metrics = Metrics(providers.meter_provider)
         self._connectivity = Connectivity(settings.broker_address)
         self._executor = ThreadPoolExecutor(_CONNECTING_THREADS, thread_name_prefix="connect")
+        self.phase: int | None = None
+        self._results = Results(lambda: self.phase, settings.results_file)
+        self._receipts: ReceiptConnection | None = None
         self._shared = Shared(
             buffer_readings=settings.device_buffer_readings,
             retry_s=settings.publish_retry_s,
             metrics=self._metrics,
+            results=self._results,
             connectivity=self._connectivity,
             round_robin=RoundRobin(),
             executor=self._executor,
         )
         self._generation: int | None = None
+        self._started_at: float | None = None
         self._reconciled = False
         self._devices: dict[str, Device] = {}
         self._draining: set[Device] = set()
         self._running: dict[str, asyncio.Task[None]] = {}
 
-    def reconcile(self, specs: Mapping[str, DeviceSpec], generation: int | None = None) -> None:
+    def reconcile(
+        self, specs: Mapping[str, DeviceSpec], generation: int | None = None, started_at: float | None = None
+    ) -> None:
         """Run exactly these devices: add, update and drain devices as needed.
 
         A device whose protocol changes is drained and replaced. New devices connect at random moments.
@@ -72,14 +86,56 @@ class Fleet:
         Args:
             specs: Configurations of all devices, by id.
             generation: Generation of the fleet file with these devices.
+            started_at: When the scenario of the fleet file starts, in seconds since the epoch.
         """
-        self._reconciled, self._generation = True, generation
+        self._reconciled, self._generation, self._started_at = True, generation, started_at
         self._start_draining([device for device in self._devices.values() if not _is_kept(device, specs)])
         for device in self._devices.values():
             self._update(device, specs[device.id])
         new = {device_id: spec for device_id, spec in specs.items() if device_id not in self._devices}
         for device_id, spec in new.items():
             self._add(device_id, spec, random.uniform(0, len(new) / _CONNECTS_PER_S))  # noqa: S311 - spreads load
+
+    @property
+    def size(self) -> int:
+        """The number of devices, connected or not."""
+        return len(self._devices)
+
+    def storm(self) -> None:
+        """Disconnect all devices at once, and connect them again after a short back-off."""
+        for device in self._devices.values():
+            device.reconnect("a storm of the scenario")
+
+    def churn(self, count: int) -> None:
+        """Reconnect `count` devices, chosen at random. They count as connected unless the first attempt fails."""
+        for device in random.sample([*self._devices.values()], min(count, len(self._devices))) if count else ():
+            device.reconnect("churn of the scenario", silently=True)
+
+    def follow_scenario(self, fleet_id: str, pod_index: int, started_at: float | None) -> None:
+        """Receive the receipts of a fleet with a scenario, and number its readings once it has started.
+
+        Args:
+            fleet_id: Namespace and name of the fleet.
+            pod_index: Index of this pod in the fleet, from 0.
+            started_at: When the scenario starts, in seconds since the epoch; another time starts the results over.
+        """
+        client_id = f"{fleet_id}-receipts-{pod_index}"
+        topic = f"{TOPIC_PREFIX}{client_id}"  # which a broker can permit to this client alone
+        if self._results.follow(started_at, topic):
+            self._connectivity.start_over()
+        if self._receipts is None:
+            self._receipts = ReceiptConnection(self._settings, client_id, topic, self._results)
+            self._keeping = self._tasks.create_task(self._results.keep(), name="results")
+            self._tasks.create_task(self._receipts.run(), name="receipts")
+
+    def forget_scenario(self) -> None:
+        """End the results, because the fleet has no scenario any more."""
+        self.phase = None
+        self._results.end()
+
+    def results(self) -> Mapping[str, object] | None:
+        """Return the answer of `GET /results`; None without a scenario."""
+        return self._results.document(self._connectivity.connected_within)
 
     def status(self) -> tuple[bool, Mapping[str, object]]:
         """Return whether all devices are connected, and the figures for the readiness probe."""
@@ -93,6 +149,8 @@ class Fleet:
         }
         if self._generation is not None:
             figures["generation"] = self._generation
+        if self._started_at is not None:
+            figures["started_at"] = self._started_at
         return self._reconciled and devices == connected, figures
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - its end is no error
@@ -104,9 +162,16 @@ class Fleet:
                 await asyncio.gather(*(device.wait_drained() for device in self._open_devices()))
         self._metrics.fleet_drained(sum(device.drop_unacknowledged() for device in self._open_devices()))
 
+    async def finish_results(self, timeout: float) -> None:  # noqa: ASYNC109 - its end is no error
+        """Wait for receipts, and for the results to be read, if the fleet has a scenario."""
+        await self._results.finish(timeout)
+
     async def close(self) -> None:
         """Disconnect every device, and cancel pending attempts to connect."""
         self._connectivity.close()
+        if self._receipts is not None:
+            self._keeping.cancel()
+            await self._receipts.close()
         # The devices first: one that still connects would submit to an executor that is shut down.
         await asyncio.gather(*(device.close() for device in self._open_devices()))
         self._executor.shutdown(wait=False, cancel_futures=True)

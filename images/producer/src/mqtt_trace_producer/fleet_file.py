@@ -1,18 +1,21 @@
 """The fleet file: the configuration of a SensorFleet, the same for all its pods."""
 
+import math
+from collections.abc import Mapping
+
 from mqtt_trace_service import telemetry
+from mqtt_trace_service.scenario import Faults, Moment, ScheduledScenario, Settings
 from mqtt_trace_service.telemetry import FleetPriority
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from opentelemetry.util.types import AttributeValue
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from mqtt_trace import ConfigurationError
 from mqtt_trace_producer.device_spec import DEVICE_ID_PLACEHOLDER, DeviceSpec
-from mqtt_trace_producer.faults import Faults
 from mqtt_trace_producer.settings import Name
 
 _NOT_IN_A_TOPIC = "+#\0"
-_HUNDRED = 100
 
 
 class FleetFile(BaseModel):
@@ -34,28 +37,61 @@ class FleetFile(BaseModel):
     firmware: Name
     battery: float = Field(ge=0, le=100)
     faults: Faults
+    scenario: ScheduledScenario | None = None
+    _attributes: dict[str, Mapping[str, AttributeValue]] = PrivateAttr(default_factory=dict)
 
-    def specs_for_pod(self, pod_index: int) -> dict[str, DeviceSpec]:
-        """Return the configurations of a pod's devices, by id; empty when the fleet needs fewer pods."""
+    @property
+    def settings(self) -> Settings:
+        """The settings outside of a scenario."""
+        return Settings(self.replicas, self.interval_seconds, self.faults)
+
+    def at(self, now: float) -> Moment:
+        """Find what is in effect at a time, in seconds since the epoch."""
+        return Moment(self.settings) if self.scenario is None else self.scenario.now(now, self.settings)
+
+    def seconds_left(self, now: float) -> float:
+        """Seconds until the next phase begins, unless it is paused before; infinite without one."""
+        elapsed = None if self.scenario is None else self.scenario.elapsed(now)
+        moment = self.at(now)
+        return math.inf if elapsed is None or moment.complete else moment.ends - elapsed
+
+    def max_sensors(self, pod_index: int) -> int:
+        """The most sensors that a pod has at any time."""
+        replicas = self.replicas if self.scenario is None else self.scenario.max_replicas(self.settings)
+        return self.count_sensors(pod_index, replicas)
+
+    def count_sensors(self, pod_index: int, replicas: int) -> int:
+        """The number of a pod's sensors; 0 when the fleet needs fewer pods."""
+        return min(max(replicas - pod_index * self.sensors_per_pod, 0), self.sensors_per_pod)
+
+    def specs_for_pod(self, pod_index: int, settings: Settings | None = None) -> dict[str, DeviceSpec]:
+        """Return the configurations of a pod's devices by id, with the settings in effect or those of the file."""
+        settings = settings or self.settings
         first = pod_index * self.sensors_per_pod
-        numbers = range(first, min(first + self.sensors_per_pod, self.replicas))
+        numbers = range(first, first + self.count_sensors(pod_index, settings.replicas))
         ids = {number: f"{self.namespace}.{self.fleet}-{number:05d}" for number in numbers}
-        return {device_id: self._make_spec(number, device_id) for number, device_id in ids.items()}
+        return {device_id: self._make_spec(number, device_id, settings) for number, device_id in ids.items()}
 
-    def _make_spec(self, number: int, device_id: str) -> DeviceSpec:
+    def _make_spec(self, number: int, device_id: str, settings: Settings) -> DeviceSpec:
+        return DeviceSpec(
+            number=number,
+            interval=settings.interval,
+            qos=self.qos,
+            topic_template=self.topic_template,
+            attributes=self._attributes.get(device_id) or self._make_attributes(device_id),
+            faults=settings.faults,
+            payload=settings.payload,
+        )
+
+    def _make_attributes(self, device_id: str) -> Mapping[str, AttributeValue]:
         device = telemetry.Device(
             id=device_id, kind="sensor", firmware_version=self.firmware, battery_level=self.battery
         )
         fleet = telemetry.Fleet(id=self.fleet, tenant=self.tenant, priority=self.priority)
-        site = telemetry.Site(id=self.site)
-        return DeviceSpec(
-            number=number,
-            interval=self.interval_seconds,
-            qos=self.qos,
-            topic_template=self.topic_template,
-            attributes=device.attributes() | fleet.attributes() | site.attributes(),
-            faults=self.faults,
-        )
+        attributes = device.attributes() | fleet.attributes() | telemetry.Site(id=self.site).attributes()
+        # Kept, because a ramp makes the specs of all devices twice a second.
+        self._attributes[device_id] = attributes
+        return attributes
 
     @field_validator("topic_template")
     @classmethod
@@ -65,13 +101,6 @@ class FleetFile(BaseModel):
         if any(brace in template.replace(DEVICE_ID_PLACEHOLDER, "") for brace in "{}"):
             raise ValueError(f"the only placeholder is {DEVICE_ID_PLACEHOLDER}")
         return template
-
-    @model_validator(mode="after")
-    def _faults_fit(self) -> "FleetFile":
-        faults = self.faults
-        if faults.missing_context + faults.malformed_context + faults.mqtt311 > _HUNDRED:
-            raise ValueError("faults: are more than 100 percent together")
-        return self
 
 
 def parse_fleet_file(text: str | bytes) -> FleetFile:

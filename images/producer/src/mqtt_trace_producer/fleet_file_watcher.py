@@ -1,4 +1,4 @@
-"""Watches the fleet file, and applies its changes to the fleet."""
+"""Watches the fleet file, and keeps the fleet at what it says."""
 
 import asyncio
 import logging
@@ -8,10 +8,9 @@ from mqtt_trace import ConfigurationError
 from mqtt_trace_producer.file_descriptors import raise_limit_for
 from mqtt_trace_producer.fleet import Fleet
 from mqtt_trace_producer.fleet_file import FleetFile, parse_fleet_file
+from mqtt_trace_producer.scenario_follower import ScenarioFollower
 
 _logger = logging.getLogger(__name__)
-
-_POLL_S = 0.5
 
 Version = tuple[int, ...] | None
 """Identifies one version of a file; None when the file does not exist."""
@@ -37,22 +36,12 @@ class FleetFileWatcher:
         self._version = _version(path)
         self.file = self._read()
 
-    def apply(self, fleet: Fleet) -> None:
-        """Apply the last valid content to the fleet."""
-        specs = self.file.specs_for_pod(self._pod_index)
-        fleet.reconcile(specs, self.file.generation)
-        _logger.info(
-            "fleet %s: generation %d applied, %d of its %d sensors are in this pod",
-            self.file.fleet,
-            self.file.generation,
-            len(specs),
-            self.file.replicas,
-        )
-
-    async def watch(self, fleet: Fleet) -> None:
-        """Apply each new version of the file. An invalid version is logged and changes nothing."""
+    async def follow(self, fleet: Fleet) -> None:
+        """Apply the file, its scenario, and each new version. An invalid version is logged and changes nothing."""
+        follower = ScenarioFollower(fleet, self._pod_index)
+        follower.apply(self.file)
         while True:
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(follower.step())
             version = _version(self._path)
             if version == self._version:
                 continue
@@ -62,12 +51,12 @@ class FleetFileWatcher:
             except ConfigurationError as error:
                 _logger.error("fleet file %s; generation %d stays in effect", error.problem, self.file.generation)  # noqa: TRY400 - a traceback adds nothing
             else:
-                self.apply(fleet)
+                follower.apply(self.file)
 
     def _read(self) -> FleetFile:
         try:
             file = parse_fleet_file(self._path.read_bytes())
-            raise_limit_for(len(file.specs_for_pod(self._pod_index)), "FLEET_FILE")
+            raise_limit_for(file.max_sensors(self._pod_index), "FLEET_FILE")
         except OSError as error:
             problem = f"cannot be read: {error.strerror or error}"
         except ConfigurationError as error:

@@ -13,6 +13,7 @@ from opentelemetry.context import Context
 
 from mqtt_trace.aio import Backoff
 from mqtt_trace_producer.faults import Fault
+from mqtt_trace_producer.results.sequence import Sequence
 from mqtt_trace_producer.sensor import Reading
 
 _BACKOFF = Backoff(first=0.5, longest=5.0)
@@ -25,14 +26,20 @@ class OutgoingReading:
     Attributes:
         reading: The reading.
         fault: Fault of its context.
+        sequence: Its number; None outside a scenario.
         first_context: Context of its first publish span, the parent of later ones; None until that span ends.
         retry_until: Time of the loop after which the next try is the last.
+        sent_at: Time of its last try, in seconds since the epoch.
+        trace_id: Trace of its last try, once that has ended.
     """
 
     reading: Reading
     fault: Fault
+    sequence: Sequence | None = None
     first_context: Context | None = None
     retry_until: float = float("inf")
+    sent_at: float = 0.0
+    trace_id: str = ""
 
 
 class Retries:
@@ -49,7 +56,11 @@ class Retries:
     """
 
     def __init__(
-        self, seconds: float, limit: int, publish: Callable[[list[OutgoingReading]], None], drop: Callable[[], None]
+        self,
+        seconds: float,
+        limit: int,
+        publish: Callable[[list[OutgoingReading]], None],
+        drop: Callable[[OutgoingReading], None],
     ) -> None:
         self._seconds = seconds
         self._limit = limit
@@ -67,13 +78,12 @@ class Retries:
         """Keep a reading that had no subscribers, or drop it after its last try."""
         now = self._loop.time()
         if now >= outgoing.retry_until:
-            self._drop()
+            self._drop(outgoing)
             return
         outgoing.retry_until = min(outgoing.retry_until, now + self._seconds)
         insort(self._kept, outgoing, key=lambda kept: kept.retry_until)
         if len(self._kept) > self._limit:
-            self._kept.pop(0)
-            self._drop()
+            self._drop(self._kept.pop(0))
         if self._timer is None:
             self._timer = self._loop.call_later(_BACKOFF.delay(self._tries), self._try)
 

@@ -1,5 +1,6 @@
 """The producer's settings."""
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from mqtt_trace_service import BrokerSettings
@@ -59,6 +60,16 @@ class ProducerSettings(BrokerSettings):
         ge=0,
         le=3600,
         description="Seconds for which a reading without subscribers is published again; 0 for never.",
+    )
+    results_file: Path | None = Field(
+        default=None,
+        description="File that keeps the results of a scenario over restarts of the container; none by default.",
+    )
+    results_timeout_s: Seconds = Field(
+        default=5,
+        ge=0,
+        le=600,
+        description="Seconds to wait after SIGTERM, with a scenario, for consumers and for `GET /results`.",
     )
     drain_timeout_s: Seconds = Field(
         default=10, ge=0, le=600, description="Seconds to wait for acknowledgements after SIGTERM."
