@@ -57,6 +57,7 @@ class ReadyFigures(TypedDict):
     published: int
     buffered: int
     dropped: int
+    causes: dict[str, int]
     generation: NotRequired[int]
 
 

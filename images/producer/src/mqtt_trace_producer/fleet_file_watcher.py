@@ -1,4 +1,4 @@
-"""Watches the fleet file, and applies its changes to the fleet."""
+"""Watches the fleet file and the sensors' credentials, and applies changes to the fleet."""
 
 import asyncio
 import logging
@@ -23,6 +23,7 @@ class FleetFileWatcher:
     Args:
         path: Path of the file. Kubernetes replaces the file by changing a symbolic link, which changes the inode, too.
         pod_index: Index of this pod in the fleet, from 0.
+        credentials: Folder with credentials of the sensors' own, None if they have none.
 
     Attributes:
         file: The last valid content.
@@ -31,9 +32,11 @@ class FleetFileWatcher:
         ConfigurationError: The file cannot be read or is not valid.
     """
 
-    def __init__(self, path: Path, pod_index: int) -> None:
+    def __init__(self, path: Path, pod_index: int, credentials: Path | None = None) -> None:
         self._path = path
         self._pod_index = pod_index
+        # Kubernetes replaces all files at once by changing this link.
+        self._credentials = credentials / "..data" if credentials else None
         self._version = _version(path)
         self.file = self._read()
 
@@ -50,9 +53,16 @@ class FleetFileWatcher:
         )
 
     async def watch(self, fleet: Fleet) -> None:
-        """Apply each new version of the file. An invalid version is logged and changes nothing."""
+        """Apply each new version of the file, and let sensors use new credentials at once.
+
+        An invalid version of the file is logged and changes nothing.
+        """
+        known = self._credentials_version()
         while True:
             await asyncio.sleep(_POLL_S)
+            if (found := self._credentials_version()) != known:
+                known = found
+                fleet.retry()
             version = _version(self._path)
             if version == self._version:
                 continue
@@ -63,6 +73,9 @@ class FleetFileWatcher:
                 _logger.error("fleet file %s; generation %d stays in effect", error.problem, self.file.generation)  # noqa: TRY400 - a traceback adds nothing
             else:
                 self.apply(fleet)
+
+    def _credentials_version(self) -> Version:
+        return _version(self._credentials) if self._credentials is not None else None
 
     def _read(self) -> FleetFile:
         try:
