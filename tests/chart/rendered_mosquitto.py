@@ -48,7 +48,7 @@ class RenderedMosquitto:
         self.database = folder / "data" / "mosquitto.db"
         self._folder = folder
         self._env = {**os.environ, "PATH": _PATH, **(env or {})}
-        for name in ("access", "auth", "config", "data", "users"):
+        for name in ("access", "auth", "config", "data", "sensors", "users"):
             (folder / name).mkdir()
         for user in ("producer", "consumer"):
             (folder / "auth" / f"{user}-password").write_text(user)
@@ -71,6 +71,11 @@ class RenderedMosquitto:
         """What the last init step left for `kubectl describe`."""
         file = self._folder / "termination-log"
         return file.read_text() if file.exists() else ""
+
+    @property
+    def sensors(self) -> Path:
+        """The folder in which the pod mounts the password files of fleets."""
+        return self._folder / "sensors"
 
     def prepare(self) -> str:
         """Run the pod's init steps, and return their output."""
@@ -101,12 +106,13 @@ class RenderedMosquitto:
         received: list[bytes] | None = None,
         *,
         transport: Literal["tcp", "websockets"] = "tcp",
+        password: str | None = None,
     ) -> Iterator[Client]:
         """Connect as a user whose password is its name, with a session that remains; add payloads to `received`."""
         client = Client(
             CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5, transport=transport
         )
-        client.username_pw_set(user, user)
+        client.username_pw_set(user, password or user)
         if received is not None:
             client.on_message = lambda _client, _userdata, message: received.append(bytes(message.payload))
         session = Properties(PacketTypes.CONNECT)

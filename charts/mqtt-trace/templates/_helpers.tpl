@@ -88,6 +88,16 @@ app.kubernetes.io/part-of: mqtt-trace
 {{- if and $enabled (include "mqtt-trace.hasBroker" .) }}true{{ end -}}
 {{- end -}}
 
+{{/* Whether sensors of fleets may have users of their own in Mosquitto: "true" or nothing. */}}
+{{- define "mqtt-trace.hasIdentities" -}}
+{{- if and .Values.operator.enabled .Values.operator.identities.enabled }}true{{ end -}}
+{{- end -}}
+
+{{/* The Secret with the users of sensors, which the operator writes. */}}
+{{- define "mqtt-trace.sensorsSecret" -}}
+{{- include "mqtt-trace.component" (list . "mosquitto-sensors") -}}
+{{- end -}}
+
 {{- define "mqtt-trace.hasCollector" -}}
 {{- if not .Values.collector.external.endpoint }}true{{ end -}}
 {{- end -}}

@@ -1,7 +1,9 @@
 """The child objects of a fleet, as pure functions of the fleet and the chart's pod template."""
 
+import base64
 import copy
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,10 +15,17 @@ Manifest = dict[str, Any]
 
 FLEET_LABEL = f"{GROUP}/fleet"
 FLEET_FILE = "fleet.json"
+SENSORS_PER_SECRET = 1000
+"""A certificate and its key take about 850 bytes, and a Secret has 1 MiB."""
 
 _FOLDER = "/etc/mqtt-trace/fleet"
+_IDENTITY_FOLDER = "/etc/mqtt-trace/identity"
+_IDENTITY_VARIABLES = {"Password": "DEVICE_PASSWORDS_DIR", "Certificate": "DEVICE_CERTIFICATES_DIR"}
+_SHARED_VARIABLES = {"MQTT_USERNAME", "MQTT_PASSWORD", "MQTT_TLS_CERT_FILE", "MQTT_TLS_KEY_FILE"}
+_MAX_SENSORS = 10_000
 _POD_INDEX = "metadata.labels['apps.kubernetes.io/pod-index']"
 _VOLUME = "fleet"
+_IDENTITY_VOLUME = "identity"
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,19 @@ def stateful_set(fleet: Fleet, template: PodTemplate) -> Manifest:
     )
 
 
+def identity_secret(fleet: Fleet, number: int, credentials: Mapping[str, bytes]) -> Manifest:
+    """The Secret with the credentials of up to a thousand sensors, from the one with number * 1000 on."""
+    return _owned(
+        fleet,
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": f"{fleet.name}-identity-{number}"},
+            "data": {name: base64.b64encode(content).decode() for name, content in credentials.items()},
+        },
+    )
+
+
 def _pod_template(fleet: Fleet, template: PodTemplate) -> Manifest:
     pod = copy.deepcopy(template.manifest)
     pod.setdefault("metadata", {}).setdefault("labels", {})[FLEET_LABEL] = fleet.name
@@ -123,7 +145,26 @@ def _pod_template(fleet: Fleet, template: PodTemplate) -> Manifest:
     container["env"] = list(given.values())
     container.setdefault("volumeMounts", []).append({"name": _VOLUME, "mountPath": _FOLDER, "readOnly": True})
     pod["spec"].setdefault("volumes", []).append({"name": _VOLUME, "configMap": {"name": f"{fleet.name}-fleet"}})
+    if spec.identity.type != "Shared":
+        _add_identity(fleet, pod["spec"], container)
     return pod
+
+
+def _add_identity(fleet: Fleet, pod: Manifest, container: Manifest) -> None:
+    """Give the sensors credentials of their own instead of the shared ones.
+
+    All pods of a StatefulSet have the same volumes, and a rescale must not change them: each pod mounts the Secrets of
+    the largest fleet, of which most do not exist.
+    """
+    identity = fleet.spec.identity
+    names = [identity.secret_name]
+    if identity.secret_name is None:
+        names = [f"{fleet.name}-identity-{number}" for number in range(_MAX_SENSORS // SENSORS_PER_SECRET)]
+    sources = [{"secret": {"name": name, "optional": True}} for name in names]
+    pod["volumes"].append({"name": _IDENTITY_VOLUME, "projected": {"sources": sources}})
+    container["volumeMounts"].append({"name": _IDENTITY_VOLUME, "mountPath": _IDENTITY_FOLDER, "readOnly": True})
+    container["env"] = [variable for variable in container["env"] if variable["name"] not in _SHARED_VARIABLES]
+    container["env"].append({"name": _IDENTITY_VARIABLES[identity.type], "value": _IDENTITY_FOLDER})
 
 
 def _owned(fleet: Fleet, manifest: Manifest) -> Manifest:

@@ -22,6 +22,7 @@ from mqtt_trace_operator.drift import (
     without_status,
 )
 from mqtt_trace_operator.fleet import Fleet, InvalidFleetError, Object
+from mqtt_trace_operator.identities import Identities
 from mqtt_trace_operator.refresh import refresh_annotation
 from mqtt_trace_operator.sensors import Sensors
 from mqtt_trace_operator.status import (
@@ -30,6 +31,7 @@ from mqtt_trace_operator.status import (
     build_invalid_status,
     build_status,
     find_ready,
+    pod_index,
     pod_name,
     pod_uid,
 )
@@ -48,6 +50,8 @@ class Outcome(Enum):
     """Wait for an event."""
     REQUEUE = auto()
     """Reconcile again soon: pods are still starting, stopping or connecting."""
+    RECHECK = auto()
+    """Reconcile again in a while: nothing reports a change of the sensors' credentials."""
     GONE = auto()
     """Forget the fleet: it does not exist, or is being deleted."""
 
@@ -78,6 +82,7 @@ class Reconciler:
         cluster: The API server.
         sensors: Reads the pods' reports.
         template: The chart's part of the pods of fleets.
+        identities: Gives sensors credentials of their own.
         now: Returns the current time.
     """
 
@@ -86,11 +91,13 @@ class Reconciler:
         cluster: Cluster,
         sensors: Sensors,
         template: PodTemplate,
+        identities: Identities,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._cluster = cluster
         self._sensors = sensors
         self._template = template
+        self._identities = identities
         self._now = now
         self._last_applied = LastApplied()
 
@@ -104,6 +111,7 @@ class Reconciler:
         resource = await self._cluster.get_fleet(namespace, name)
         if resource is None or resource["metadata"].get("deletionTimestamp"):
             self._last_applied.forget(namespace, name)
+            await self._identities.forget(namespace, name)
             return Result()
         result = Result(fleet=resource, outcome=Outcome.REQUEUE)
         try:
@@ -127,7 +135,10 @@ class Reconciler:
         await self._refresh_volumes(fleet, observed, result)
         former = resource.get("status") or {}
         await self._write(result, build_status(fleet, observed, former, self._now()))
-        result.outcome = Outcome.DONE if observed.settled else Outcome.REQUEUE
+        if not observed.settled or self._identities.is_spreading(fleet):
+            result.outcome = Outcome.REQUEUE
+        else:
+            result.outcome = Outcome.RECHECK if fleet.spec.identity.is_generated else Outcome.DONE
         return result
 
     async def _apply(
@@ -135,8 +146,9 @@ class Reconciler:
     ) -> tuple[list[Object | None], Reason | None]:
         """Apply the manifests; returns the live children, and why one of them cannot be applied."""
         live = list(await asyncio.gather(*map(self._cluster.get_child, manifests)))
-        if fleet.spec.paused:
-            return live, None
+        stalled = await self._apply_identity(fleet, live[0], result)
+        if fleet.spec.paused or stalled is not None:
+            return live, stalled
         for number, manifest in enumerate(manifests):
             before = live[number]
             owner = classify(before, fleet)
@@ -162,6 +174,18 @@ class Reconciler:
                 result.changes.append(f"{description} changed")
         return live, None
 
+    async def _apply_identity(self, fleet: Fleet, config: Object | None, result: Result) -> Reason | None:
+        if fleet.spec.paused:
+            return None
+        try:
+            applied = await self._identities.apply(fleet, Applied.from_config_map(config).replicas)
+        except ApiError as error:
+            if not _is_refusal(error):
+                raise
+            return Reason("Refused", f"the API server refused the sensors' credentials: {error.status.message}")
+        result.changes += applied.changes
+        return applied.stalled
+
     async def _observe(self, fleet: Fleet, children: list[Object | None], stalled: Reason | None) -> Observed:
         # The children of a former fleet of the same name are about to be deleted.
         fleet_config, workload = (child if child and is_controlled_by(child, fleet) else None for child in children)
@@ -169,7 +193,8 @@ class Reconciler:
         reports = await self._sensors.read_reports(pods)
         applied = Applied.from_config_map(fleet_config)
         reason = await self._diagnose(fleet, workload, applied, pods)
-        return Observed(applied, pods, reports, _is_rolled_out(workload, applied, pods), reason, stalled)
+        rolled_out = _is_rolled_out(workload, applied, pods)
+        return Observed(applied, pods, reports, rolled_out, reason, stalled, fleet.revoked)
 
     async def _diagnose(
         self, fleet: Fleet, stateful_set: Object | None, applied: Applied, pods: list[Pod]
@@ -188,9 +213,9 @@ class Reconciler:
         if fleet.spec.paused:
             return
         generation, now = observed.applied.generation, self._now()
-        values = {
-            pod_name(pod): value for pod in observed.outdated if (value := refresh_annotation(pod, generation, now))
-        }
+        changed = self._identities.pods_with_changes(fleet)
+        behind = observed.outdated + [pod for pod in observed.pods if pod_index(pod) in changed]
+        values = {pod_name(pod): value for pod in behind if (value := refresh_annotation(pod, generation, now))}
         await asyncio.gather(*(self._cluster.annotate(fleet.namespace, pod, value) for pod, value in values.items()))
         if values:
             result.changes.append(f"{len(values)} pod{'' if len(values) == 1 else 's'} annotated")

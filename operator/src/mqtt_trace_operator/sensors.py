@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -22,10 +22,12 @@ class Report:
     Attributes:
         connected: Number of its sensors that are connected to the broker.
         generation: Generation of the fleet file that it uses; 0 if it reports none.
+        causes: Number of its disconnected sensors by cause.
     """
 
     connected: int
     generation: int
+    causes: Mapping[str, int] = field(default_factory=dict)
 
 
 class Sensors:
@@ -68,4 +70,9 @@ def _parse(answer: Any) -> Report | None:
     if not isinstance(answer, Mapping) or not isinstance(connected := answer.get("connected"), int):
         return None
     generation = answer.get("generation")
-    return Report(connected, generation if isinstance(generation, int) else 0)
+    causes = answer.get("causes")
+    return Report(
+        connected,
+        generation if isinstance(generation, int) else 0,
+        causes if isinstance(causes, Mapping) else {},
+    )

@@ -25,6 +25,13 @@ class OperatorSettings(HealthSettings):
         default=None,
         description="Namespaces of the fleets to reconcile, separated by commas; if unset, all namespaces.",
     )
+    broker_namespace: str | None = Field(
+        default=None, description="Namespace of the chart's Mosquitto, if sensors may have users of their own there."
+    )
+    broker_pod: str | None = Field(default=None, description="Name of Mosquitto's pod.")
+    broker_sensors_secret: str | None = Field(
+        default=None, description="Name of the Secret with the users of sensors, which Mosquitto's pod mounts."
+    )
     pod_template_file: FilePath = Field(
         default=..., description="JSON file with the pod template of all fleets: image, broker, telemetry."
     )

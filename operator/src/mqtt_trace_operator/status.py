@@ -1,6 +1,7 @@
 """The status of a fleet, as pure functions of its spec and of the observed state."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from typing import Any, Self
 
 from lightkube.resources.core_v1 import Pod
 
+from mqtt_trace.aio import REFUSED
 from mqtt_trace_operator.children import FLEET_FILE
 from mqtt_trace_operator.diagnosis import Reason
 from mqtt_trace_operator.fleet import Fleet, Object, count_pods
@@ -16,6 +18,7 @@ from mqtt_trace_operator.sensors import Report
 Status = dict[str, Any]
 
 _INDEX = "apps.kubernetes.io/pod-index"
+_SHOWN_SENSORS = 3
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Observed:
         rolled_out: Whether the StatefulSet has no pod left to create, replace or delete.
         pod_failure: Why pods do not run.
         stalled: Why the operator cannot apply the children.
+        revoked: Numbers of the sensors that the broker has to refuse.
     """
 
     applied: Applied = field(default_factory=Applied)
@@ -70,6 +74,7 @@ class Observed:
     rolled_out: bool = False
     pod_failure: Reason | None = None
     stalled: Reason | None = None
+    revoked: frozenset[int] = frozenset()
 
     @property
     def connected(self) -> int:
@@ -86,6 +91,19 @@ class Observed:
         return self.applied.generation > 0 and self.connected == self.applied.replicas
 
     @property
+    def refuses_revoked(self) -> bool:
+        """Whether all sensors except revoked ones are connected."""
+        return self.applied.generation > 0 and self.connected == self.applied.replicas - len(self.revoked)
+
+    @property
+    def cause(self) -> str:
+        """The most frequent cause of missing connections; empty if no pod reports one."""
+        causes: Counter[str] = Counter()
+        for report in self.reports.values():
+            causes.update(report.causes)
+        return next((cause for cause, _ in causes.most_common(1)), "")
+
+    @property
     def outdated(self) -> list[Pod]:
         """The pods that still use an older fleet file."""
         return [
@@ -97,7 +115,7 @@ class Observed:
     @property
     def settled(self) -> bool:
         """Whether nothing changes until the next event."""
-        return self.stalled is None and self.rolled_out and not self.outdated and self.complete
+        return self.stalled is None and self.rolled_out and not self.outdated and self.refuses_revoked
 
 
 def build_status(fleet: Fleet, observed: Observed, former: Mapping[str, Any], now: datetime) -> Status:
@@ -184,7 +202,11 @@ def _ready_reason(fleet: Fleet, observed: Observed) -> Reason:
         return Reason("NotApplied", f"{paused}nothing applied yet")
     if observed.complete:
         return Reason("Connected", f"{paused}{_count(connected)} connected")
-    return Reason("Connecting", f"{paused}{connected} of {_count(replicas)} connected")
+    message = f"{paused}{connected} of {_count(replicas)} connected"
+    if observed.revoked and observed.refuses_revoked:
+        message = f"{message}, revoked: {_enumerate(fleet.client_ids(sorted(observed.revoked)))}"
+        return Reason("Revoked", f"{message}: {observed.cause}" if observed.cause else message)
+    return Reason("Connecting", f"{message}: {observed.cause}" if observed.cause.startswith(REFUSED) else message)
 
 
 def _format_conditions(
@@ -218,3 +240,9 @@ def _timestamp(moment: datetime) -> str:
 
 def _count(sensors: int) -> str:
     return f"{sensors} sensor{'' if sensors == 1 else 's'}"
+
+
+def _enumerate(sensors: Sequence[str]) -> str:
+    others = len(sensors) - _SHOWN_SENSORS
+    more = [f"{others} more"] if others > 0 else []
+    return ", ".join([*sensors[:_SHOWN_SENSORS], *more])
