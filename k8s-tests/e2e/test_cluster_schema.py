@@ -21,6 +21,7 @@ DEFAULTS = {
     "firmware": "1.4.2",
     "battery": 100,
     "faults": {"missingContext": 0, "malformedContext": 0, "mqtt311": 0},
+    "identity": {"type": "Shared"},
     "paused": False,
 }
 
@@ -54,6 +55,8 @@ def test_a_fleet_needs_only_a_number(release: Release) -> None:
         {"env": [{"name": "LOG_LEVEL", "value": "DEBUG"}, {"name": "EMPTY", "value": ""}]},
         {"resources": {"requests": {"cpu": 1, "memory": "64Mi"}, "limits": {"memory": "1.5Gi"}}},
         {"image": "registry.example.com:5000/mine@sha256:abc", "imagePullPolicy": "Always"},
+        {"identity": {"type": "Password", "revoked": [0, 9999]}},
+        {"identity": {"type": "Password", "secretName": "mine"}},
     ],
 )
 def test_what_can_work_is_accepted(release: Release, spec: dict[str, Any]) -> None:
@@ -84,6 +87,11 @@ def test_what_can_work_is_accepted(release: Release, spec: dict[str, Any]) -> No
         ({"battery": 101}, "spec.battery in body should be less than or equal to 100"),
         ({"faults": {"mqtt311": 101}}, "spec.faults.mqtt311 in body should be less than or equal to 100"),
         ({"faults": {"missingContext": 60, "mqtt311": 41}}, "the sum of the faults must not exceed 100 percent"),
+        ({"identity": {"type": "Token"}}, "spec.identity.type: Unsupported value"),
+        ({"identity": {"revoked": [1]}}, "identity.revoked needs credentials that the operator makes"),
+        ({"identity": {"type": "Password", "secretName": "x", "revoked": [1]}}, "neither type Shared nor secretName"),
+        ({"identity": {"secretName": "x"}}, "identity.secretName has no effect with type Shared"),
+        ({"identity": {"type": "Password", "revoked": [1, 1]}}, "spec.identity.revoked[1]: Duplicate value"),
         ({"faults": {"mqtt31": 1}}, 'unknown field "spec.faults.mqtt31"'),
         ({"intervall": "2s"}, 'unknown field "spec.intervall"'),
         ({"image": "mine: 1"}, "spec.image in body should match"),

@@ -108,6 +108,48 @@ def test_a_child_that_cannot_be_applied_stalls_the_fleet(
     }
 
 
+@pytest.mark.parametrize(
+    ("revoked", "message"),
+    [
+        ([3], "249 of 250 sensors connected, revoked: iot.demo-00003: the broker refused the connection: no"),
+        (
+            range(5),
+            "245 of 250 sensors connected, revoked: "
+            + "iot.demo-00000, iot.demo-00001, iot.demo-00002, 2 more: the broker refused the connection: no",
+        ),
+    ],
+)
+def test_a_fleet_that_lacks_only_revoked_sensors_is_settled(
+    make_fleet: MakeFleet, observe: Callable[..., Observed], revoked: list[int], message: str
+) -> None:
+    """A fleet without its revoked sensors is not ready, names them and the cause, and waits for nothing."""
+    reports = {
+        "demo-0": Report(100 - len(revoked), 7, {"the broker refused the connection: no": len(revoked)}),
+        "demo-1": Report(100, 7),
+        "demo-2": Report(50, 7),
+    }
+    observed = observe(100, 100, 50, reports=reports, revoked=frozenset(revoked))
+    assert observed.settled
+    found = conditions(build_status(make_fleet(), observed, {}, NOW))
+    assert found["Ready"] == ("False", "Revoked", message)
+    assert found["Reconciling"][0] == "False"
+
+
+def test_a_revoked_sensor_that_is_still_connected_is_waited_for(observe: Callable[..., Observed]) -> None:
+    """A fleet is not settled while the broker still accepts a revoked sensor."""
+    assert not observe(100, 100, 50, revoked=frozenset({3})).settled
+
+
+def test_a_refusal_by_the_broker_is_named(make_fleet: MakeFleet, observe: Callable[..., Observed]) -> None:
+    """Of the causes of missing connections, a refusal is in the message, because it may last."""
+    for cause, message in {
+        "the broker refused the connection: no": "60 of 250 sensors connected: the broker refused the connection: no",
+        "TimeoutError: timed out": "60 of 250 sensors connected",
+    }.items():
+        observed = observe(60, 0, 0, reports={"demo-0": Report(60, 7, {cause: 40})})
+        assert conditions(build_status(make_fleet(), observed, {}, NOW))["Ready"][2] == message
+
+
 def test_a_paused_fleet_says_so_and_counts_what_is_there(
     make_fleet: MakeFleet, observe: Callable[..., Observed]
 ) -> None:

@@ -13,6 +13,8 @@ _logger = logging.getLogger(__name__)
 
 _TIMEOUT_S = 2.0
 _MAX_CONCURRENT = 32
+_SHOWN = 200
+"""Characters of a cause in a condition's message."""
 
 
 @dataclass(frozen=True)
@@ -74,5 +76,7 @@ def _parse(answer: Any) -> Report | None:
     return Report(
         connected,
         generation if isinstance(generation, int) else 0,
-        causes if isinstance(causes, Mapping) else {},
+        {cause[:_SHOWN]: count for cause, count in causes.items() if isinstance(count, int)}
+        if isinstance(causes, Mapping)
+        else {},
     )
