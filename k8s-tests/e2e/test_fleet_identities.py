@@ -52,7 +52,7 @@ def test_each_sensor_gets_a_password_that_the_broker_knows(fleets_with_users: Fl
     fleets = fleets_with_users
     fleets.apply(identity=_PASSWORD)
     changes = fleets.reconcile().result.changes
-    assert changes[:2] == ["Secret demo-identity-0 created", "users of the broker changed"]
+    assert changes[:2] == ["Secret demo-identity-0 created", "sensors that the broker accepts changed"]
     sensors = SensorFleet(fleets.kubectl, "demo").sensors(range(3))
     assert set(secret_data(fleets.kubectl, "demo-identity-0")) == set(users(fleets)) == sensors
     (owner,) = fleets.get("secret", "demo-identity-0")["metadata"]["ownerReferences"]

@@ -45,10 +45,11 @@ class RenderedMosquitto:
     ) -> None:
         self.port = free_port()
         self.websockets_port = free_port()
+        self.certificates_port = free_port()
         self.database = folder / "data" / "mosquitto.db"
         self._folder = folder
         self._env = {**os.environ, "PATH": _PATH, **(env or {})}
-        for name in ("access", "auth", "config", "data", "sensors", "users"):
+        for name in ("access", "auth", "config", "data", "sensors", "sensors-ca", "tls", "users"):
             (folder / name).mkdir()
         for user in ("producer", "consumer"):
             (folder / "auth" / f"{user}-password").write_text(user)
@@ -135,7 +136,8 @@ class RenderedMosquitto:
 
     def _of_this_machine(self, name: str, text: str) -> str:
         text = re.sub("/(mosquitto|tmp|dev)/(?!null)", f"{self._folder}/", text)
-        for port, ours in ((1883, self.port), (9001, self.websockets_port)):
+        ports = {1883: self.port, 8883: self.port, 9001: self.websockets_port, 8884: self.certificates_port}
+        for port, ours in ports.items():
             text = text.replace(f"listener {port}\n", f"listener {ours}\n")
         if name.endswith(".conf") and os.geteuid() == 0:
             text += "user root\n"  # otherwise, Mosquitto would switch to a user that cannot read the folder

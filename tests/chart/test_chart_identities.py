@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import itertools
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import yaml
+from mqtt_trace_operator.certificates import Authority
 from mqtt_trace_operator.passwords import make_lines
+from mqtt_trace_operator.takeover import CertificateListener, Takeover
 from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from local.certificates import make_certificates
 from local.needed import skip_without
+from local.ports import HOST
 from local.waiting import until
 from tests.chart.conftest import Manifest, Refuse, Render, template
 from tests.chart.rendered_mosquitto import Answers, RenderedMosquitto
@@ -31,13 +40,16 @@ class MountedUsers:
         self._numbers = itertools.count()
         self.write({})
 
-    def write(self, files: Mapping[str, Mapping[str, str]]) -> None:
-        """Replace the files by files of these users with their passwords."""
+    def write(self, files: Mapping[str, Mapping[str, str]], **others: bytes) -> None:
+        """Replace the files by files of these users with their passwords, and by other files."""
         version = self._folder / f"..{next(self._numbers)}"
         version.mkdir()
+        texts = {name.replace("_", "."): content.decode() for name, content in others.items()}
         for file, users in files.items():
             lines = make_lines({name: password.encode() for name, password in users.items()}, [])
-            (version / file).write_text("".join(f"{line}\n" for line in lines))
+            texts[file] = "".join(f"{line}\n" for line in lines)
+        for file, text in texts.items():
+            (version / file).write_text(text)
             if not (self._folder / file).is_symlink():
                 (self._folder / file).symlink_to(Path("..data", file))
         link = self._folder / "..new"
@@ -104,6 +116,91 @@ def test_a_client_id_gives_no_right_to_the_topic_of_another_sensor(broker: Rende
             assert Answers(client).publish(f"sensors/{second}/reading") == NOT_AUTHORIZED
         with broker.client("producer", "sensor-001") as client:
             assert Answers(client).publish("sensors/sensor-001/reading") in ALLOWED
+
+
+@pytest.fixture
+def tls_broker(tmp_path: Path) -> Iterator[tuple[RenderedMosquitto, Authority, Path]]:
+    """The chart's Mosquitto with TLS, the authority of sensors' certificates, and the CA of Mosquitto's own."""
+    skip_without("helm")
+    done = template("helm", (ENABLED, "broker.tls.enabled=true"))
+    assert done.returncode == 0, done.stderr
+    manifests = [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
+    broker = RenderedMosquitto(manifests, tmp_path)
+    for name, content in get(manifests, "Secret", "demo-mqtt-trace-sensors-ca")["data"].items():
+        (tmp_path / "sensors-ca" / name).write_bytes(base64.b64decode(content))
+    made = make_certificates(tmp_path)
+    (tmp_path / "tls" / "tls.crt").write_bytes(made.certificate.read_bytes())
+    (tmp_path / "tls" / "tls.key").write_bytes(made.key.read_bytes())
+    yield broker, Authority.read(tmp_path / "sensors-ca"), made.ca
+    broker.stop()
+
+
+class CertificateClient:
+    """A client with a certificate, which connects again and again.
+
+    Attributes:
+        connected: Number of its successful connections.
+        causes: Why it lost a connection or could not connect.
+    """
+
+    def __init__(self, port: int, ca: Path, pem: bytes, folder: Path, client_id: str) -> None:
+        file = folder / f"{client_id}.pem"
+        file.write_bytes(pem)
+        context = ssl.create_default_context(cafile=ca)
+        context.load_cert_chain(file)
+        self.connected = 0
+        self.causes: list[str] = []
+        self.client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
+        self.client.tls_set_context(context)
+        self.client.reconnect_delay_set(1, 1)
+        self.client.on_connect = lambda *_: setattr(self, "connected", self.connected + 1)
+        self.client.on_disconnect = lambda _c, _u, _f, reason, _p: self.causes.append(str(reason))
+        self.client.connect_async(HOST, port)
+
+    def __enter__(self) -> Self:
+        self.client.loop_start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+def test_sensors_with_certificates_are_accepted_and_revoked(
+    tls_broker: tuple[RenderedMosquitto, Authority, Path], tmp_path: Path
+) -> None:
+    """Mosquitto knows a sensor by its certificate, whatever its client id; a revoked one is cut off, others stay."""
+    broker, authority, ca = tls_broker
+    first, second, _ = NAMES
+    now = datetime.now(UTC)
+    certificates = authority.keep_or_issue([first, second], {}, now)
+    mount = MountedUsers(broker.sensors)
+    broker.prepare()
+    broker.start()
+    arguments = (broker.certificates_port, ca)
+    with (
+        CertificateClient(*arguments, certificates[first], tmp_path, first) as kept,
+        CertificateClient(*arguments, certificates[second], tmp_path, "any") as revoked,
+    ):
+        until(lambda: kept.causes, "nobody is accepted before the operator's list")
+        none_revoked = authority.revoke([], certificates.values(), b"", now)
+        mount.write({}, ca_crt=authority.pem, crl_pem=none_revoked)
+        until(lambda: kept.connected and revoked.connected, "both are connected")
+        answers = Answers(revoked.client)
+        assert answers.publish(f"sensors/{second}/reading") in ALLOWED
+        assert answers.publish(f"sensors/{first}/reading") == NOT_AUTHORIZED
+        before = kept.connected, len(kept.causes)
+        one_revoked = authority.revoke([certificates[second]], [certificates[first]], none_revoked, now)
+        mount.write({}, ca_crt=authority.pem, crl_pem=one_revoked)
+        until(lambda: broker.log.count("sensors: users read again") == 2, "the list is read")
+        listener = CertificateListener(HOST, broker.certificates_port, ca)
+        connections = revoked.connected
+        failures = len(revoked.causes)
+        asyncio.run(Takeover(listener, authority).end_connections([second]))
+        until(lambda: len(revoked.causes) > failures + 2, "the revoked sensor is cut off and refused")
+        assert revoked.connected == connections
+        assert Answers(kept.client).publish(f"sensors/{first}/reading") in ALLOWED
+        assert (kept.connected, len(kept.causes)) == before
 
 
 def test_the_operator_may_write_secrets_of_fleets_only_when_asked_to(render: Render) -> None:

@@ -93,6 +93,18 @@ app.kubernetes.io/part-of: mqtt-trace
 {{- if and .Values.operator.enabled .Values.operator.identities.enabled }}true{{ end -}}
 {{- end -}}
 
+{{/* Whether they may have certificates of their own, for which Mosquitto has a listener: "true" or nothing. */}}
+{{- define "mqtt-trace.hasCertificates" -}}
+{{- if and (include "mqtt-trace.hasIdentities" .) .Values.broker.tls.enabled }}true{{ end -}}
+{{- end -}}
+
+{{- define "mqtt-trace.certificatesPort" -}}8884{{- end -}}
+
+{{/* The Secret with the authority of sensors' certificates. */}}
+{{- define "mqtt-trace.sensorsCaSecret" -}}
+{{- include "mqtt-trace.component" (list . "sensors-ca") -}}
+{{- end -}}
+
 {{/* The Secret with the users of sensors, which the operator writes. */}}
 {{- define "mqtt-trace.sensorsSecret" -}}
 {{- include "mqtt-trace.component" (list . "mosquitto-sensors") -}}

@@ -1,17 +1,24 @@
-"""The users of sensors in the chart's Mosquitto: a Secret that its pod mounts, with a password file per fleet."""
+"""The sensors that the chart's Mosquitto accepts: a Secret that its pod mounts.
+
+It has a password file per fleet, the authority of sensors' certificates, and the list of those that are revoked.
+"""
 
 import asyncio
 import base64
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from mqtt_trace import MqttTraceError
+from mqtt_trace_operator.certificates import Authority
 from mqtt_trace_operator.cluster import SENSORS_ANNOTATION, Cluster
 from mqtt_trace_operator.fleet import Fleet
 from mqtt_trace_operator.passwords import make_lines
 
 _SUFFIX = ".passwords"
+_AUTHORITY = "ca.crt"
+_REVOKED = "crl.pem"
 _RETRY_AFTER_S = 5.0
 """Kubelet may refresh before it has seen the new Secret, and then not for another minute."""
 
@@ -48,6 +55,7 @@ class BrokerUsers:
         self._objects = objects
         self._written: dict[str, tuple[Mapping[str, bytes], str]] = {}
         self._refreshed_at = float("-inf")
+        self._lock = asyncio.Lock()
 
     async def find_fleets(self) -> list[tuple[str, str]]:
         """Namespaces and names of the fleets with users, whether or not they still exist."""
@@ -66,14 +74,8 @@ class BrokerUsers:
             MissingSecretError: The broker's Secret does not exist.
             lightkube.ApiError: The API server refuses the change, for example because the Secret would be too large.
         """
-        files = await self._read()
-        if files is None:
-            objects = self._objects
-            raise MissingSecretError(
-                f"Secret {objects.secret} in {objects.namespace} does not exist: upgrade the release"
-            )
         key = _key(fleet.namespace, fleet.name)
-        current = files.get(key, "")
+        current = (await self._read_existing()).get(key, "")
         if self._written.get(key) == (passwords, current):
             return False
         # Thousands of hashes would block the event loop for a second.
@@ -84,6 +86,25 @@ class BrokerUsers:
             return False
         await self._write({key: base64.b64encode(text.encode()).decode()})
         return True
+
+    async def revoke(self, authority: Authority, revoked: Sequence[bytes], accepted: Sequence[bytes]) -> bool:
+        """Replace the revoked certificates of a fleet; returns whether that changed anything.
+
+        Raises:
+            MissingSecretError: The broker's Secret does not exist.
+            lightkube.ApiError: The API server refuses the change.
+        """
+        async with self._lock:  # all fleets share the list
+            files = await self._read_existing()
+            former = files.get(_REVOKED, "").encode()
+            listed = await asyncio.to_thread(authority.revoke, revoked, accepted, former, datetime.now(UTC))
+            data = {} if listed == former else {_REVOKED: base64.b64encode(listed).decode()}
+            if not authority.has_key_of(files.get(_AUTHORITY, "").encode()):
+                data[_AUTHORITY] = base64.b64encode(authority.pem).decode()
+            if not data:
+                return False
+            await self._write(data)
+            return True
 
     async def remove(self, namespace: str, name: str) -> None:
         """Remove the users of a fleet that does not exist any more."""
@@ -110,6 +131,13 @@ class BrokerUsers:
         if found is None:
             return None
         return {key: base64.b64decode(content).decode() for key, content in (found.get("data") or {}).items()}
+
+    async def _read_existing(self) -> Mapping[str, str]:
+        files = await self._read()
+        if files is None:
+            where = f"Secret {self._objects.secret} in {self._objects.namespace}"
+            raise MissingSecretError(f"{where} does not exist: upgrade the release")
+        return files
 
     async def _write(self, data: Mapping[str, str | None]) -> None:
         self._refreshed_at = float("-inf")

@@ -35,13 +35,15 @@ class PodTemplate:
     Attributes:
         manifest: A pod template, with `metadata` and `spec`.
         health_port: The port on which the container answers `GET /ready`.
+        certificates_port: The port of the chart's broker for sensors with certificates of the operator's.
     """
 
     manifest: Manifest
     health_port: int
+    certificates_port: int | None = None
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path, certificates_port: int | None = None) -> Self:
         """Read it from a JSON file.
 
         Raises:
@@ -57,7 +59,7 @@ class PodTemplate:
                 problem=f"must be a pod template with a port named health in its first container: {error!r}"
                 f" (got '{path}')",
             ) from error
-        return cls(manifest, port)
+        return cls(manifest, port, certificates_port)
 
 
 def fleet_file(fleet: Fleet) -> dict[str, Any]:
@@ -146,11 +148,11 @@ def _pod_template(fleet: Fleet, template: PodTemplate) -> Manifest:
     container.setdefault("volumeMounts", []).append({"name": _VOLUME, "mountPath": _FOLDER, "readOnly": True})
     pod["spec"].setdefault("volumes", []).append({"name": _VOLUME, "configMap": {"name": f"{fleet.name}-fleet"}})
     if spec.identity.type != "Shared":
-        _add_identity(fleet, pod["spec"], container)
+        _add_identity(fleet, pod["spec"], container, template.certificates_port)
     return pod
 
 
-def _add_identity(fleet: Fleet, pod: Manifest, container: Manifest) -> None:
+def _add_identity(fleet: Fleet, pod: Manifest, container: Manifest, certificates_port: int | None) -> None:
     """Give the sensors credentials of their own instead of the shared ones.
 
     All pods of a StatefulSet have the same volumes, and a rescale must not change them: each pod mounts the Secrets of
@@ -163,8 +165,12 @@ def _add_identity(fleet: Fleet, pod: Manifest, container: Manifest) -> None:
     sources = [{"secret": {"name": name, "optional": True}} for name in names]
     pod["volumes"].append({"name": _IDENTITY_VOLUME, "projected": {"sources": sources}})
     container["volumeMounts"].append({"name": _IDENTITY_VOLUME, "mountPath": _IDENTITY_FOLDER, "readOnly": True})
-    container["env"] = [variable for variable in container["env"] if variable["name"] not in _SHARED_VARIABLES]
-    container["env"].append({"name": _IDENTITY_VARIABLES[identity.type], "value": _IDENTITY_FOLDER})
+    variables = {_IDENTITY_VARIABLES[identity.type]: _IDENTITY_FOLDER}
+    if identity.type == "Certificate" and identity.is_generated:
+        variables["MQTT_BROKER_PORT"] = str(certificates_port)
+    replaced = _SHARED_VARIABLES | variables.keys()
+    container["env"] = [variable for variable in container["env"] if variable["name"] not in replaced]
+    container["env"] += [{"name": name, "value": value} for name, value in variables.items()]
 
 
 def _owned(fleet: Fleet, manifest: Manifest) -> Manifest:

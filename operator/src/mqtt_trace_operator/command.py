@@ -12,6 +12,7 @@ from mqtt_trace_service import HealthServer, load, run, telemetry
 
 from mqtt_trace import ConfigurationError
 from mqtt_trace_operator.broker_users import BrokerObjects, BrokerUsers
+from mqtt_trace_operator.certificates import Authority
 from mqtt_trace_operator.children import PodTemplate
 from mqtt_trace_operator.cluster import Cluster
 from mqtt_trace_operator.handlers import build_registry, operator_settings
@@ -22,6 +23,7 @@ from mqtt_trace_operator.reconcile import Reconciler
 from mqtt_trace_operator.recorder import recorded
 from mqtt_trace_operator.sensors import Sensors
 from mqtt_trace_operator.settings import OperatorSettings
+from mqtt_trace_operator.takeover import CertificateListener, Takeover
 from mqtt_trace_operator.workers import Key, Workers
 
 PROGRAM = "mqtt-trace-operator"
@@ -43,7 +45,8 @@ async def operate(settings: OperatorSettings, stop: asyncio.Event) -> None:
     Raises:
         mqtt_trace.ConfigurationError: A setting cannot be used.
     """
-    template = PodTemplate.read(settings.pod_template_file)
+    template = PodTemplate.read(settings.pod_template_file, settings.broker_certificates_port)
+    authority = Authority.read(settings.sensors_ca_dir) if settings.sensors_ca_dir else None
     cluster = _cluster()
     providers = telemetry.setup(PROGRAM, log_level=settings.log_level)
     try:
@@ -52,7 +55,8 @@ async def operate(settings: OperatorSettings, stop: asyncio.Event) -> None:
             sensors = Sensors(template.health_port)
             resources.push_async_callback(sensors.close)
             tracer = providers.tracer_provider.get_tracer("mqtt_trace_operator")
-            identities = Identities(cluster, _broker_users(cluster, settings))
+            takeover = _takeover(settings, authority)
+            identities = Identities(cluster, _broker_users(cluster, settings), authority, takeover)
             reconcile = Reconciler(cluster, sensors, template, identities).reconcile
             workers = Workers(recorded(reconcile, tracer, FleetMetrics()))
             probe = Probe(workers, cluster)
@@ -79,6 +83,13 @@ def _broker_users(cluster: Cluster, settings: OperatorSettings) -> BrokerUsers |
     if namespace is None or secret is None or pod is None:
         return None
     return BrokerUsers(cluster, BrokerObjects(namespace, secret, pod))
+
+
+def _takeover(settings: OperatorSettings, authority: Authority | None) -> Takeover | None:
+    host, port, ca_file = settings.broker_host, settings.broker_certificates_port, settings.broker_ca_file
+    if authority is None or host is None or port is None or ca_file is None:
+        return None
+    return Takeover(CertificateListener(host, port, ca_file), authority)
 
 
 async def _enqueue_known(identities: Identities, namespaces: tuple[str, ...] | None, workers: Workers) -> None:

@@ -1,19 +1,25 @@
 """Credentials of sensors: the Secrets that the fleet's pods mount, and the broker's side of them."""
 
+import asyncio
 import base64
 import binascii
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from mqtt_trace_operator.broker_users import BrokerUsers, MissingSecretError
+from mqtt_trace_operator.certificates import LONGEST_NAME, Authority
 from mqtt_trace_operator.children import SENSORS_PER_SECRET, identity_secret
 from mqtt_trace_operator.cluster import Cluster
 from mqtt_trace_operator.diagnosis import Reason
 from mqtt_trace_operator.drift import Child, classify
 from mqtt_trace_operator.fleet import Fleet, Object, count_pods
 from mqtt_trace_operator.passwords import choose_passwords
+from mqtt_trace_operator.takeover import Takeover
 
+_SUFFIXES = {"Password": "", "Certificate": ".pem"}
+"""The ends of keys after client ids."""
 _SPREADING_S = 15.0
 """Kubelets see a changed Secret within seconds. Until then, an annotation may have come too early."""
 
@@ -44,12 +50,22 @@ class Identities:
 
     Args:
         cluster: The API server.
-        users: The users of the chart's Mosquitto; None if the operator has no access to them.
+        users: The sensors that the chart's Mosquitto accepts; None if the operator has no access to them.
+        authority: Issues certificates of sensors; None if the broker accepts none.
+        takeover: Ends connections of sensors with revoked certificates.
     """
 
-    def __init__(self, cluster: Cluster, users: BrokerUsers | None) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        users: BrokerUsers | None = None,
+        authority: Authority | None = None,
+        takeover: Takeover | None = None,
+    ) -> None:
         self._cluster = cluster
         self._users = users
+        self._authority = authority
+        self._takeover = takeover
         self._changes: dict[tuple[str, str], _Change] = {}
 
     async def find_fleets(self) -> list[tuple[str, str]]:
@@ -69,30 +85,44 @@ class Identities:
         result = IdentityResult()
         if not fleet.spec.identity.is_generated:
             return result
-        if self._users is None:
-            result.stalled = _unavailable(fleet)
+        result.stalled = self._find_obstacle(fleet)
+        if result.stalled is not None or self._users is None:
             return result
-        passwords: dict[str, bytes] = {}
+        credentials: dict[str, bytes] = {}
         changed: set[int] = set()
         for number in range(count_pods(max(fleet.spec.replicas, former), SENSORS_PER_SECRET)):
             chosen = await self._apply_secret(fleet, number, result, changed)
             if chosen is None:
                 return result
-            passwords |= chosen
-        revoked = set(fleet.client_ids(fleet.revoked))
-        accepted = {user: password for user, password in passwords.items() if user not in revoked}
+            credentials |= chosen
+        revoked = {name: credentials.pop(name) for name in fleet.client_ids(fleet.revoked)}
         try:
-            is_new = await self._users.replace(fleet, accepted)
+            if fleet.spec.identity.type == "Certificate" and self._authority is not None:
+                is_new = await self._users.revoke(self._authority, list(revoked.values()), list(credentials.values()))
+            else:
+                is_new = await self._users.replace(fleet, credentials)
         except MissingSecretError as error:
             result.stalled = Reason("MissingSecret", str(error))
             return result
         if is_new:
-            result.changes.append("users of the broker changed")
+            result.changes.append("sensors that the broker accepts changed")
         if changed or is_new:
             self._changes[fleet.namespace, fleet.name] = _Change(time.monotonic(), changed)
         if self.is_spreading(fleet):
             await self._users.refresh()
         return result
+
+    async def enforce(self, fleet: Fleet, connected: int) -> None:
+        """End the connections of sensors with revoked certificates, as long as some may be connected.
+
+        Args:
+            fleet: The fleet.
+            connected: The number of its sensors that are connected.
+        """
+        if self._takeover is None or not fleet.revoked or fleet.spec.identity.type != "Certificate":
+            return
+        if self.is_spreading(fleet) or connected > fleet.spec.replicas - len(fleet.revoked):
+            await self._takeover.end_connections(fleet.client_ids(fleet.revoked))
 
     def is_spreading(self, fleet: Fleet) -> bool:
         """Whether changed credentials may not have reached pods or broker yet."""
@@ -124,11 +154,13 @@ class Identities:
             result.stalled = Reason("ForeignChild", message)
         if owner in (Child.FOREIGN, Child.TERMINATING):
             return None
-        former = _decode(live)
+        suffix = _SUFFIXES[fleet.spec.identity.type]
+        former = {key.removesuffix(suffix): content for key, content in _decode(live).items()}
         ids = fleet.client_ids(numbers)
-        chosen = choose_passwords(ids, former)
+        chosen = await self._choose(fleet, ids, former)
         if live is None or chosen != former:
-            await self._cluster.apply(identity_secret(fleet, number, chosen))
+            content = {f"{of}{suffix}": chosen[of] for of in ids}
+            await self._cluster.apply(identity_secret(fleet, number, content))
             result.changes.append(f"Secret {name} {'created' if live is None else 'changed'}")
             per_pod = fleet.spec.sensors_per_pod
             changed |= {
@@ -136,14 +168,27 @@ class Identities:
             }
         return chosen
 
+    async def _choose(self, fleet: Fleet, ids: Sequence[str], former: Mapping[str, bytes]) -> dict[str, bytes]:
+        if fleet.spec.identity.type == "Certificate" and self._authority is not None:
+            # Keys for a thousand sensors take seconds.
+            return await asyncio.to_thread(self._authority.keep_or_issue, ids, former, datetime.now(UTC))
+        return choose_passwords(ids, former)
 
-def _unavailable(fleet: Fleet) -> Reason:
-    kind = fleet.spec.identity.type
-    return Reason(
-        "IdentityUnavailable",
-        f"identity.type {kind} needs the chart's Mosquitto and operator.identities.enabled; for another broker, create"
-        " the sensors' users there and name the Secret with their credentials in identity.secretName",
-    )
+    def _find_obstacle(self, fleet: Fleet) -> Reason | None:
+        """Find out why sensors cannot have credentials of their own."""
+        kind = fleet.spec.identity.type
+        if self._users is None:
+            message = (
+                f"identity.type {kind} needs the chart's Mosquitto and operator.identities.enabled; for another broker,"
+                " create the sensors' users there and name the Secret with their credentials in identity.secretName"
+            )
+            return Reason("IdentityUnavailable", message)
+        if kind == "Certificate" and self._authority is None:
+            return Reason("IdentityUnavailable", f"identity.type {kind} needs broker.tls.enabled in the chart")
+        if kind == "Certificate" and len(*fleet.client_ids([0])) > LONGEST_NAME:
+            message = f"namespace and name are too long for the common name of a certificate, {LONGEST_NAME} characters"
+            return Reason("InvalidSpec", message)
+        return None
 
 
 def _decode(live: Object | None) -> Mapping[str, bytes]:

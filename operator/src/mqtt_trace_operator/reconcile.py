@@ -133,6 +133,8 @@ class Reconciler:
             raise
         observed = await self._observe(fleet, children, stalled)
         await self._refresh_volumes(fleet, observed, result)
+        if not fleet.spec.paused and stalled is None:
+            await self._identities.enforce(fleet, observed.connected)
         former = resource.get("status") or {}
         await self._write(result, build_status(fleet, observed, former, self._now()))
         if not observed.settled or self._identities.is_spreading(fleet):
