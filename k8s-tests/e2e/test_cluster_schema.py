@@ -57,6 +57,7 @@ def test_a_fleet_needs_only_a_number(release: Release) -> None:
         {"image": "registry.example.com:5000/mine@sha256:abc", "imagePullPolicy": "Always"},
         {"identity": {"type": "Password", "revoked": [0, 9999]}},
         {"identity": {"type": "Password", "secretName": "mine"}},
+        {"identity": {"type": "Certificate", "revoked": [7]}},
     ],
 )
 def test_what_can_work_is_accepted(release: Release, spec: dict[str, Any]) -> None:

@@ -4,20 +4,24 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
 
 import pytest
+from cryptography import x509
 from mqtt_trace_operator.broker_users import BrokerObjects
+from mqtt_trace_operator.certificates import Authority
 from mqtt_trace_operator.reconcile import Outcome
 
 from e2e.fleets import SensorFleet, connected_sensors
 from e2e.reconciling import Fleets
 from e2e.release import Release, now, until
+from local.certificates import make_certificates
 from local.commands import Kubectl
 from local.scout import Scout
 
 _BROKER_USERS = "broker-sensors"
 _PASSWORD = {"type": "Password"}
+_CERTIFICATE = {"type": "Certificate"}
 
 
 @pytest.fixture
@@ -59,6 +63,26 @@ def test_each_sensor_gets_a_password_that_the_broker_knows(fleets_with_users: Fl
     assert owner["uid"] == fleets.get("fleet")["metadata"]["uid"]
     container = fleets.get("statefulset")["spec"]["template"]["spec"]["containers"][0]
     assert {"name": "DEVICE_PASSWORDS_DIR", "value": "/etc/mqtt-trace/identity"} in container["env"]
+
+
+def test_each_sensor_gets_a_certificate_that_the_broker_can_check(fleets_with_users: Fleets, tmp_path: Path) -> None:
+    """The fleet owns a Secret with a certificate per sensor, and the broker's has authority and revoked ones."""
+    make_certificates(tmp_path).ca.rename(tmp_path / "tls.crt")
+    (tmp_path / "ca.key").rename(tmp_path / "tls.key")
+    fleets = replace(fleets_with_users, authority=Authority.read(tmp_path))
+    fleets.apply(identity=_CERTIFICATE | {"revoked": [1]})
+    fleets.reconcile()
+    certificates = secret_data(fleets.kubectl, "demo-identity-0")
+    assert set(certificates) == {f"{sensor}.pem" for sensor in SensorFleet(fleets.kubectl, "demo").sensors(range(3))}
+    files = secret_data(fleets.kubectl, _BROKER_USERS)
+    assert set(files) == {"ca.crt", "crl.pem"}
+    revoked = x509.load_pem_x509_certificate(certificates[sorted(certificates)[1]].encode())
+    revoked.verify_directly_issued_by(x509.load_pem_x509_certificate(files["ca.crt"].encode()))
+    listed = [entry.serial_number for entry in x509.load_pem_x509_crl(files["crl.pem"].encode())]
+    assert listed == [revoked.serial_number]
+    fleets.reconcile()
+    assert secret_data(fleets.kubectl, "demo-identity-0") == certificates
+    assert secret_data(fleets.kubectl, _BROKER_USERS) == files
 
 
 def test_a_rescale_and_a_rotation_change_no_other_sensor(fleets_with_users: Fleets) -> None:
@@ -180,14 +204,9 @@ def test_a_revoked_sensor_is_refused(fleet: SensorFleet) -> None:
     fleet.wait_ready(50)
     before = fleet.pod_uids()
     fleet.patch(identity={"revoked": [7]})
-
-    def condition() -> Any:
-        conditions = {one["type"]: one for one in fleet.object()["status"]["conditions"]}
-        return conditions["Ready"] if conditions["Ready"]["reason"] == "Revoked" else None
-
-    ready = until(condition, "the sensor is revoked", 120)
     (sensor,) = fleet.sensors([7])
-    assert ready["message"].startswith(f"49 of 50 sensors connected, revoked: {sensor}: the broker refused")
+    words = f"49 of 50 sensors connected, revoked: {sensor}: the broker refused"
+    assert fleet.wait_reason("Revoked").startswith(words)
     fleet.patch(identity={"revoked": None})
     fleet.wait_ready(50)
     assert fleet.pod_uids() == before

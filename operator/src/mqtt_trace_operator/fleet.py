@@ -37,18 +37,10 @@ class Faults(_Part):
     mqtt311: int
 
 
-class IssuerRef(_Part):
-    """An issuer of cert-manager."""
-
-    name: str
-    kind: Literal["Issuer", "ClusterIssuer"] = "Issuer"
-
-
 class Identity(_Part):
     """How sensors authenticate to the broker."""
 
     type: Literal["Shared", "Password", "Certificate"] = "Shared"
-    issuer_ref: IssuerRef | None = None
     secret_name: str | None = None
     revoked: frozenset[int] = frozenset()
 
