@@ -110,6 +110,23 @@ def test_a_rescale_and_a_rotation_change_no_other_sensor(fleets_with_users: Flee
     assert fleets.get("statefulset")["spec"]["template"] == template
 
 
+def test_a_password_of_the_users_own_is_kept_until_its_sensor_goes(fleets_with_users: Fleets) -> None:
+    """A password that somebody has written reaches the broker, and goes with its sensor."""
+    fleets = fleets_with_users
+    fleets.apply(identity=_PASSWORD)
+    fleets.reconcile()
+    sensor = max(users(fleets))
+    former = users(fleets)[sensor]
+    patch = json.dumps({"stringData": {sensor: "chosen"}})
+    fleets.kubectl("patch", "secret", "demo-identity-0", "--type=merge", "--patch", patch)
+    fleets.reconcile()
+    assert secret_data(fleets.kubectl, "demo-identity-0")[sensor] == "chosen"
+    assert users(fleets)[sensor] != former
+    fleets.kubectl("scale", "fleet/demo", "--replicas=1")
+    fleets.reconcile()
+    assert len(secret_data(fleets.kubectl, "demo-identity-0")) == 1
+
+
 def test_a_revoked_sensor_is_no_user_of_the_broker(fleets_with_users: Fleets) -> None:
     """The broker's Secret has no hash of it, and gets the former one's successor when it is no longer revoked."""
     fleets = fleets_with_users

@@ -11,9 +11,9 @@ from functools import partial
 
 import pytest
 from mqtt_trace_producer.connectivity import Connectivity
+from mqtt_trace_producer.credentials import DeviceClient
 from mqtt_trace_producer.device import Device, Shared
 from mqtt_trace_producer.device_spec import DeviceSpec
-from mqtt_trace_producer.credentials import DeviceClient
 from mqtt_trace_producer.metrics import Metrics
 from mqtt_trace_producer.round_robin import RoundRobin
 from opentelemetry.sdk.trace import TracerProvider

@@ -129,7 +129,7 @@ class Authority:
         return now + _RENEW_BEFORE < certificate.not_valid_after_utc or certificate.not_valid_after_utc == last
 
     def _load_list(self, pem: bytes) -> x509.CertificateRevocationList | None:
-        """Load a list of revoked certificates; None if it is none of this authority."""
+        """Load a list of revoked certificates; None if this authority has not signed it."""
         try:
             found = x509.load_pem_x509_crl(pem)
         except ValueError:

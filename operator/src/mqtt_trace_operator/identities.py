@@ -160,7 +160,9 @@ class Identities:
         chosen = await self._choose(fleet, ids, former)
         if live is None or chosen != former:
             content = {f"{of}{suffix}": chosen[of] for of in ids}
-            await self._cluster.apply(identity_secret(fleet, number, content))
+            after = await self._cluster.apply(identity_secret(fleet, number, content))
+            if others := (after.get("data") or {}).keys() - content.keys():  # somebody else has written these keys
+                await self._cluster.write_secret(fleet.namespace, name, dict.fromkeys(others))
             result.changes.append(f"Secret {name} {'created' if live is None else 'changed'}")
             per_pod = fleet.spec.sensors_per_pod
             changed |= {
