@@ -14,6 +14,8 @@ from mqtt_trace_operator.fleet import Fleet
 from mqtt_trace_operator.sensors import Report
 from mqtt_trace_operator.status import Applied, Observed, Status, build_invalid_status, build_status, find_ready
 
+from mqtt_trace.aio import REFUSED
+
 MakeFleet = Callable[..., Fleet]
 MakePod = Callable[..., Pod]
 
@@ -109,18 +111,19 @@ def test_a_child_that_cannot_be_applied_stalls_the_fleet(
 
 
 @pytest.mark.parametrize(
-    ("revoked", "message"),
+    ("revoked", "cause", "message"),
     [
-        ([3], "249 of 250 sensors connected, revoked: iot.demo-00003: no"),
-        (range(5), "245 of 250 sensors connected, revoked: iot.demo-00000, iot.demo-00001, iot.demo-00002, 2 more: no"),
+        ([3], f"{REFUSED}: no", f"249 of 250 sensors connected, revoked: iot.demo-00003: {REFUSED}: no"),
+        ([3], "connection lost: EOF", "249 of 250 sensors connected, revoked: iot.demo-00003"),
+        (range(5), "", "245 of 250 sensors connected, revoked: iot.demo-00000, iot.demo-00001, iot.demo-00002, 2 more"),
     ],
 )
 def test_a_fleet_that_lacks_only_revoked_sensors_is_settled(
-    make_fleet: MakeFleet, observe: Callable[..., Observed], revoked: list[int], message: str
+    make_fleet: MakeFleet, observe: Callable[..., Observed], revoked: list[int], cause: str, message: str
 ) -> None:
-    """A fleet without its revoked sensors is not ready, names them and the cause, and waits for nothing."""
+    """A fleet without its revoked sensors is not ready, names them and a refusal, and waits for nothing."""
     reports = {
-        "demo-0": Report(100 - len(revoked), 7, {"no": len(revoked)}),
+        "demo-0": Report(100 - len(revoked), 7, {cause: len(revoked)}),
         "demo-1": Report(100, 7),
         "demo-2": Report(50, 7),
     }
@@ -139,7 +142,7 @@ def test_a_revoked_sensor_that_is_still_connected_is_waited_for(observe: Callabl
 def test_a_refusal_by_the_broker_is_named(make_fleet: MakeFleet, observe: Callable[..., Observed]) -> None:
     """Of the causes of missing connections, a refusal is in the message, because it may last."""
     for cause, message in {
-        "the broker refused the connection: no": "60 of 250 sensors connected: the broker refused the connection: no",
+        f"{REFUSED}: no": f"60 of 250 sensors connected: {REFUSED}: no",
         "TimeoutError: timed out": "60 of 250 sensors connected",
     }.items():
         observed = observe(60, 0, 0, reports={"demo-0": Report(60, 7, {cause: 40})})

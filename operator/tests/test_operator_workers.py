@@ -117,6 +117,19 @@ def test_an_unsettled_fleet_is_requeued() -> None:
     run(test)
 
 
+def test_a_fleet_with_credentials_is_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A settled fleet is reconciled again without an event if nothing else reports a change."""
+    monkeypatch.setattr("mqtt_trace_operator.workers._RECHECK_S", 0.05)
+
+    async def test() -> None:
+        reconciles = Reconciles(Outcome.RECHECK, Outcome.RECHECK, Outcome.DONE)
+        workers = Workers(reconciles)
+        workers.enqueue(DEMO)
+        await until_async(lambda: len(reconciles.seen) == 3, "three reconciles")
+
+    run(test)
+
+
 def test_a_worker_outlives_every_error(caplog: pytest.LogCaptureFixture) -> None:
     """After an error the worker logs one line and retries."""
 

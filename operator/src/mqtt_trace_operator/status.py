@@ -203,10 +203,12 @@ def _ready_reason(fleet: Fleet, observed: Observed) -> Reason:
     if observed.complete:
         return Reason("Connected", f"{paused}{_count(connected)} connected")
     message = f"{paused}{connected} of {_count(replicas)} connected"
+    # Other causes, such as the end of a TLS handshake, vary from attempt to attempt.
+    refusal = f": {observed.cause}" if observed.cause.startswith(REFUSED) else ""
     if observed.revoked and observed.refuses_revoked:
-        message = f"{message}, revoked: {_enumerate(fleet.client_ids(sorted(observed.revoked)))}"
-        return Reason("Revoked", f"{message}: {observed.cause}" if observed.cause else message)
-    return Reason("Connecting", f"{message}: {observed.cause}" if observed.cause.startswith(REFUSED) else message)
+        names = _enumerate(fleet.client_ids(sorted(observed.revoked)))
+        return Reason("Revoked", f"{message}, revoked: {names}{refusal}")
+    return Reason("Connecting", f"{message}{refusal}")
 
 
 def _format_conditions(
