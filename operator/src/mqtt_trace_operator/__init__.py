@@ -4,7 +4,7 @@ How a change flows: `handlers` enqueues the fleet of an event, `workers` runs on
 `reconcile` brings the cluster to the state that the fleet's spec describes. Pure functions decide: `fleet` reads the
 resource, `children` builds its objects, `drift` decides which of them to apply, `diagnosis` finds out why pods fail,
 `refresh` when to annotate them, and `status` builds the status. `identities` gives sensors credentials of their own,
-from `passwords` or `certificates`: `broker_users` makes the broker accept them, and `takeover` ends connections of revoked
-sensors. `recorder` reports each result as a span, a log line and Events. `cluster` and `sensors` are the edges: the API
-server, and the pods' own counts of connected sensors.
+from `passwords` or `certificates`: `broker_users` makes the broker accept them, and `takeover` ends connections of
+revoked sensors. `recorder` reports each result as a span, a log line and Events. `cluster` and `sensors` are the edges:
+the API server, and the pods' own counts of connected sensors.
 """
