@@ -28,10 +28,10 @@ class Certificates:
     client_key: Path
 
 
-def make_certificates(folder: Path, *hosts: str) -> Certificates:
+def make_certificates(folder: Path, *hosts: str, authority_days: int = 2) -> Certificates:
     """Write a new authority and certificates for a server and a client, valid for two days, into `folder`.
 
-    The server's is for 127.0.0.1, localhost and `hosts`.
+    The server's is for 127.0.0.1, localhost and `hosts`. The authority can be valid for longer.
 
     Raises:
         RuntimeError: `openssl` is missing or refuses.
@@ -39,7 +39,8 @@ def make_certificates(folder: Path, *hosts: str) -> Certificates:
     names = ",".join(["IP:127.0.0.1", "DNS:localhost", *(f"DNS:{host}" for host in hosts)])
     ca, ca_key = folder / "ca.crt", folder / "ca.key"
     authority = ["-subj", "/CN=local test authority", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
-    _openssl("req", "-x509", "-days", "2", *_NEW_KEY, *authority, "-keyout", str(ca_key), "-out", str(ca))
+    validity = ["-days", str(authority_days)]
+    _openssl("req", "-x509", *validity, *_NEW_KEY, *authority, "-keyout", str(ca_key), "-out", str(ca))
     certificate, key = _sign(ca, ca_key, "server", "localhost", _SERVER_EXTENSIONS.format(names=names))
     client_certificate, client_key = _sign(ca, ca_key, "client", "client", _CLIENT_EXTENSIONS)
     return Certificates(ca, certificate, key, client_certificate, client_key)

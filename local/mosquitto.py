@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -116,6 +117,11 @@ class Mosquitto:
         self._process.start()
         self._process.wait_until(self._answers_connect())
 
+    def set_users(self, users: Mapping[str, str]) -> None:
+        """Replace all users, and have Mosquitto read them: it disconnects clients without a valid password."""
+        self._write_passwords(users)
+        os.kill(self.pid, signal.SIGHUP)
+
     def check(self) -> None:
         """Raise `ProcessError` if it was started and has ended by itself."""
         self._process.check()
@@ -155,17 +161,18 @@ class Mosquitto:
     def _access(self, users: Mapping[str, str], acl: Sequence[str]) -> list[str]:
         lines = [f"allow_anonymous {'false' if users else 'true'}"]
         if users:
-            passwords = self._private_file("passwords", "")
-            for user, password in users.items():
-                subprocess.run(
-                    [_program("mosquitto_passwd"), "-b", str(passwords), user, password],
-                    check=True,
-                    capture_output=True,
-                )
-            lines.append(f"password_file {passwords}")
+            lines.append(f"password_file {self._write_passwords(users)}")
         if acl:
             lines.append(f"acl_file {self._private_file('acl', chr(10).join([*acl, '']))}")
         return lines
+
+    def _write_passwords(self, users: Mapping[str, str]) -> Path:
+        passwords = self._private_file("passwords", "")
+        for user, password in users.items():
+            subprocess.run(
+                [_program("mosquitto_passwd"), "-b", str(passwords), user, password], check=True, capture_output=True
+            )
+        return passwords
 
     def _private_file(self, name: str, content: str) -> Path:
         file = self._folder / name

@@ -77,6 +77,15 @@ class SensorFleet:
         assert status is not None
         return status
 
+    def wait_reason(self, reason: str) -> str:
+        """Wait until its condition `Ready` has this reason, and return the message."""
+
+        def message() -> str | None:
+            conditions = {condition["type"]: condition for condition in self.object()["status"]["conditions"]}
+            return conditions["Ready"]["message"] if conditions["Ready"]["reason"] == reason else None
+
+        return until(message, f"Ready of fleet {self.name} has the reason {reason}", _READY_WITHIN_S) or ""
+
     def line(self) -> str:
         """Return its line in `kubectl get fleet`."""
         return self.kubectl("get", "fleet", self.name, "--no-headers").strip()
@@ -95,7 +104,7 @@ class SensorFleet:
 
     def children(self) -> list[str]:
         """Return the names of the objects that belong to it."""
-        kinds = "statefulsets,configmaps,pods"
+        kinds = "statefulsets,configmaps,secrets,pods"
         return self.kubectl("get", kinds, "--selector", f"mqtt-trace.io/fleet={self.name}", "--output=name").split()
 
     def sensors(self, numbers: Iterable[int]) -> set[str]:

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from lightkube.config.kubeconfig import KubeConfig
+from mqtt_trace_operator.broker_users import BrokerObjects, BrokerUsers
+from mqtt_trace_operator.certificates import Authority
 from mqtt_trace_operator.children import Manifest, PodTemplate
 from mqtt_trace_operator.cluster import Cluster
+from mqtt_trace_operator.identities import Identities
 from mqtt_trace_operator.reconcile import Reconciler, Result
 from mqtt_trace_operator.sensors import Sensors
 
@@ -84,10 +87,14 @@ class Fleets:
     Attributes:
         kubectl: kubectl in the namespace.
         template: The pods of fleets.
+        broker: The objects of the broker in which sensors may have users; None without one.
+        authority: The authority of sensors' certificates; None without one.
     """
 
     kubectl: Kubectl
     template: PodTemplate = field(default_factory=lambda: PodTemplate(_TEMPLATE, _PORT))
+    broker: BrokerObjects | None = None
+    authority: Authority | None = None
 
     def apply(self, name: str = "demo", **spec: Any) -> None:
         """Apply a fleet with this spec, of three sensors in two pods unless it says otherwise."""
@@ -104,7 +111,8 @@ class Fleets:
         async def run() -> Done:
             cluster = Interruptible(self.kubectl.kubeconfig, before_apply)
             sensors = Sensors(_PORT)
-            reconciler = Reconciler(cluster, sensors, self.template)
+            users = BrokerUsers(cluster, self.broker) if self.broker else None
+            reconciler = Reconciler(cluster, sensors, self.template, Identities(cluster, users, self.authority))
             try:
                 result = await reconciler.reconcile(self.kubectl.namespace, name)
                 former_writes = 0

@@ -39,7 +39,11 @@ def release(
 def passwords(release: Release) -> dict[str, str]:
     """Return the generated values of the release's Secrets."""
     secrets = release.kubectl.json("get", "secret", "--selector", f"app.kubernetes.io/instance={release.name}")["items"]
-    return {f"{secret['metadata']['name']}/{key}": value for secret in secrets for key, value in secret["data"].items()}
+    return {
+        f"{secret['metadata']['name']}/{key}": value
+        for secret in secrets
+        for key, value in secret.get("data", {}).items()  # nothing before a fleet has users
+    }
 
 
 def left_in(kubectl: Kubectl) -> set[str]:

@@ -21,6 +21,7 @@ DEFAULTS = {
     "firmware": "1.4.2",
     "battery": 100,
     "faults": {"missingContext": 0, "malformedContext": 0, "mqtt311": 0},
+    "identity": {"type": "Shared"},
     "paused": False,
 }
 
@@ -96,6 +97,9 @@ def _expect(**thresholds: Any) -> dict[str, Any]:
             }
         },
         {"image": "registry.example.com:5000/mine@sha256:abc", "imagePullPolicy": "Always"},
+        {"identity": {"type": "Password", "revoked": [0, 9999]}},
+        {"identity": {"type": "Password", "secretName": "mine"}},
+        {"identity": {"type": "Certificate", "revoked": [7]}},
         {"target": {"host": "broker.example.com", "port": 8883, "tls": True, "caSecret": "authority"}},
         {"target": {"host": "2001:db8::1", "tls": False, "usernameSecretRef": {"name": "a", "key": "b"}}},
     ],
@@ -128,6 +132,11 @@ def test_what_can_work_is_accepted(release: Release, spec: dict[str, Any]) -> No
         ({"battery": 101}, "spec.battery in body should be less than or equal to 100"),
         ({"faults": {"mqtt311": 101}}, "spec.faults.mqtt311 in body should be less than or equal to 100"),
         ({"faults": {"missingContext": 60, "mqtt311": 41}}, "the sum of the faults must not exceed 100 percent"),
+        ({"identity": {"type": "Token"}}, "spec.identity.type: Unsupported value"),
+        ({"identity": {"revoked": [1]}}, "identity.revoked needs credentials that the operator makes"),
+        ({"identity": {"type": "Password", "secretName": "x", "revoked": [1]}}, "neither type Shared nor secretName"),
+        ({"identity": {"secretName": "x"}}, "identity.secretName has no effect with type Shared"),
+        ({"identity": {"type": "Password", "revoked": [1, 1]}}, "spec.identity.revoked[1]: Duplicate value"),
         ({"faults": {"mqtt31": 1}}, 'unknown field "spec.faults.mqtt31"'),
         ({"intervall": "2s"}, 'unknown field "spec.intervall"'),
         ({"expect": {"lost": 0}}, "expect needs a scenario, which says what happens and when it ends"),

@@ -1,4 +1,4 @@
-"""Autoscaled consumers, and an external Scout: here, another namespace's scout-sim."""
+"""Autoscaled consumers, TLS, and an external Scout: here, another namespace's scout-sim."""
 
 import json
 import re
@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from e2e.fleets import SensorFleet
 from e2e.release import Release, now, spans_of, until, values_of
 from local.commands import CommandError, Helm, Kubectl
 from local.forward import PortForward
@@ -175,3 +176,26 @@ def evict(kubectl: Kubectl, pod: str) -> None:
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
     path = f"/api/v1/namespaces/{kubectl.namespace}/pods/{pod}/eviction"
     kubectl("create", "--raw", path, "--filename", "-", stdin=json.dumps(eviction))
+
+
+def test_sensors_with_certificates_are_renewed_and_revoked(customer: Release) -> None:
+    """A new certificate disconnects nobody; a revoked sensor is cut off and refused, without a restart of a pod."""
+    fleet = SensorFleet(customer.kubectl, "certified")
+    fleet.apply(10, identity={"type": "Certificate"})
+    fleet.wait_ready(10)
+    before = fleet.pod_uids()
+    renewed, revoked = (f"{customer.kubectl.namespace}.certified-{number:05d}" for number in (3, 7))
+    secret, key = "certified-identity-0", f"{renewed}.pem"
+    former = customer.kubectl.json("get", "secret", secret)["data"]
+    patch = json.dumps([{"op": "remove", "path": f"/data/{key}"}])
+    customer.kubectl("patch", "secret", secret, "--type=json", "--patch", patch)
+    until(lambda: key in customer.kubectl.json("get", "secret", secret)["data"], "a new certificate", 60)
+    current = customer.kubectl.json("get", "secret", secret)["data"]
+    assert [name for name in former if current[name] != former[name]] == [key]
+    fleet.patch(identity={"revoked": [7]})
+    words = f"9 of 10 sensors connected, revoked: {revoked}"
+    assert fleet.wait_reason("Revoked").startswith(words)
+    assert fleet.pod_uids() == before
+    fleet.patch(identity={"revoked": None})
+    fleet.wait_ready(10)
+    fleet.delete()

@@ -209,3 +209,37 @@ def test_a_wrong_pod_template_is_named(tmp_path: Path, content: str) -> None:
         ConfigurationError, match=r"^POD_TEMPLATE_FILE: must be a pod template with a port named health"
     ):
         PodTemplate.read(path)
+
+
+def test_sensors_with_passwords_have_no_shared_one(make_fleet: MakeFleet, template: PodTemplate) -> None:
+    """The pods mount the Secrets of the largest fleet and have no shared user; a rescale changes none of it."""
+    env = [{"name": "MQTT_USERNAME", "value": "producer"}]
+    few = stateful_set(make_fleet(replicas=1, env=env, identity={"type": "Password"}), template)["spec"]["template"]
+    many = stateful_set(make_fleet(replicas=10_000, env=env, identity={"type": "Password"}), template)["spec"][
+        "template"
+    ]
+    assert few == many
+    (container,) = few["spec"]["containers"]
+    variables = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert variables["DEVICE_PASSWORDS_DIR"] == "/etc/mqtt-trace/identity"
+    assert "MQTT_USERNAME" not in variables
+    assert {"name": "identity", "mountPath": "/etc/mqtt-trace/identity", "readOnly": True} in container["volumeMounts"]
+    sources = few["spec"]["volumes"][-1]["projected"]["sources"]
+    assert [source["secret"] for source in sources] == [
+        {"name": f"demo-identity-{number}", "optional": True} for number in range(10)
+    ]
+
+
+def test_a_secret_of_the_users_own_is_mounted_alone(make_fleet: MakeFleet, template: PodTemplate) -> None:
+    """With `secretName` the pods mount that Secret."""
+    fleet = make_fleet(identity={"type": "Password", "secretName": "mine"})
+    assert not fleet.spec.identity.is_generated
+    volume = stateful_set(fleet, template)["spec"]["template"]["spec"]["volumes"][-1]
+    assert volume["projected"]["sources"] == [{"secret": {"name": "mine", "optional": True}}]
+
+
+def test_revoked_sensors_are_those_that_exist(make_fleet: MakeFleet) -> None:
+    """A revoked number beyond the fleet's sensors does not count."""
+    fleet = make_fleet(replicas=3, identity={"type": "Password", "revoked": [2, 3]})
+    assert fleet.revoked == {2}
+    assert fleet.client_ids(fleet.revoked) == ["iot.demo-00002"]

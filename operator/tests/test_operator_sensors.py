@@ -29,9 +29,12 @@ def test_a_pod_reports_whether_it_is_ready_or_not(make_pod: MakePod, ready: bool
     """A pod whose sensors are still connecting answers 503 with the same figures."""
 
     async def ask() -> None:
-        status = (ready, {"devices": 100, "connected": 60, "generation": 7, "started_at": 1000.5})
-        async with HealthServer("127.0.0.1", 0, lambda: status) as server:
-            assert await reports(server.port, make_pod(podIP="127.0.0.1")) == {"demo-0": Report(60, 7, 1000.5)}
+        causes = {"no route": 40, "x" * 300: 1, "odd": "many"}
+        figures = {"devices": 100, "connected": 60, "generation": 7, "started_at": 1000.5, "causes": causes}
+        async with HealthServer("127.0.0.1", 0, lambda: (ready, figures)) as server:
+            assert await reports(server.port, make_pod(podIP="127.0.0.1")) == {
+                "demo-0": Report(60, 7, 1000.5, {"no route": 40, "x" * 200: 1})
+            }
 
     asyncio.run(ask())
 

@@ -14,6 +14,8 @@ from mqtt_trace_operator.fleet import Fleet
 from mqtt_trace_operator.sensors import Report
 from mqtt_trace_operator.status import Applied, Observed, Status, build_invalid_status, build_status, find_ready
 
+from mqtt_trace.aio import REFUSED
+
 MakeFleet = Callable[..., Fleet]
 MakePod = Callable[..., Pod]
 
@@ -106,6 +108,45 @@ def test_a_child_that_cannot_be_applied_stalls_the_fleet(
         "Reconciling": ("False", "Stalled", ""),
         "Stalled": ("True", stalled.name, stalled.message),
     }
+
+
+@pytest.mark.parametrize(
+    ("revoked", "cause", "message"),
+    [
+        ([3], f"{REFUSED}: no", f"249 of 250 sensors connected, revoked: iot.demo-00003: {REFUSED}: no"),
+        ([3], "connection lost: EOF", "249 of 250 sensors connected, revoked: iot.demo-00003"),
+        (range(5), "", "245 of 250 sensors connected, revoked: iot.demo-00000, iot.demo-00001, iot.demo-00002, 2 more"),
+    ],
+)
+def test_a_fleet_that_lacks_only_revoked_sensors_is_settled(
+    make_fleet: MakeFleet, observe: Callable[..., Observed], revoked: list[int], cause: str, message: str
+) -> None:
+    """A fleet without its revoked sensors is not ready, names them and a refusal, and waits for nothing."""
+    reports = {
+        "demo-0": Report(100 - len(revoked), 7, causes={cause: len(revoked)}),
+        "demo-1": Report(100, 7),
+        "demo-2": Report(50, 7),
+    }
+    observed = observe(100, 100, 50, reports=reports, revoked=frozenset(revoked))
+    assert observed.settled
+    found = conditions(build_status(make_fleet(), observed, {}, NOW))
+    assert found["Ready"] == ("False", "Revoked", message)
+    assert found["Reconciling"][0] == "False"
+
+
+def test_a_revoked_sensor_that_is_still_connected_is_waited_for(observe: Callable[..., Observed]) -> None:
+    """A fleet is not settled while the broker still accepts a revoked sensor."""
+    assert not observe(100, 100, 50, revoked=frozenset({3})).settled
+
+
+def test_a_refusal_by_the_broker_is_named(make_fleet: MakeFleet, observe: Callable[..., Observed]) -> None:
+    """Of the causes of missing connections, a refusal is in the message, because it may last."""
+    for cause, message in {
+        f"{REFUSED}: no": f"60 of 250 sensors connected: {REFUSED}: no",
+        "TimeoutError: timed out": "60 of 250 sensors connected",
+    }.items():
+        observed = observe(60, 0, 0, reports={"demo-0": Report(60, 7, causes={cause: 40})})
+        assert conditions(build_status(make_fleet(), observed, {}, NOW))["Ready"][2] == message
 
 
 def test_a_paused_fleet_says_so_and_counts_what_is_there(

@@ -132,6 +132,17 @@ def test_a_settled_fleet_is_reconciled_when_its_scenario_goes_on() -> None:
         await until_async(lambda: len(seen) == 2, "a second reconcile")
         assert seen[1] - seen[0] >= 0.6
 
+
+def test_a_fleet_with_credentials_is_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A settled fleet is reconciled again without an event if nothing else reports a change."""
+    monkeypatch.setattr("mqtt_trace_operator.workers._RECHECK_S", 0.05)
+
+    async def test() -> None:
+        reconciles = Reconciles(Outcome.RECHECK, Outcome.RECHECK, Outcome.DONE)
+        workers = Workers(reconciles)
+        workers.enqueue(DEMO)
+        await until_async(lambda: len(reconciles.seen) == 3, "three reconciles")
+
     run(test)
 
 

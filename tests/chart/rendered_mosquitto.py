@@ -45,10 +45,11 @@ class RenderedMosquitto:
     ) -> None:
         self.port = free_port()
         self.websockets_port = free_port()
+        self.certificates_port = free_port()
         self.database = folder / "data" / "mosquitto.db"
         self._folder = folder
         self._env = {**os.environ, "PATH": _PATH, **(env or {})}
-        for name in ("access", "auth", "config", "data", "users"):
+        for name in ("access", "auth", "config", "data", "sensors", "sensors-ca", "tls", "users"):
             (folder / name).mkdir()
         for user in ("producer", "consumer"):
             (folder / "auth" / f"{user}-password").write_text(user)
@@ -71,6 +72,11 @@ class RenderedMosquitto:
         """What the last init step left for `kubectl describe`."""
         file = self._folder / "termination-log"
         return file.read_text() if file.exists() else ""
+
+    @property
+    def sensors(self) -> Path:
+        """The folder in which the pod mounts the password files of fleets."""
+        return self._folder / "sensors"
 
     def prepare(self) -> str:
         """Run the pod's init steps, and return their output."""
@@ -101,12 +107,13 @@ class RenderedMosquitto:
         received: list[bytes] | None = None,
         *,
         transport: Literal["tcp", "websockets"] = "tcp",
+        password: str | None = None,
     ) -> Iterator[Client]:
         """Connect as a user whose password is its name, with a session that remains; add payloads to `received`."""
         client = Client(
             CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5, transport=transport
         )
-        client.username_pw_set(user, user)
+        client.username_pw_set(user, password or user)
         if received is not None:
             client.on_message = lambda _client, _userdata, message: received.append(bytes(message.payload))
         session = Properties(PacketTypes.CONNECT)
@@ -129,7 +136,8 @@ class RenderedMosquitto:
 
     def _of_this_machine(self, name: str, text: str) -> str:
         text = re.sub("/(mosquitto|tmp|dev)/(?!null)", f"{self._folder}/", text)
-        for port, ours in ((1883, self.port), (9001, self.websockets_port)):
+        ports = {1883: self.port, 8883: self.port, 9001: self.websockets_port, 8884: self.certificates_port}
+        for port, ours in ports.items():
             text = text.replace(f"listener {port}\n", f"listener {ours}\n")
         if name.endswith(".conf") and os.geteuid() == 0:
             text += "user root\n"  # otherwise, Mosquitto would switch to a user that cannot read the folder

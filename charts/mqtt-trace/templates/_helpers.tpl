@@ -94,6 +94,28 @@ app.kubernetes.io/part-of: mqtt-trace
 {{- if and $enabled (include "mqtt-trace.hasBroker" .) }}true{{ end -}}
 {{- end -}}
 
+{{/* Whether sensors of fleets may have users of their own in Mosquitto: "true" or nothing. */}}
+{{- define "mqtt-trace.hasIdentities" -}}
+{{- if and .Values.operator.enabled .Values.operator.identities.enabled }}true{{ end -}}
+{{- end -}}
+
+{{/* Whether they may have certificates of their own, for which Mosquitto has a listener: "true" or nothing. */}}
+{{- define "mqtt-trace.hasCertificates" -}}
+{{- if and (include "mqtt-trace.hasIdentities" .) .Values.broker.tls.enabled }}true{{ end -}}
+{{- end -}}
+
+{{- define "mqtt-trace.certificatesPort" -}}8884{{- end -}}
+
+{{/* The Secret with the authority of sensors' certificates. */}}
+{{- define "mqtt-trace.sensorsCaSecret" -}}
+{{- include "mqtt-trace.component" (list . "sensors-ca") -}}
+{{- end -}}
+
+{{/* The Secret with the users of sensors, which the operator writes. */}}
+{{- define "mqtt-trace.sensorsSecret" -}}
+{{- include "mqtt-trace.component" (list . "mosquitto-sensors") -}}
+{{- end -}}
+
 {{- define "mqtt-trace.hasCollector" -}}
 {{- if not .Values.collector.external.endpoint }}true{{ end -}}
 {{- end -}}

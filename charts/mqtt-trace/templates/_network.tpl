@@ -81,6 +81,13 @@ any address, because a pod sees that of a node.
 {{- end }}
 {{- end -}}
 
+{{/* Egress to the broker's listener for certificates of sensors, if it has one. */}}
+{{- define "mqtt-trace.egressToCertificates" -}}
+{{- if include "mqtt-trace.hasCertificates" . }}
+{{- include "mqtt-trace.egress" (dict "root" . "to" "mosquitto" "ports" (list (include "mqtt-trace.certificatesPort" .))) }}
+{{- end }}
+{{- end -}}
+
 {{- define "mqtt-trace.egressToCollector" -}}
 {{- if include "mqtt-trace.hasCollector" . }}
 {{- include "mqtt-trace.egress" (dict "root" . "to" "otel-collector" "ports" (list 4317 4318)) }}

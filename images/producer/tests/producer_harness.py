@@ -58,6 +58,7 @@ class ReadyFigures(TypedDict):
     published: int
     buffered: int
     dropped: int
+    causes: dict[str, int]
     generation: NotRequired[int]
     started_at: NotRequired[float]
 

@@ -11,9 +11,9 @@ from functools import partial
 
 import pytest
 from mqtt_trace_producer.connectivity import Connectivity
+from mqtt_trace_producer.credentials import DeviceClient
 from mqtt_trace_producer.device import Device, Shared
 from mqtt_trace_producer.device_spec import DeviceSpec
-from mqtt_trace_producer.faults import FaultyClient
 from mqtt_trace_producer.metrics import Metrics
 from mqtt_trace_producer.results.recorder import Results
 from mqtt_trace_producer.round_robin import RoundRobin
@@ -53,7 +53,7 @@ def test_draining_does_not_wait_for_the_next_attempt_to_connect(
         with ThreadPoolExecutor(1) as executor:
             metrics = Metrics()
             spec = DeviceSpec(number=0, interval=0.05, qos=1, attributes={})
-            client = FaultyClient(CallbackAPIVersion.VERSION2, "away-1", protocol=MQTTv5)
+            client = DeviceClient(CallbackAPIVersion.VERSION2, "away-1", protocol=MQTTv5)
             client.connect_async(broker.host, broker.port)
             device = Device("away-1", spec, client, TracedPublisher, make_shared(metrics, executor))
             running = asyncio.create_task(device.run(0))
@@ -85,7 +85,7 @@ def test_a_reading_whose_span_has_timed_out_still_counts_when_its_puback_comes(
             metrics = Metrics()
             shared = make_shared(metrics, executor)
             spec = DeviceSpec(number=0, interval=0.05, qos=1, attributes={})
-            client = FaultyClient(CallbackAPIVersion.VERSION2, "late-1", protocol=MQTTv5)
+            client = DeviceClient(CallbackAPIVersion.VERSION2, "late-1", protocol=MQTTv5)
             client.connect_async(broker.host, broker.port)
             publisher = partial(TracedPublisher, tracer_provider=tracer_provider, timeout=0.1)
             device = Device("late-1", spec, client, publisher, shared)

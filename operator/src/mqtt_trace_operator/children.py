@@ -1,5 +1,6 @@
 """The child objects of a fleet, as pure functions of the fleet and the chart's pod template."""
 
+import base64
 import copy
 import json
 from collections.abc import Mapping
@@ -17,12 +18,19 @@ Manifest = dict[str, Any]
 
 FLEET_LABEL = f"{GROUP}/fleet"
 FLEET_FILE = "fleet.json"
+SENSORS_PER_SECRET = 1000
+"""A certificate and its key take about 850 bytes, and a Secret has 1 MiB."""
 
 _FOLDER = "/etc/mqtt-trace/fleet"
+_IDENTITY_FOLDER = "/etc/mqtt-trace/identity"
+_IDENTITY_VARIABLES = {"Password": "DEVICE_PASSWORDS_DIR", "Certificate": "DEVICE_CERTIFICATES_DIR"}
+_SHARED_VARIABLES = {"MQTT_USERNAME", "MQTT_PASSWORD", "MQTT_TLS_CERT_FILE", "MQTT_TLS_KEY_FILE"}
+_MAX_SENSORS = 10_000
 _POD_INDEX = "metadata.labels['apps.kubernetes.io/pod-index']"
 _VOLUME = "fleet"
 _RESULTS_FOLDER = "/var/lib/mqtt-trace"
 _RESULTS_VOLUME = "results"
+_IDENTITY_VOLUME = "identity"
 
 
 @dataclass(frozen=True)
@@ -32,13 +40,15 @@ class PodTemplate:
     Attributes:
         manifest: A pod template, with `metadata` and `spec`.
         health_port: The port on which the container answers `GET /ready`.
+        certificates_port: The port of the chart's broker for sensors with certificates of the operator's.
     """
 
     manifest: Manifest
     health_port: int
+    certificates_port: int | None = None
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path, certificates_port: int | None = None) -> Self:
         """Read it from a JSON file.
 
         Raises:
@@ -54,7 +64,7 @@ class PodTemplate:
                 problem=f"must be a pod template with a port named health in its first container: {error!r}"
                 f" (got '{path}')",
             ) from error
-        return cls(manifest, port)
+        return cls(manifest, port, certificates_port)
 
 
 def fleet_file(fleet: Fleet, clock: Clock | None = None) -> dict[str, Any]:
@@ -159,6 +169,19 @@ def _config_map(fleet: Fleet, content: dict[str, Any]) -> Manifest:
     return _owned(fleet, manifest)
 
 
+def identity_secret(fleet: Fleet, number: int, credentials: Mapping[str, bytes]) -> Manifest:
+    """The Secret with the credentials of up to a thousand sensors, from the one with number * 1000 on."""
+    return _owned(
+        fleet,
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": f"{fleet.name}-identity-{number}"},
+            "data": {name: base64.b64encode(content).decode() for name, content in credentials.items()},
+        },
+    )
+
+
 def _pod_template(fleet: Fleet, template: PodTemplate) -> Manifest:
     pod = copy.deepcopy(template.manifest)
     pod.setdefault("metadata", {}).setdefault("labels", {})[FLEET_LABEL] = fleet.name
@@ -180,21 +203,44 @@ def _pod_template(fleet: Fleet, template: PodTemplate) -> Manifest:
     ]
     given = {variable["name"]: variable for variable in [*container.get("env", []), *variables, *contract]}
     container["env"] = list(given.values())
+    # Results outlive a restart of the container, whether or not the fleet has a scenario yet: a volume that came with
+    # the scenario would restart the pods.
     container.setdefault("volumeMounts", []).extend(
         [
             {"name": _VOLUME, "mountPath": _FOLDER, "readOnly": True},
             {"name": _RESULTS_VOLUME, "mountPath": _RESULTS_FOLDER},
         ]
     )
-    # Results outlive a restart of the container, whether or not the fleet has a scenario yet: a volume that came with
-    # the scenario would restart the pods.
     pod["spec"].setdefault("volumes", []).extend(
         [
             {"name": _VOLUME, "configMap": {"name": f"{fleet.name}-fleet"}},
             {"name": _RESULTS_VOLUME, "emptyDir": {}},
         ]
     )
+    if spec.identity.type != "Shared":
+        _add_identity(fleet, pod["spec"], container, template.certificates_port)
     return pod
+
+
+def _add_identity(fleet: Fleet, pod: Manifest, container: Manifest, certificates_port: int | None) -> None:
+    """Give the sensors credentials of their own instead of the shared ones.
+
+    All pods of a StatefulSet have the same volumes, and a rescale must not change them: each pod mounts the Secrets of
+    the largest fleet, of which most do not exist.
+    """
+    identity = fleet.spec.identity
+    names = [identity.secret_name]
+    if identity.secret_name is None:
+        names = [f"{fleet.name}-identity-{number}" for number in range(_MAX_SENSORS // SENSORS_PER_SECRET)]
+    sources = [{"secret": {"name": name, "optional": True}} for name in names]
+    pod["volumes"].append({"name": _IDENTITY_VOLUME, "projected": {"sources": sources}})
+    container["volumeMounts"].append({"name": _IDENTITY_VOLUME, "mountPath": _IDENTITY_FOLDER, "readOnly": True})
+    variables = {_IDENTITY_VARIABLES[identity.type]: _IDENTITY_FOLDER}
+    if identity.type == "Certificate" and identity.is_generated:
+        variables["MQTT_BROKER_PORT"] = str(certificates_port)
+    replaced = _SHARED_VARIABLES | variables.keys()
+    container["env"] = [variable for variable in container["env"] if variable["name"] not in replaced]
+    container["env"] += [{"name": name, "value": value} for name, value in variables.items()]
 
 
 def _owned(fleet: Fleet, manifest: Manifest) -> Manifest:

@@ -9,7 +9,7 @@ from lightkube.config.kubeconfig import KubeConfig
 from lightkube.core.client import FieldSelector
 from lightkube.generic_resource import create_namespaced_resource
 from lightkube.resources.apps_v1 import StatefulSet
-from lightkube.resources.core_v1 import ConfigMap, Event, Pod
+from lightkube.resources.core_v1 import ConfigMap, Event, Pod, Secret
 from lightkube.types import PatchType
 
 from mqtt_trace_operator.children import Manifest
@@ -18,10 +18,16 @@ from mqtt_trace_operator.fleet import GROUP, KIND, PLURAL, VERSION, Fleet, Objec
 FIELD_MANAGER = "mqtt-trace-operator"
 GENERATION_ANNOTATION = f"{GROUP}/fleet-generation"
 """Annotation of a pod with an outdated fleet file: any change of a pod makes kubelet refresh its volumes."""
+SENSORS_ANNOTATION = f"{GROUP}/sensors"
+"""Annotation of the broker's pod after a change of the sensors that it accepts, for the same reason."""
 
 SensorFleet = create_namespaced_resource(GROUP, VERSION, KIND, PLURAL)
 
-_KINDS: Mapping[str, type[ConfigMap] | type[StatefulSet]] = {"ConfigMap": ConfigMap, "StatefulSet": StatefulSet}
+_KINDS: Mapping[str, type[ConfigMap] | type[StatefulSet] | type[Secret]] = {
+    "ConfigMap": ConfigMap,
+    "Secret": Secret,
+    "StatefulSet": StatefulSet,
+}
 _NOT_FOUND = 404
 
 _MAX_CONCURRENT = 4
@@ -104,6 +110,16 @@ class Cluster:
             live: Object = applied.to_dict()
             return live
 
+    async def write_secret(self, namespace: str, name: str, data: Mapping[str, str | None]) -> None:
+        """Write keys of an existing Secret, in base64, or remove those that are None.
+
+        Raises:
+            lightkube.ApiError: The Secret does not exist, or the API server refuses the change.
+        """
+        async with self._slots:
+            self.writes += 1
+            await self._client.patch(Secret, name, {"data": data}, namespace=namespace, patch_type=PatchType.MERGE)
+
     async def list_pods(self, fleet: Fleet) -> list[Pod]:
         """List the pods of a fleet."""
         async with self._slots:
@@ -118,11 +134,11 @@ class Cluster:
             about: FieldSelector = {"involvedObject.kind": kind, "involvedObject.uid": uid}
             return [event async for event in self._client.list(Event, namespace=namespace, fields=about)]
 
-    async def annotate(self, namespace: str, pod: str, value: str) -> None:
+    async def annotate(self, namespace: str, pod: str, value: str, key: str = GENERATION_ANNOTATION) -> None:
         """Annotate a pod, so that kubelet refreshes its volumes now. Does nothing if the pod is gone."""
         async with self._slots:
             self.writes += 1
-            patch = {"metadata": {"annotations": {GENERATION_ANNOTATION: value}}}
+            patch = {"metadata": {"annotations": {key: value}}}
             try:
                 await self._client.patch(Pod, pod, patch, namespace=namespace, patch_type=PatchType.MERGE)
             except ApiError as error:

@@ -11,16 +11,20 @@ from lightkube.core.exceptions import ConfigError
 from mqtt_trace_service import HealthServer, load, run, telemetry
 
 from mqtt_trace import ConfigurationError
+from mqtt_trace_operator.broker_users import BrokerObjects, BrokerUsers
+from mqtt_trace_operator.certificates import Authority
 from mqtt_trace_operator.children import PodTemplate
 from mqtt_trace_operator.cluster import Cluster
 from mqtt_trace_operator.handlers import build_registry, operator_settings
+from mqtt_trace_operator.identities import Identities
 from mqtt_trace_operator.metrics import FleetMetrics
 from mqtt_trace_operator.probe import Probe
 from mqtt_trace_operator.reconcile import Reconciler
 from mqtt_trace_operator.recorder import recorded
 from mqtt_trace_operator.sensors import Sensors
 from mqtt_trace_operator.settings import OperatorSettings
-from mqtt_trace_operator.workers import Workers
+from mqtt_trace_operator.takeover import CertificateListener, Takeover
+from mqtt_trace_operator.workers import Key, Workers
 
 PROGRAM = "mqtt-trace-operator"
 
@@ -41,7 +45,8 @@ async def operate(settings: OperatorSettings, stop: asyncio.Event) -> None:
     Raises:
         mqtt_trace.ConfigurationError: A setting cannot be used.
     """
-    template = PodTemplate.read(settings.pod_template_file)
+    template = PodTemplate.read(settings.pod_template_file, settings.broker_certificates_port)
+    authority = Authority.read(settings.sensors_ca_dir) if settings.sensors_ca_dir else None
     cluster = _cluster()
     providers = telemetry.setup(PROGRAM, log_level=settings.log_level)
     try:
@@ -50,7 +55,9 @@ async def operate(settings: OperatorSettings, stop: asyncio.Event) -> None:
             sensors = Sensors(template.health_port)
             resources.push_async_callback(sensors.close)
             tracer = providers.tracer_provider.get_tracer("mqtt_trace_operator")
-            reconcile = Reconciler(cluster, sensors, template).reconcile
+            takeover = _takeover(settings, authority)
+            identities = Identities(cluster, _broker_users(cluster, settings), authority, takeover)
+            reconcile = Reconciler(cluster, sensors, template, identities).reconcile
             workers = Workers(recorded(reconcile, tracer, FleetMetrics()))
             probe = Probe(workers, cluster)
             await resources.enter_async_context(
@@ -58,6 +65,7 @@ async def operate(settings: OperatorSettings, stop: asyncio.Event) -> None:
             )
             await _wait_for_crd(cluster, settings.watch_namespace, stop)
             if not stop.is_set():
+                await _enqueue_known(identities, settings.watch_namespace, workers)
                 await kopf.operator(
                     registry=build_registry(workers, stop),
                     settings=operator_settings(),
@@ -68,6 +76,32 @@ async def operate(settings: OperatorSettings, stop: asyncio.Event) -> None:
                 )
     finally:
         await asyncio.to_thread(providers.shutdown)
+
+
+def _broker_users(cluster: Cluster, settings: OperatorSettings) -> BrokerUsers | None:
+    namespace, secret, pod = settings.broker_namespace, settings.broker_sensors_secret, settings.broker_pod
+    if namespace is None or secret is None or pod is None:
+        return None
+    return BrokerUsers(cluster, BrokerObjects(namespace, secret, pod))
+
+
+def _takeover(settings: OperatorSettings, authority: Authority | None) -> Takeover | None:
+    host, port, ca_file = settings.broker_host, settings.broker_certificates_port, settings.broker_ca_file
+    if authority is None or host is None or port is None or ca_file is None:
+        return None
+    return Takeover(CertificateListener(host, port, ca_file), authority)
+
+
+async def _enqueue_known(identities: Identities, namespaces: tuple[str, ...] | None, workers: Workers) -> None:
+    """Enqueue the fleets that the broker knows: those that were deleted meanwhile cause no event."""
+    try:
+        known = await identities.find_fleets()
+    except (ApiError, httpx2.HTTPError) as error:
+        _logger.warning("users of deleted fleets stay in the broker: %s", error)
+        return
+    for namespace, name in known:
+        if namespaces is None or namespace in namespaces:
+            workers.enqueue(Key(namespace, name))
 
 
 def _cluster() -> Cluster:

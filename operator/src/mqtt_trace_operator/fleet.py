@@ -1,6 +1,6 @@
 """The resource SensorFleet."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -29,6 +29,19 @@ class _Part(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="ignore")
 
 
+class Identity(_Part):
+    """How sensors authenticate to the broker."""
+
+    type: Literal["Shared", "Password", "Certificate"] = "Shared"
+    secret_name: str | None = None
+    revoked: frozenset[int] = frozenset()
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether the operator makes credentials for each sensor."""
+        return self.type != "Shared" and self.secret_name is None
+
+
 class EnvVar(_Part):
     """An environment variable of the fleet's pods."""
 
@@ -50,6 +63,7 @@ class Spec(_Part):
     firmware: str
     battery: int
     faults: Faults
+    identity: Identity = Identity()
     paused: bool
     scenario: Scenario | None = None
     image: str | None = None
@@ -105,6 +119,15 @@ class Fleet:
             place = ".".join(str(part) for part in ("spec", *first["loc"]))
             raise InvalidFleetError(f"{place}: {first['msg'].lower()}: does the CRD fit the operator?") from error
         return cls(metadata["name"], metadata["namespace"], metadata["uid"], metadata["generation"], spec)
+
+    def client_ids(self, numbers: Iterable[int]) -> list[str]:
+        """The client ids of the sensors with these numbers, which are also their user names."""
+        return [f"{self.namespace}.{self.name}-{number:05d}" for number in numbers]
+
+    @property
+    def revoked(self) -> frozenset[int]:
+        """The numbers of its revoked sensors."""
+        return frozenset(number for number in self.spec.identity.revoked if number < self.spec.replicas)
 
     @property
     def settings(self) -> Settings:

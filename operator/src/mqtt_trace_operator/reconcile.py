@@ -10,18 +10,13 @@ from typing import Any
 from lightkube import ApiError
 from lightkube.resources.core_v1 import Pod
 
-from mqtt_trace_operator.children import Manifest, PodTemplate, config_map, paused_config_map, stateful_set
+from mqtt_trace_operator.applying import Children, is_namespace_terminating
+from mqtt_trace_operator.children import PodTemplate, config_map, stateful_set
 from mqtt_trace_operator.cluster import FIELD_MANAGER, Cluster
 from mqtt_trace_operator.diagnosis import Reason, diagnose_creation, diagnose_mounts, diagnose_pods, find_stuck
-from mqtt_trace_operator.drift import (
-    Child,
-    LastApplied,
-    classify,
-    is_controlled_by,
-    owns_pod,
-    without_status,
-)
+from mqtt_trace_operator.drift import is_controlled_by, owns_pod
 from mqtt_trace_operator.fleet import Fleet, InvalidFleetError, Object
+from mqtt_trace_operator.identities import Identities
 from mqtt_trace_operator.measuring import Finished, Measuring, count_sensors_to_report
 from mqtt_trace_operator.refresh import refresh_annotation
 from mqtt_trace_operator.results_status import find_verdict
@@ -34,15 +29,13 @@ from mqtt_trace_operator.status import (
     build_status,
     find_ready,
     is_worth_writing,
+    pod_index,
     pod_name,
     pod_uid,
 )
 
 _CONCURRENT_CHANGES = {404, 409}
 """Not found, and conflict: the next reconcile reads the new state."""
-
-_MAY_PASS = _CONCURRENT_CHANGES | {401, 408, 429}
-"""Refusals for other reasons than the object's content."""
 
 
 class Outcome(Enum):
@@ -52,6 +45,8 @@ class Outcome(Enum):
     """Wait for an event."""
     REQUEUE = auto()
     """Reconcile again soon: pods are still starting, stopping or connecting."""
+    RECHECK = auto()
+    """Reconcile again in a while: nothing reports a change of the sensors' credentials."""
     GONE = auto()
     """Forget the fleet: it does not exist, or is being deleted."""
 
@@ -90,6 +85,7 @@ class Reconciler:
         cluster: The API server.
         sensors: Reads the pods' reports.
         template: The chart's part of the pods of fleets.
+        identities: Gives sensors credentials of their own.
         now: Returns the current time.
     """
 
@@ -98,13 +94,15 @@ class Reconciler:
         cluster: Cluster,
         sensors: Sensors,
         template: PodTemplate,
+        identities: Identities,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._cluster = cluster
         self._sensors = sensors
         self._template = template
+        self._identities = identities
         self._now = now
-        self._last_applied = LastApplied()
+        self._children = Children(cluster, identities, now)
         self._measuring = Measuring(cluster, sensors)
 
     async def reconcile(self, namespace: str, name: str) -> Result:
@@ -116,7 +114,7 @@ class Reconciler:
         """
         resource = await self._cluster.get_fleet(namespace, name)
         if resource is None or resource["metadata"].get("deletionTimestamp"):
-            self._forget(namespace, name)
+            await self._forget(namespace, name)
             return Result()
         result, now = Result(fleet=resource, outcome=Outcome.REQUEUE), self._now()
         former = resource.get("status") or {}
@@ -133,16 +131,18 @@ class Reconciler:
             result.outcome = Outcome.DONE
             return result
         try:
-            children, stalled = await self._apply(fleet, manifests, progress, result)
+            children, stalled = await self._children.apply(fleet, manifests, progress, result.changes)
         except ApiError as error:
-            if _is_namespace_terminating(error):
-                self._forget(namespace, name)
+            if is_namespace_terminating(error):
+                await self._forget(namespace, name)
                 return Result()
             if error.status.code in _CONCURRENT_CHANGES:
                 return result
             raise
         observed = await self._observe(fleet, children, stalled)
         await self._refresh_volumes(fleet, observed, result)
+        if not fleet.spec.paused and stalled is None:
+            await self._identities.enforce(fleet, observed.connected)
         waits = _waits_for_pods(fleet, progress)
         if waits and observed.settled and observed.reported and observed.applied.generation == fleet.generation:
             progress = progress.start(now)
@@ -151,47 +151,18 @@ class Reconciler:
         await self._write(result, measured.add_to(status))
         result.news = find_news(fleet, progress, former, now)
         result.verdict, result.finished = find_verdict(former, result.status or {}), measured.finished
-        result.outcome = Outcome.DONE if observed.settled and not waits else Outcome.REQUEUE
+        if not observed.settled or waits or self._identities.is_spreading(fleet):
+            result.outcome = Outcome.REQUEUE
+        else:
+            result.outcome = Outcome.RECHECK if fleet.spec.identity.is_generated else Outcome.DONE
         times = [seconds_to_next_change(fleet, progress, now), measured.next_s]
         result.reconcile_after_s = min((seconds for seconds in times if seconds is not None), default=None)
         return result
 
-    def _forget(self, namespace: str, name: str) -> None:
-        self._last_applied.forget(namespace, name)
+    async def _forget(self, namespace: str, name: str) -> None:
+        self._children.forget(namespace, name)
         self._measuring.forget(namespace, name)
-
-    async def _apply(
-        self, fleet: Fleet, manifests: tuple[Manifest, ...], progress: Progress, result: Result
-    ) -> tuple[list[Object | None], Reason | None]:
-        """Apply the manifests; returns the live children, and why one of them cannot be applied."""
-        live = list(await asyncio.gather(*map(self._cluster.get_child, manifests)))
-        if fleet.spec.paused:
-            paused = paused_config_map(fleet, live[0], progress.clock)
-            manifests = () if paused is None else (paused,)
-        for number, manifest in enumerate(manifests):
-            before = live[number]
-            owner = classify(before, fleet)
-            description = f"{manifest['kind']} {manifest['metadata']['name']}"
-            if owner is Child.FOREIGN:
-                message = f"{description} exists and is not this fleet's: delete it, or rename the fleet"
-                return live, Reason("ForeignChild", message)
-            if owner is Child.TERMINATING:
-                return live, None
-            if before is not None and self._last_applied.is_current(fleet, manifest, before):
-                continue
-            try:
-                after = await self._cluster.apply(manifest)
-            except ApiError as error:
-                if not _is_refusal(error):
-                    raise
-                return live, Reason("Refused", f"the API server refused {description}: {error.status.message}")
-            live[number] = after
-            self._last_applied.remember(fleet, manifest, after)
-            if before is None:
-                result.changes.append(f"{description} created")
-            elif without_status(before) != without_status(after):
-                result.changes.append(f"{description} changed")
-        return live, None
+        await self._identities.forget(namespace, name)
 
     async def _observe(self, fleet: Fleet, children: list[Object | None], stalled: Reason | None) -> Observed:
         # The children of a former fleet of the same name are about to be deleted.
@@ -200,7 +171,8 @@ class Reconciler:
         reports = await self._sensors.read_reports(pods)
         applied = Applied.from_config_map(fleet_config, self._now())
         reason = await self._diagnose(fleet, workload, applied, pods)
-        return Observed(applied, pods, reports, _is_rolled_out(workload, applied, pods), reason, stalled)
+        rolled_out = _is_rolled_out(workload, applied, pods)
+        return Observed(applied, pods, reports, rolled_out, reason, stalled, fleet.revoked)
 
     async def _diagnose(
         self, fleet: Fleet, stateful_set: Object | None, applied: Applied, pods: list[Pod]
@@ -219,7 +191,9 @@ class Reconciler:
         if fleet.spec.paused and not observed.applied.paused:
             return
         version, now = observed.applied.version, self._now()
-        values = {pod_name(pod): value for pod in observed.outdated if (value := refresh_annotation(pod, version, now))}
+        changed = self._identities.pods_with_changes(fleet)
+        behind = observed.outdated + [pod for pod in observed.pods if pod_index(pod) in changed]
+        values = {pod_name(pod): value for pod in behind if (value := refresh_annotation(pod, version, now))}
         await asyncio.gather(*(self._cluster.annotate(fleet.namespace, pod, value) for pod, value in values.items()))
         if values:
             result.changes.append(f"{len(values)} pod{'' if len(values) == 1 else 's'} annotated")
@@ -240,17 +214,6 @@ class Reconciler:
 def _waits_for_pods(fleet: Fleet, progress: Progress) -> bool:
     """Whether the scenario starts once every pod has read it and has connected its sensors."""
     return fleet.spec.scenario is not None and progress.clock.started_at is None and not fleet.spec.paused
-
-
-def _is_refusal(error: ApiError) -> bool:
-    """Whether the API server would refuse the same object again."""
-    code = error.status.code or 0
-    return 400 <= code < 500 and code not in _MAY_PASS and not _is_namespace_terminating(error)  # noqa: PLR2004 - client errors
-
-
-def _is_namespace_terminating(error: ApiError) -> bool:
-    causes = (error.status.details.causes if error.status.details else None) or []
-    return any(cause.reason == "NamespaceTerminating" for cause in causes)
 
 
 def _is_rolled_out(stateful_set: Object | None, applied: Applied, pods: list[Pod]) -> bool:

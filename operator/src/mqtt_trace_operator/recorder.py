@@ -16,7 +16,7 @@ from mqtt_trace_operator.workers import Key, Reconcile
 
 _logger = logging.getLogger(__name__)
 
-_EXPECTED = {"Connected", "Connecting", "NotApplied"}
+_EXPECTED = {"Connected", "Connecting", "NotApplied", "Revoked"}
 """Reasons of `Ready` that call for no action."""
 
 

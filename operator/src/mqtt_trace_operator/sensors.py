@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import aiohttp
@@ -17,6 +17,8 @@ _logger = logging.getLogger(__name__)
 
 _TIMEOUT_S = 2.0
 _MAX_CONCURRENT = 32
+_SHOWN = 200
+"""Characters of a cause in a condition's message."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,13 @@ class Report:
         connected: Number of its sensors that are connected to the broker.
         generation: Generation of the fleet file that it uses; 0 if it reports none.
         started_at: When the scenario in this file starts, in seconds since the epoch; None if it reports none.
+        causes: Number of its disconnected sensors by cause.
     """
 
     connected: int
     generation: int
     started_at: float | None = None
+    causes: Mapping[str, int] = field(default_factory=dict)
 
 
 class Sensors:
@@ -82,9 +86,12 @@ class Sensors:
 def _parse(answer: Any) -> Report | None:
     if not isinstance(answer, Mapping) or not isinstance(connected := answer.get("connected"), int):
         return None
-    generation, started_at = answer.get("generation"), answer.get("started_at")
+    generation, started_at, causes = answer.get("generation"), answer.get("started_at"), answer.get("causes")
     return Report(
         connected,
         generation if isinstance(generation, int) else 0,
         float(started_at) if isinstance(started_at, int | float) else None,
+        {cause[:_SHOWN]: count for cause, count in causes.items() if isinstance(count, int)}
+        if isinstance(causes, Mapping)
+        else {},
     )

@@ -1,5 +1,6 @@
 """The status of a fleet, as pure functions of its spec and of the observed state."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from typing import Any, Self
 from lightkube.resources.core_v1 import Pod
 from mqtt_trace_service.scenario import ScheduledScenario, Settings
 
+from mqtt_trace.aio import REFUSED
 from mqtt_trace_operator.children import read_fleet_file
 from mqtt_trace_operator.diagnosis import Reason
 from mqtt_trace_operator.fleet import Fleet, Object, count_pods
@@ -22,6 +24,7 @@ _Conditions = dict[str, tuple[bool, Reason]]
 _NO_SCENARIO = Progress()
 
 _INDEX = "apps.kubernetes.io/pod-index"
+_SHOWN_SENSORS = 3
 
 
 _PODS_FOLLOW_WITHIN_S = 5.0
@@ -109,6 +112,7 @@ class Observed:
         rolled_out: Whether the StatefulSet has no pod left to create, replace or delete.
         pod_failure: Why pods do not run.
         stalled: Why the operator cannot apply the children.
+        revoked: Numbers of the sensors that the broker has to refuse.
     """
 
     applied: Applied = field(default_factory=Applied)
@@ -117,6 +121,7 @@ class Observed:
     rolled_out: bool = False
     pod_failure: Reason | None = None
     stalled: Reason | None = None
+    revoked: frozenset[int] = frozenset()
 
     @property
     def connected(self) -> int:
@@ -131,6 +136,23 @@ class Observed:
     def complete(self) -> bool:
         """Whether all sensors of the fleet file are connected; it may have none."""
         return self.applied.generation > 0 and self.connected >= self.applied.expected[0]
+
+    @property
+    def refuses_revoked(self) -> bool:
+        """Whether all sensors except revoked ones are connected."""
+        fewest, most = map(self._without_revoked, self.applied.expected)
+        return self.applied.generation > 0 and fewest <= self.connected <= most
+
+    def _without_revoked(self, sensors: int) -> int:
+        return sensors - sum(number < sensors for number in self.revoked)
+
+    @property
+    def cause(self) -> str:
+        """The most frequent cause of missing connections; empty if no pod reports one."""
+        causes: Counter[str] = Counter()
+        for report in self.reports.values():
+            causes.update(report.causes)
+        return next((cause for cause, _ in causes.most_common(1)), "")
 
     @property
     def outdated(self) -> list[Pod]:
@@ -150,7 +172,7 @@ class Observed:
     @property
     def settled(self) -> bool:
         """Whether nothing changes until the next event."""
-        return self.stalled is None and self.rolled_out and not self.outdated and self.complete
+        return self.stalled is None and self.rolled_out and not self.outdated and self.refuses_revoked
 
 
 def build_status(
@@ -282,7 +304,13 @@ def _ready_reason(fleet: Fleet, observed: Observed) -> Reason:
         return Reason("NotApplied", f"{paused}nothing applied yet")
     if observed.complete:
         return Reason("Connected", f"{paused}{describe_count(connected, 'sensor')} connected")
-    return Reason("Connecting", f"{paused}{connected} of {describe_count(replicas, 'sensor')} connected")
+    message = f"{paused}{connected} of {describe_count(replicas, 'sensor')} connected"
+    # Other causes, such as the end of a TLS handshake, vary from attempt to attempt.
+    refusal = f": {observed.cause}" if observed.cause.startswith(REFUSED) else ""
+    if observed.revoked and observed.refuses_revoked:
+        names = _enumerate(fleet.client_ids(sorted(observed.revoked)))
+        return Reason("Revoked", f"{message}, revoked: {names}{refusal}")
+    return Reason("Connecting", f"{message}{refusal}")
 
 
 def _format_conditions(
@@ -297,3 +325,9 @@ def _format_conditions(
 
 def _timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _enumerate(sensors: Sequence[str]) -> str:
+    others = len(sensors) - _SHOWN_SENSORS
+    more = [f"{others} more"] if others > 0 else []
+    return ", ".join([*sensors[:_SHOWN_SENSORS], *more])

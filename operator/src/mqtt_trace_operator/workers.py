@@ -19,6 +19,7 @@ _MAX_WAIT_AFTER_ERROR_S = 5.0
 """Events wait for the back-off, but no longer than this. Without the wait a failing fleet would burden the API server;
 with a longer one, a change of the spec that repairs the fleet would wait for up to a minute."""
 
+_RECHECK_S = 30.0
 _REQUEUE_BACKOFF = Backoff(0.5, 10.0)
 _ERROR_BACKOFF = Backoff(1.0, 60.0)
 
@@ -108,6 +109,8 @@ class Workers:
                 delays = [] if result.reconcile_after_s is None else [result.reconcile_after_s]
                 if requeues:
                     delays.append(_REQUEUE_BACKOFF.delay(requeues))
+                elif result.outcome is Outcome.RECHECK:
+                    delays.append(_RECHECK_S)
                 delay = min(delays, default=None)
                 pause = _MIN_INTERVAL_S
             finally:

@@ -102,7 +102,14 @@ class BrokerSettings(HealthSettings):
     def make_client(self, client_id: str, *, manual_ack: bool = False) -> Client: ...
 
     @overload
-    def make_client(self, client_id: str, *, kind: type[AnyClient], protocol: MQTTProtocolVersion) -> AnyClient: ...
+    def make_client(
+        self,
+        client_id: str,
+        *,
+        kind: type[AnyClient],
+        protocol: MQTTProtocolVersion,
+        tls_context: ssl.SSLContext | None,
+    ) -> AnyClient: ...
 
     def make_client(
         self,
@@ -111,8 +118,16 @@ class BrokerSettings(HealthSettings):
         kind: type[Client] = Client,
         protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
         manual_ack: bool = False,
+        tls_context: ssl.SSLContext | None = None,
     ) -> Client:
         """A paho client with callback API version 2, and with the broker's credentials and TLS.
+
+        Args:
+            client_id: Its client id.
+            kind: Its class.
+            protocol: The protocol version that it connects with.
+            manual_ack: Whether the program acknowledges messages itself.
+            tls_context: A context of its own instead of the shared one.
 
         Raises:
             mqtt_trace.ConfigurationError: A file without a usable certificate or key.
@@ -121,13 +136,17 @@ class BrokerSettings(HealthSettings):
         if self.mqtt_username is not None:
             password = self.mqtt_password
             client.username_pw_set(self.mqtt_username, password.get_secret_value() if password else None)
-        if self.tls_context is not None:
-            client.tls_set_context(self.tls_context)
+        if (context := tls_context or self.tls_context) is not None:
+            client.tls_set_context(context)
         return client
 
     @cached_property
     def tls_context(self) -> ssl.SSLContext | None:
-        """The context for the broker's connection, or None without TLS; certificate and host name are verified.
+        """The context that clients share, or None without TLS; see `make_tls_context`."""
+        return self.make_tls_context()
+
+    def make_tls_context(self) -> ssl.SSLContext | None:
+        """Make a context for connections to the broker; None without TLS. Certificate and host name are verified.
 
         Raises:
             mqtt_trace.ConfigurationError: A file without a usable certificate or key.

@@ -9,7 +9,8 @@ The path of a reading: `sensor` makes it when `schedule` is due, `device` buffer
 holds the devices, and `command` wires everything.
 
 The configuration of a device is a `device_spec`. It comes from the settings, or from a fleet file (`fleet_file`) that
-`fleet_file_watcher` watches for changes. `faults` selects the devices and readings without a usable context.
+`fleet_file_watcher` watches for changes. `credentials` has a device's own password or certificate. `faults` selects the
+devices and readings without a usable context.
 
 `check` is the command `mqtt-trace-check`, with `check_settings` and `check_diagnosis`.
 """

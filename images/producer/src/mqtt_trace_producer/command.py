@@ -70,7 +70,7 @@ def make_watcher(settings: ProducerSettings) -> FleetFileWatcher | None:
     """Return the watcher of the fleet file, None without a fleet file."""
     if settings.fleet_file is None or settings.fleet_pod_index is None:
         return None
-    return FleetFileWatcher(settings.fleet_file, settings.fleet_pod_index)
+    return FleetFileWatcher(settings.fleet_file, settings.fleet_pod_index, settings.device_credentials_dir)
 
 
 def resource_attributes(settings: ProducerSettings, watcher: FleetFileWatcher | None) -> Mapping[str, AttributeValue]:

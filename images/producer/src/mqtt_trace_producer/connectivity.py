@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import Mapping
 from enum import Enum, auto
 
 from mqtt_trace.aio import REFUSED
@@ -55,6 +56,11 @@ class Connectivity:
     def connected_count(self) -> int:
         """The number of connected devices."""
         return len(self._connected)
+
+    @property
+    def causes(self) -> Mapping[str, int]:
+        """The number of disconnected devices by cause."""
+        return Counter(self._causes.values())
 
     def add_device(self, device_id: str) -> None:
         """Count one more device, which is not connected yet."""

@@ -22,8 +22,8 @@ from mqtt_trace import PublishOutcome, TracedPublisher
 from mqtt_trace.aio import Connection
 from mqtt_trace.reasons import NO_MATCHING_SUBSCRIBERS
 from mqtt_trace_producer.connectivity import Connectivity
+from mqtt_trace_producer.credentials import DeviceClient
 from mqtt_trace_producer.device_spec import DeviceSpec
-from mqtt_trace_producer.faults import FaultyClient
 from mqtt_trace_producer.metrics import Metrics
 from mqtt_trace_producer.results.recorder import Results
 from mqtt_trace_producer.retries import OutgoingReading, Retries
@@ -80,7 +80,7 @@ class Device:
         self,
         device_id: str,
         spec: DeviceSpec,
-        client: FaultyClient,
+        client: DeviceClient,
         make_publisher: Callable[[Client], TracedPublisher],
         shared: Shared,
     ) -> None:
@@ -126,6 +126,11 @@ class Device:
             remaining = max(0.0, self._schedule.due - self._loop.time()) / former.interval
             self._timer.cancel()
             self._start_reading(remaining)
+
+    def retry(self) -> None:
+        """Connect at once if disconnected: the device may have new credentials."""
+        if not self._connection.is_up:
+            self._connection.hurry()
 
     def set_tracer_provider(self, tracer_provider: TracerProvider) -> None:
         """Make further publish spans with another provider, and so with another resource."""

@@ -12,9 +12,9 @@ from mqtt_trace_service import telemetry
 from mqtt_trace import Options, TracedPublisher
 from mqtt_trace._receipts import TOPIC_PREFIX
 from mqtt_trace_producer.connectivity import Connectivity
+from mqtt_trace_producer.credentials import Certificate, DeviceClient, Password
 from mqtt_trace_producer.device import Device, Shared
 from mqtt_trace_producer.device_spec import DeviceSpec
-from mqtt_trace_producer.faults import FaultyClient
 from mqtt_trace_producer.metrics import Metrics
 from mqtt_trace_producer.results.receipts import ReceiptConnection
 from mqtt_trace_producer.results.recorder import Results
@@ -137,6 +137,11 @@ class Fleet:
         """Return the answer of `GET /results`; None without a scenario."""
         return self._results.document(self._connectivity.connected_within)
 
+    def retry(self) -> None:
+        """Let disconnected devices connect at once: they may have new credentials."""
+        for device in self._open_devices():
+            device.retry()
+
     def status(self) -> tuple[bool, Mapping[str, object]]:
         """Return whether all devices are connected, and the figures for the readiness probe."""
         devices, connected = len(self._devices), self._connectivity.connected_count
@@ -146,6 +151,7 @@ class Fleet:
             "published": self._metrics.published,
             "buffered": sum(device.unacknowledged for device in self._open_devices()),
             "dropped": self._metrics.dropped,
+            "causes": self._connectivity.causes,
         }
         if self._generation is not None:
             figures["generation"] = self._generation
@@ -227,9 +233,16 @@ class Fleet:
         if self._running.get(device_id) is ended:
             del self._running[device_id]
 
-    def _make_client(self, device_id: str, spec: DeviceSpec) -> FaultyClient:
+    def _make_client(self, device_id: str, spec: DeviceSpec) -> DeviceClient:
         settings = self._settings
-        client = settings.make_client(device_id, kind=FaultyClient, protocol=spec.protocol)
+        certificates, passwords = settings.device_certificates_dir, settings.device_passwords_dir
+        # A context of its own: a device that reconnects must not change the certificate of another's handshake.
+        context = settings.make_tls_context() if certificates is not None else settings.tls_context
+        client = settings.make_client(device_id, kind=DeviceClient, protocol=spec.protocol, tls_context=context)
+        if passwords is not None:
+            client.credentials = Password(passwords, device_id)
+        elif certificates is not None and context is not None:
+            client.credentials = Certificate(certificates, device_id, context)
         client.max_inflight_messages_set(
             0
         )  # a device limits its own readings in flight: paho's limit costs a scan per PUBACK

@@ -1,4 +1,4 @@
-"""Watches the fleet file, and keeps the fleet at what it says."""
+"""Watches the fleet file and the sensors' credentials, and keeps the fleet at what they say."""
 
 import asyncio
 import logging
@@ -22,6 +22,7 @@ class FleetFileWatcher:
     Args:
         path: Path of the file. Kubernetes replaces the file by changing a symbolic link, which changes the inode, too.
         pod_index: Index of this pod in the fleet, from 0.
+        credentials: Folder with credentials of the sensors' own, None if they have none.
 
     Attributes:
         file: The last valid content.
@@ -30,18 +31,27 @@ class FleetFileWatcher:
         ConfigurationError: The file cannot be read or is not valid.
     """
 
-    def __init__(self, path: Path, pod_index: int) -> None:
+    def __init__(self, path: Path, pod_index: int, credentials: Path | None = None) -> None:
         self._path = path
         self._pod_index = pod_index
+        # Kubernetes replaces all files at once by changing this link.
+        self._credentials = credentials / "..data" if credentials else None
         self._version = _version(path)
         self.file = self._read()
 
     async def follow(self, fleet: Fleet) -> None:
-        """Apply the file, its scenario, and each new version. An invalid version is logged and changes nothing."""
+        """Apply the file, its scenario, and each new version, and let sensors use new credentials at once.
+
+        An invalid version of the file is logged and changes nothing.
+        """
         follower = ScenarioFollower(fleet, self._pod_index)
         follower.apply(self.file)
+        known = self._credentials_version()
         while True:
             await asyncio.sleep(follower.step())
+            if (found := self._credentials_version()) != known:
+                known = found
+                fleet.retry()
             version = _version(self._path)
             if version == self._version:
                 continue
@@ -52,6 +62,9 @@ class FleetFileWatcher:
                 _logger.error("fleet file %s; generation %d stays in effect", error.problem, self.file.generation)  # noqa: TRY400 - a traceback adds nothing
             else:
                 follower.apply(self.file)
+
+    def _credentials_version(self) -> Version:
+        return _version(self._credentials) if self._credentials is not None else None
 
     def _read(self) -> FleetFile:
         try:

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from mqtt_trace_service import BrokerSettings
 from mqtt_trace_service.telemetry import FleetPriority
-from pydantic import Field, FilePath, model_validator
+from pydantic import DirectoryPath, Field, FilePath, model_validator
 
 from mqtt_trace import ConfigurationError
 from mqtt_trace_producer.device_ids import ends_in_number
@@ -35,6 +35,16 @@ class ProducerSettings(BrokerSettings):
         ge=1,
         le=1_000_000,
         description="Readings that each device buffers while the broker is away; a full buffer drops its oldest.",
+    )
+    device_passwords_dir: DirectoryPath | None = Field(
+        default=None,
+        description="Folder with a file per device, named by the id, with its password. The user name is the id. "
+        "Replaces MQTT_USERNAME and MQTT_PASSWORD. A file is read again before every attempt to connect.",
+    )
+    device_certificates_dir: DirectoryPath | None = Field(
+        default=None,
+        description="Folder with a PEM file per device, <id>.pem, that contains its certificate and its key. Replaces "
+        "MQTT_TLS_CERT_FILE and MQTT_TLS_KEY_FILE. A file is read again before every attempt to connect.",
     )
     fleet_file: FilePath | None = Field(
         default=None,
@@ -82,6 +92,26 @@ class ProducerSettings(BrokerSettings):
         if self.fleet_pod_index is not None and self.fleet_file is None:
             raise ConfigurationError(variable="FLEET_POD_INDEX", problem="is set, but FLEET_FILE is not")
         return self
+
+    @model_validator(mode="after")
+    def _devices_have_one_identity(self) -> Self:
+        for variable, others in {
+            "DEVICE_PASSWORDS_DIR": ("DEVICE_CERTIFICATES_DIR", "MQTT_USERNAME"),
+            "DEVICE_CERTIFICATES_DIR": ("MQTT_USERNAME", "MQTT_TLS_CERT_FILE"),
+        }.items():
+            if getattr(self, variable.lower()) is None:
+                continue
+            for other in others:
+                if getattr(self, other.lower()) is not None:
+                    raise ConfigurationError(variable=variable, problem=f"is set, but so is {other}: use only one")
+        if self.device_certificates_dir is not None and not self.mqtt_tls:
+            raise ConfigurationError(variable="DEVICE_CERTIFICATES_DIR", problem="is set, but MQTT_TLS is not true")
+        return self
+
+    @property
+    def device_credentials_dir(self) -> Path | None:
+        """The folder with the devices' own credentials, None if they share those of the settings."""
+        return self.device_passwords_dir or self.device_certificates_dir
 
     @model_validator(mode="after")
     def _device_ids_can_be_numbered(self) -> Self:
