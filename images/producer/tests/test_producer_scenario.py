@@ -109,7 +109,7 @@ def test_a_producer_that_starts_late_is_where_the_others_are(
     producer = start_producer(broker.port, FLEET_FILE=mount.path, FLEET_POD_INDEX=0)
     until(lambda: producer.figures()["connected"] == 7, "seven devices")
     until(lambda: len(set(producer.published())) >= 20, "readings")
-    assert len(re.findall("New client connected .* as iot", broker.log)) == 7
+    assert len(re.findall(r"New client connected .* as iot\.demo-\d{5} ", broker.log)) == 7
     assert not producer.lines("begins")
 
 
@@ -145,7 +145,7 @@ def test_a_storm_reconnects_all_devices_at_once(
         mount.write(scenario=scenario(phase, startedAt=time.time() + 0.5))
         left = re.compile(r"Client iot\.demo-\d{5} .*disconnected\.")
         until(lambda: len(left.findall(broker.log)) == 20, "twenty devices that disconnect")
-        came = re.compile(r"New client connected from \S+ as iot")
+        came = re.compile(r"New client connected from \S+ as iot\.demo-\d{5} ")
         until(lambda: len(came.findall(broker.log)) == 40, "twenty devices that connect again")
         producer.wait_ready()
         producer.wait_line("a storm of the scenario")
@@ -167,7 +167,7 @@ def test_churn_reconnects_a_share_of_the_devices_that_count_as_connected(
 
     def reconnects() -> int:
         assert producer.figures()["ready"]
-        return len(re.findall(r"New client connected from \S+ as iot", broker.log)) - 60
+        return len(re.findall(r"New client connected from \S+ as iot\.demo-\d{5} ", broker.log)) - 60
 
     before, began = reconnects(), time.monotonic()
     until(lambda: reconnects() >= before + 6, "six reconnects")
@@ -196,8 +196,10 @@ def test_payload_faults_and_interval_change_without_a_reconnect(
         readings = listener.readings()[-20:]
         assert {(reading["reading"], len(reading["padding"])) for reading in readings} == {(7, 300)}
         properties = [message.properties for message in listener.messages[-20:]]
-        assert not [pair for found in properties for pair in getattr(found, "UserProperty", [])]
-    assert len(re.findall(r"New client connected from \S+ as iot", broker.log)) == 3
+        assert {name for found in properties for name, _ in getattr(found, "UserProperty", [])} == {
+            "mqtt-trace-sequence"
+        }
+    assert len(re.findall(r"New client connected from \S+ as iot\.demo-\d{5} ", broker.log)) == 3
 
 
 def test_a_wrong_scenario_is_one_line_and_the_last_valid_file_stays(
