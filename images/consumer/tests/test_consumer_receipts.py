@@ -111,3 +111,14 @@ def test_a_topic_of_somebody_elses_choice_gets_no_receipt(make_broker: MakeBroke
         publish(broker, "last", b"")
         until(lambda: messages[-1].topic == "last", "all messages")
     assert not [message.topic for message in messages if message.topic.startswith(("commands", "mqtt-trace"))]
+
+
+def test_a_reading_is_acknowledged_after_its_receipt(make_broker: MakeBroker, make_consumer: MakeConsumer) -> None:
+    """While a receipt has no subscriber for the moment, its reading is processed and not acknowledged."""
+    broker = make_broker()
+    consumer = make_consumer(broker).start_ready()
+    publish(broker, TOPIC, *numbered(1), properties=asking("e/0/0/1"))
+    consumer.wait_status(processed=1, in_flight=1)
+    with listening(broker, RECEIPTS) as messages:
+        consumer.wait_status(processed=1, in_flight=0)
+        until(lambda: len(messages) == 1, "the receipt")
