@@ -211,8 +211,8 @@ def test_a_wrong_pod_template_is_named(tmp_path: Path, content: str) -> None:
         PodTemplate.read(path)
 
 
-def test_sensors_with_passwords_have_no_shared_one(make_fleet: MakeFleet, template: PodTemplate) -> None:
-    """The pods mount the Secrets of the largest fleet and have no shared user; a rescale changes none of it."""
+def test_sensors_with_passwords_mount_their_secrets(make_fleet: MakeFleet, template: PodTemplate) -> None:
+    """The pods mount the Secrets of the largest fleet, and keep the user for receipts; a rescale changes none of it."""
     env = [{"name": "MQTT_USERNAME", "value": "producer"}]
     few = stateful_set(make_fleet(replicas=1, env=env, identity={"type": "Password"}), template)["spec"]["template"]
     many = stateful_set(make_fleet(replicas=10_000, env=env, identity={"type": "Password"}), template)["spec"][
@@ -222,7 +222,7 @@ def test_sensors_with_passwords_have_no_shared_one(make_fleet: MakeFleet, templa
     (container,) = few["spec"]["containers"]
     variables = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert variables["DEVICE_PASSWORDS_DIR"] == "/etc/mqtt-trace/identity"
-    assert "MQTT_USERNAME" not in variables
+    assert variables["MQTT_USERNAME"] == "producer"
     assert {"name": "identity", "mountPath": "/etc/mqtt-trace/identity", "readOnly": True} in container["volumeMounts"]
     sources = few["spec"]["volumes"][-1]["projected"]["sources"]
     assert [source["secret"] for source in sources] == [

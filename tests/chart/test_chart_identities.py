@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
+import re
 import ssl
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -17,15 +19,18 @@ import yaml
 from mqtt_trace_operator.certificates import Authority
 from mqtt_trace_operator.passwords import make_lines
 from mqtt_trace_operator.takeover import CertificateListener, Takeover
-from paho.mqtt.client import Client
+from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from images.producer.tests.mounted_fleet_file import MountedFleetFile
+from images.producer.tests.producer_harness import Producer
 from local.certificates import make_certificates
 from local.needed import skip_without
 from local.ports import HOST
 from local.waiting import until
+from mqtt_trace import receipt_for
 from tests.chart.conftest import Manifest, Refuse, Render, template
-from tests.chart.rendered_mosquitto import Answers, RenderedMosquitto
+from tests.chart.rendered_mosquitto import Answers, RenderedMosquitto, subscribe
 
 ENABLED = "operator.identities.enabled=true"
 ALLOWED, NOT_AUTHORIZED = (0, 0x10), 0x87
@@ -201,6 +206,80 @@ def test_sensors_with_certificates_are_accepted_and_revoked(
         assert revoked.connected == connections
         assert Answers(kept.client).publish(f"sensors/{first}/reading") in ALLOWED
         assert (kept.connected, len(kept.causes)) == before
+
+
+def give_credentials(kind: str, authority: Authority, mount: MountedUsers, folder: Path) -> Path:
+    """Give credentials of this kind to sensors and Mosquitto; returns the sensors' folder."""
+    own = folder / "identity"
+    own.mkdir()
+    if kind == "DEVICE_PASSWORDS_DIR":
+        mount.write({"iot.demo.passwords": dict.fromkeys(NAMES, "a")})
+        for name in NAMES:
+            (own / name).write_text("a")
+    else:
+        now = datetime.now(UTC)
+        certificates = authority.keep_or_issue(NAMES, {}, now)
+        mount.write({}, ca_crt=authority.pem, crl_pem=authority.revoke([], certificates.values(), b"", now))
+        for name, pem in certificates.items():
+            (own / f"{name}.pem").write_bytes(pem)
+    return own
+
+
+@contextmanager
+def confirming(port: int, ca: Path) -> Iterator[None]:
+    """Consume and confirm all readings, as the chart's user `consumer`."""
+    client = Client(CallbackAPIVersion.VERSION2, "confirming", protocol=MQTTProtocolVersion.MQTTv5)
+    client.username_pw_set("consumer", "consumer")
+    client.tls_set_context(ssl.create_default_context(cafile=ca))
+
+    def confirm(client: Client, _userdata: object, message: MQTTMessage) -> None:
+        receipt = receipt_for(message, "confirming")
+        if receipt is not None:
+            client.publish(receipt.topic, receipt.payload, 1)
+
+    client.on_message = confirm
+    client.connect(HOST, port)
+    client.loop_start()
+    try:
+        subscribe(client, "sensors/+/reading")
+        yield
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+@pytest.mark.parametrize("kind", ["DEVICE_PASSWORDS_DIR", "DEVICE_CERTIFICATES_DIR"])
+def test_receipts_arrive_in_a_fleet_with_identities(
+    tls_broker: tuple[RenderedMosquitto, Authority, Path], tmp_path: Path, kind: str
+) -> None:
+    """Sensors publish as themselves, and the pod receives its receipts as the chart's user `producer`."""
+    broker, authority, ca = tls_broker
+    own = give_credentials(kind, authority, MountedUsers(broker.sensors), tmp_path)
+    (tmp_path / "fleet").mkdir()
+    scenario = {"phases": [{"name": "all", "duration": "1h"}], "startedAt": round(time.time())}
+    ports = {"DEVICE_CERTIFICATES_PORT": broker.certificates_port} if kind == "DEVICE_CERTIFICATES_DIR" else {}
+    producer = Producer(
+        tmp_path / "producer.log",
+        port=broker.port,
+        FLEET_FILE=MountedFleetFile(tmp_path / "fleet", scenario=scenario).path,
+        FLEET_POD_INDEX=0,
+        MQTT_USERNAME="producer",
+        MQTT_PASSWORD="producer",  # noqa: S106 - not a secret
+        MQTT_TLS="true",
+        MQTT_TLS_CA_FILE=ca,
+        RESULTS_TIMEOUT_S=0,
+        **{kind: own},
+        **ports,
+    )
+    with broker, confirming(broker.port, ca), ExitStack() as running:
+        running.callback(producer.stop)
+        producer.start()
+        until(lambda: producer.total("processed") > 0, "a receipt")
+        producer.wait_ready()
+        assert producer.figures()["dropped"] == 0
+    users = dict(re.findall(r"New client connected from \S+ as (\S+) \(.*u'(\S+)'\)", broker.log))
+    assert users["iot.demo-receipts-0"] == "producer"
+    assert {name: users[name] for name in NAMES} == {name: name for name in NAMES}
 
 
 def test_the_operator_may_write_secrets_of_fleets_only_when_asked_to(render: Render) -> None:

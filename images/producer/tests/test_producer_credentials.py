@@ -128,13 +128,13 @@ def test_a_device_has_its_own_certificate(
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"DEVICE_PASSWORDS_DIR": "/", "MQTT_USERNAME": "x"}, "is set, but so is MQTT_USERNAME: use only one"),
         (
             {"DEVICE_PASSWORDS_DIR": "/", "DEVICE_CERTIFICATES_DIR": "/"},
             "is set, but so is DEVICE_CERTIFICATES_DIR: use only one",
         ),
         ({"DEVICE_PASSWORDS_DIR": "/nowhere"}, "path does not point to a directory (got '/nowhere')"),
         ({"DEVICE_CERTIFICATES_DIR": "/"}, "is set, but MQTT_TLS is not true"),
+        ({"DEVICE_CERTIFICATES_PORT": 8884}, "is set, but DEVICE_CERTIFICATES_DIR is not"),
     ],
 )
 def test_credentials_that_cannot_be_used_are_refused(settings: dict[str, object], problem: str) -> None:

@@ -24,7 +24,6 @@ SENSORS_PER_SECRET = 1000
 _FOLDER = "/etc/mqtt-trace/fleet"
 _IDENTITY_FOLDER = "/etc/mqtt-trace/identity"
 _IDENTITY_VARIABLES = {"Password": "DEVICE_PASSWORDS_DIR", "Certificate": "DEVICE_CERTIFICATES_DIR"}
-_SHARED_VARIABLES = {"MQTT_USERNAME", "MQTT_PASSWORD", "MQTT_TLS_CERT_FILE", "MQTT_TLS_KEY_FILE"}
 _MAX_SENSORS = 10_000
 _POD_INDEX = "metadata.labels['apps.kubernetes.io/pod-index']"
 _VOLUME = "fleet"
@@ -223,7 +222,7 @@ def _pod_template(fleet: Fleet, template: PodTemplate) -> Manifest:
 
 
 def _add_identity(fleet: Fleet, pod: Manifest, container: Manifest, certificates_port: int | None) -> None:
-    """Give the sensors credentials of their own instead of the shared ones.
+    """Give the sensors credentials of their own. With the shared ones, the pod still receives receipts.
 
     All pods of a StatefulSet have the same volumes, and a rescale must not change them: each pod mounts the Secrets of
     the largest fleet, of which most do not exist.
@@ -237,9 +236,8 @@ def _add_identity(fleet: Fleet, pod: Manifest, container: Manifest, certificates
     container["volumeMounts"].append({"name": _IDENTITY_VOLUME, "mountPath": _IDENTITY_FOLDER, "readOnly": True})
     variables = {_IDENTITY_VARIABLES[identity.type]: _IDENTITY_FOLDER}
     if identity.type == "Certificate" and identity.is_generated:
-        variables["MQTT_BROKER_PORT"] = str(certificates_port)
-    replaced = _SHARED_VARIABLES | variables.keys()
-    container["env"] = [variable for variable in container["env"] if variable["name"] not in replaced]
+        variables["DEVICE_CERTIFICATES_PORT"] = str(certificates_port)
+    container["env"] = [variable for variable in container["env"] if variable["name"] not in variables]
     container["env"] += [{"name": name, "value": value} for name, value in variables.items()]
 
 

@@ -50,12 +50,12 @@ class Fleet:
         options: Options,
         tasks: asyncio.TaskGroup,
     ) -> None:
-        self._settings = settings
+        self._shared_settings, self._settings = settings, settings.for_devices()
         self._providers = providers
         self._options = options
         self._tasks = tasks
         self._metrics = Metrics(providers.meter_provider)
-        self._connectivity = Connectivity(settings.broker_address)
+        self._connectivity = Connectivity(self._settings.broker_address)
         self._executor = ThreadPoolExecutor(_CONNECTING_THREADS, thread_name_prefix="connect")
         self.phase: int | None = None
         self._results = Results(lambda: self.phase, settings.results_file)
@@ -124,7 +124,7 @@ class Fleet:
         if self._results.follow(started_at, topic):
             self._connectivity.start_over()
         if self._receipts is None:
-            self._receipts = ReceiptConnection(self._settings, client_id, topic, self._results)
+            self._receipts = ReceiptConnection(self._shared_settings, client_id, topic, self._results)
             self._keeping = self._tasks.create_task(self._results.keep(), name="results")
             self._tasks.create_task(self._receipts.run(), name="receipts")
 

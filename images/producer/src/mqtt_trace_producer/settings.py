@@ -39,12 +39,20 @@ class ProducerSettings(BrokerSettings):
     device_passwords_dir: DirectoryPath | None = Field(
         default=None,
         description="Folder with a file per device, named by the id, with its password. The user name is the id. "
-        "Replaces MQTT_USERNAME and MQTT_PASSWORD. A file is read again before every attempt to connect.",
+        "Replaces MQTT_USERNAME and MQTT_PASSWORD, except for receipts. A file is read again before every attempt to "
+        "connect.",
     )
     device_certificates_dir: DirectoryPath | None = Field(
         default=None,
         description="Folder with a PEM file per device, <id>.pem, that contains its certificate and its key. Replaces "
-        "MQTT_TLS_CERT_FILE and MQTT_TLS_KEY_FILE. A file is read again before every attempt to connect.",
+        "MQTT_USERNAME, MQTT_PASSWORD, MQTT_TLS_CERT_FILE and MQTT_TLS_KEY_FILE, except for receipts. A file is read "
+        "again before every attempt to connect.",
+    )
+    device_certificates_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="TCP port of the broker for devices with certificates; MQTT_BROKER_PORT by default.",
     )
     fleet_file: FilePath | None = Field(
         default=None,
@@ -95,23 +103,31 @@ class ProducerSettings(BrokerSettings):
 
     @model_validator(mode="after")
     def _devices_have_one_identity(self) -> Self:
-        for variable, others in {
-            "DEVICE_PASSWORDS_DIR": ("DEVICE_CERTIFICATES_DIR", "MQTT_USERNAME"),
-            "DEVICE_CERTIFICATES_DIR": ("MQTT_USERNAME", "MQTT_TLS_CERT_FILE"),
-        }.items():
-            if getattr(self, variable.lower()) is None:
-                continue
-            for other in others:
-                if getattr(self, other.lower()) is not None:
-                    raise ConfigurationError(variable=variable, problem=f"is set, but so is {other}: use only one")
+        if self.device_passwords_dir is not None and self.device_certificates_dir is not None:
+            problem = "is set, but so is DEVICE_CERTIFICATES_DIR: use only one"
+            raise ConfigurationError(variable="DEVICE_PASSWORDS_DIR", problem=problem)
         if self.device_certificates_dir is not None and not self.mqtt_tls:
             raise ConfigurationError(variable="DEVICE_CERTIFICATES_DIR", problem="is set, but MQTT_TLS is not true")
+        if self.device_certificates_port is not None and self.device_certificates_dir is None:
+            problem = "is set, but DEVICE_CERTIFICATES_DIR is not"
+            raise ConfigurationError(variable="DEVICE_CERTIFICATES_PORT", problem=problem)
         return self
 
     @property
     def device_credentials_dir(self) -> Path | None:
         """The folder with the devices' own credentials, None if they share those of the settings."""
         return self.device_passwords_dir or self.device_certificates_dir
+
+    def for_devices(self) -> Self:
+        """The settings of the devices' connections: without the shared credentials that their own replace."""
+        own: dict[str, object] = {}
+        if self.device_credentials_dir is not None:
+            own |= {"mqtt_username": None, "mqtt_password": None}
+        if self.device_certificates_dir is not None:
+            own |= {"mqtt_tls_cert_file": None, "mqtt_tls_key_file": None}
+        if self.device_certificates_port is not None:
+            own |= {"mqtt_broker_port": self.device_certificates_port}
+        return self.model_copy(update=own)
 
     @model_validator(mode="after")
     def _device_ids_can_be_numbered(self) -> Self:
