@@ -243,3 +243,11 @@ def test_revoked_sensors_are_those_that_exist(make_fleet: MakeFleet) -> None:
     fleet = make_fleet(replicas=3, identity={"type": "Password", "revoked": [2, 3]})
     assert fleet.revoked == {2}
     assert fleet.client_ids(fleet.revoked) == ["iot.demo-00002"]
+
+
+def test_every_sensor_of_a_scenario_can_be_revoked(make_fleet: MakeFleet) -> None:
+    """Sensors exist up to the highest number of a phase, and those of the fleet itself."""
+    identity = {"type": "Password", "revoked": [2, 9, 10]}
+    phases = [{"name": "more", "duration": "1m", "replicas": 10}, {"name": "few", "duration": "1m", "replicas": 1}]
+    fleet = make_fleet(replicas=3, identity=identity, scenario={"phases": phases})
+    assert (fleet.most_sensors, fleet.revoked) == (10, {2, 9})

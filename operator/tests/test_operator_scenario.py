@@ -10,6 +10,7 @@ import pytest
 from lightkube.resources.core_v1 import Pod
 from mqtt_trace_operator.children import PodTemplate, config_map, paused_config_map, read_fleet_file, stateful_set
 from mqtt_trace_operator.fleet import Fleet
+from mqtt_trace_operator.observed import Applied, Observed
 from mqtt_trace_operator.scenario import (
     Progress,
     build_scenario_status,
@@ -18,7 +19,7 @@ from mqtt_trace_operator.scenario import (
     seconds_to_next_change,
 )
 from mqtt_trace_operator.sensors import Report
-from mqtt_trace_operator.status import Applied, Observed, Status, build_status, is_worth_writing
+from mqtt_trace_operator.status import Status, build_status, is_worth_writing
 
 MakeFleet = Callable[..., Fleet]
 MakePod = Callable[..., Pod]
@@ -276,6 +277,29 @@ def test_a_fleet_is_ready_if_its_sensors_keep_up_with_a_ramp(
     report = Report(connected, 7, progress.clock.started_at)
     observed = Observed(applied, [make_pod()], {"demo-0": report}, rolled_out=True)
     assert (observed.complete, observed.settled, observed.connected) == (complete, complete, connected)
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "connected", "ready", "settled", "accepts_revoked"),
+    [(60.0, 99, False, True, False), (60.0, 100, True, False, True), (95.0, 20, True, True, False)],
+)
+def test_a_revoked_sensor_is_missed_only_in_phases_that_have_it(
+    make_fleet: MakeFleet,
+    make_pod: MakePod,
+    elapsed: float,
+    connected: int,
+    ready: bool,
+    settled: bool,
+    accepts_revoked: bool,
+) -> None:
+    """The last of a hundred sensors is revoked; a phase with twenty does not have it."""
+    fleet = make_fleet(replicas=0, scenario=SCENARIO, identity={"type": "Password", "revoked": [99]})
+    progress = Progress().follow(fleet, NOW).start(NOW)
+    applied = Applied.from_config_map(config_map(fleet, progress.clock), at(elapsed))
+    report = Report(connected, 7, progress.clock.started_at)
+    observed = Observed(applied, [make_pod()], {"demo-0": report}, rolled_out=True, revoked=fleet.revoked)
+    assert applied.most_sensors == 100
+    assert (observed.complete, observed.settled, observed.accepts_revoked) == (ready, settled, accepts_revoked)
 
 
 def test_a_pod_that_has_not_read_the_start_is_outdated(make_fleet: MakeFleet, make_pod: MakePod) -> None:

@@ -11,8 +11,9 @@ from lightkube.resources.core_v1 import Pod
 from mqtt_trace_operator.children import config_map
 from mqtt_trace_operator.diagnosis import Reason
 from mqtt_trace_operator.fleet import Fleet
+from mqtt_trace_operator.observed import Applied, Observed
 from mqtt_trace_operator.sensors import Report
-from mqtt_trace_operator.status import Applied, Observed, Status, build_invalid_status, build_status, find_ready
+from mqtt_trace_operator.status import Status, build_invalid_status, build_status, find_ready
 
 from mqtt_trace.aio import REFUSED
 

@@ -12,8 +12,8 @@ from mqtt_trace_operator.diagnosis import Reason
 from mqtt_trace_operator.drift import Child, LastApplied, classify, without_status
 from mqtt_trace_operator.fleet import Fleet, Object
 from mqtt_trace_operator.identities import Identities
+from mqtt_trace_operator.observed import Applied
 from mqtt_trace_operator.scenario import Progress
-from mqtt_trace_operator.status import Applied
 
 _MAY_PASS = {401, 404, 408, 409, 429}
 """Refusals for other reasons than the object's content."""
@@ -91,7 +91,7 @@ class Children:
 
     async def _apply_identity(self, fleet: Fleet, config: Object | None, changes: list[str]) -> Reason | None:
         try:
-            applied = await self._identities.apply(fleet, Applied.from_config_map(config, self._now()).replicas)
+            applied = await self._identities.apply(fleet, Applied.from_config_map(config, self._now()).most_sensors)
         except ApiError as error:
             if not _is_refusal(error):
                 raise

@@ -127,7 +127,13 @@ class Fleet:
     @property
     def revoked(self) -> frozenset[int]:
         """The numbers of its revoked sensors."""
-        return frozenset(number for number in self.spec.identity.revoked if number < self.spec.replicas)
+        return frozenset(number for number in self.spec.identity.revoked if number < self.most_sensors)
+
+    @property
+    def most_sensors(self) -> int:
+        """The most sensors that it has at any time of its scenario, or without one."""
+        scenario = self.spec.scenario
+        return self.spec.replicas if scenario is None else scenario.max_replicas(self.settings)
 
     @property
     def settings(self) -> Settings:

@@ -77,7 +77,7 @@ class Identities:
 
         Args:
             fleet: The fleet.
-            former: Its former number of sensors.
+            former: The most sensors that it had before at any time.
 
         Raises:
             lightkube.ApiError: The API server refuses a request.
@@ -90,7 +90,7 @@ class Identities:
             return result
         credentials: dict[str, bytes] = {}
         changed: set[int] = set()
-        for number in range(count_pods(max(fleet.spec.replicas, former), SENSORS_PER_SECRET)):
+        for number in range(count_pods(max(fleet.most_sensors, former), SENSORS_PER_SECRET)):
             chosen = await self._apply_secret(fleet, number, result, changed)
             if chosen is None:
                 return result
@@ -112,16 +112,16 @@ class Identities:
             await self._users.refresh()
         return result
 
-    async def enforce(self, fleet: Fleet, connected: int) -> None:
+    async def enforce(self, fleet: Fleet, accepts_revoked: bool) -> None:
         """End the connections of sensors with revoked certificates, as long as some may be connected.
 
         Args:
             fleet: The fleet.
-            connected: The number of its sensors that are connected.
+            accepts_revoked: Whether some are connected for certain.
         """
         if self._takeover is None or not fleet.revoked or fleet.spec.identity.type != "Certificate":
             return
-        if self.is_spreading(fleet) or connected > fleet.spec.replicas - len(fleet.revoked):
+        if self.is_spreading(fleet) or accepts_revoked:
             await self._takeover.end_connections(fleet.client_ids(fleet.revoked))
 
     def is_spreading(self, fleet: Fleet) -> bool:
@@ -144,7 +144,7 @@ class Identities:
     ) -> dict[str, bytes] | None:
         """Apply one Secret; returns its credentials, None if it is not the fleet's."""
         first = number * SENSORS_PER_SECRET
-        numbers = range(first, min(first + SENSORS_PER_SECRET, fleet.spec.replicas))
+        numbers = range(first, min(first + SENSORS_PER_SECRET, fleet.most_sensors))
         manifest = identity_secret(fleet, number, {})
         name = manifest["metadata"]["name"]
         live = await self._cluster.get_child(manifest)

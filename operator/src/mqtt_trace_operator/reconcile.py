@@ -18,21 +18,12 @@ from mqtt_trace_operator.drift import is_controlled_by, owns_pod
 from mqtt_trace_operator.fleet import Fleet, InvalidFleetError, Object
 from mqtt_trace_operator.identities import Identities
 from mqtt_trace_operator.measuring import Finished, Measuring, count_sensors_to_report
+from mqtt_trace_operator.observed import Applied, Observed, pod_index, pod_name, pod_uid
 from mqtt_trace_operator.refresh import refresh_annotation
 from mqtt_trace_operator.results_status import find_verdict
 from mqtt_trace_operator.scenario import Progress, count_sensors_at_most, find_news, seconds_to_next_change
 from mqtt_trace_operator.sensors import Sensors
-from mqtt_trace_operator.status import (
-    Applied,
-    Observed,
-    build_invalid_status,
-    build_status,
-    find_ready,
-    is_worth_writing,
-    pod_index,
-    pod_name,
-    pod_uid,
-)
+from mqtt_trace_operator.status import build_invalid_status, build_status, find_ready, is_worth_writing
 
 _CONCURRENT_CHANGES = {404, 409}
 """Not found, and conflict: the next reconcile reads the new state."""
@@ -142,7 +133,7 @@ class Reconciler:
         observed = await self._observe(fleet, children, stalled)
         await self._refresh_volumes(fleet, observed, result)
         if not fleet.spec.paused and stalled is None:
-            await self._identities.enforce(fleet, observed.connected)
+            await self._identities.enforce(fleet, observed.accepts_revoked)
         waits = _waits_for_pods(fleet, progress)
         if waits and observed.settled and observed.reported and observed.applied.generation == fleet.generation:
             progress = progress.start(now)
