@@ -98,7 +98,7 @@ def _expect(**thresholds: Any) -> dict[str, Any]:
         },
         {"image": "registry.example.com:5000/mine@sha256:abc", "imagePullPolicy": "Always"},
         {"identity": {"type": "Password", "revoked": [0, 9999]}},
-        {"identity": {"type": "Password", "secretName": "mine"}},
+        {"identity": {"type": "Password", "secretName": "mine"}, "target": {"host": "broker.example.com"}},
         {"identity": {"type": "Certificate", "revoked": [7]}},
         {"target": {"host": "broker.example.com", "port": 8883, "tls": True, "caSecret": "authority"}},
         {"target": {"host": "2001:db8::1", "tls": False, "usernameSecretRef": {"name": "a", "key": "b"}}},
@@ -155,6 +155,14 @@ def test_what_can_work_is_accepted(release: Release, spec: dict[str, Any]) -> No
         ({"target": {"host": "a b"}}, "spec.target.host in body should match"),
         ({"target": {"host": "a", "passwordSecretRef": {"name": "b", "key": "c"}}}, "needs a usernameSecretRef"),
         ({"target": {"host": "a", "caSecret": "b"}}, "caSecret needs tls: true"),
+        (
+            {"target": {"host": "a"}, "identity": {"type": "Password"}},
+            "target needs identity.type Shared or an identity.secretName",
+        ),
+        (
+            {"target": {"host": "a"}, "identity": {"type": "Certificate", "secretName": "b"}},
+            "target with identity.type Certificate needs tls: true",
+        ),
         ({"image": "mine: 1"}, "spec.image in body should match"),
         ({"env": [{"name": "FLEET_FILE"}]}, "are reserved for the operator"),
         ({"env": [{"name": "PUBLISH_QOS", "value": "0"}]}, "as fields of the fleet, not as"),
