@@ -65,6 +65,18 @@ def test_each_sensor_gets_a_password_that_the_broker_knows(fleets_with_users: Fl
     assert {"name": "DEVICE_PASSWORDS_DIR", "value": "/etc/mqtt-trace/identity"} in container["env"]
 
 
+def test_each_sensor_of_a_scenario_gets_a_password(fleets_with_users: Fleets) -> None:
+    """Sensors that a later phase adds have passwords from the start; without the scenario they have none."""
+    fleets = fleets_with_users
+    fleets.apply(identity=_PASSWORD, scenario={"phases": [{"name": "more", "duration": "1m", "replicas": 5}]})
+    fleets.reconcile()
+    sensors = SensorFleet(fleets.kubectl, "demo")
+    assert set(secret_data(fleets.kubectl, "demo-identity-0")) == set(users(fleets)) == sensors.sensors(range(5))
+    fleets.apply(identity=_PASSWORD)
+    fleets.reconcile()
+    assert set(secret_data(fleets.kubectl, "demo-identity-0")) == set(users(fleets)) == sensors.sensors(range(3))
+
+
 def test_each_sensor_gets_a_certificate_that_the_broker_can_check(fleets_with_users: Fleets, tmp_path: Path) -> None:
     """The fleet owns a Secret with a certificate per sensor, and the broker's has authority and revoked ones."""
     make_certificates(tmp_path).ca.rename(tmp_path / "tls.crt")

@@ -250,4 +250,4 @@ def test_every_sensor_of_a_scenario_can_be_revoked(make_fleet: MakeFleet) -> Non
     identity = {"type": "Password", "revoked": [2, 9, 10]}
     phases = [{"name": "more", "duration": "1m", "replicas": 10}, {"name": "few", "duration": "1m", "replicas": 1}]
     fleet = make_fleet(replicas=3, identity=identity, scenario={"phases": phases})
-    assert (fleet.most_sensors, fleet.revoked) == (10, {2, 9})
+    assert (fleet.most_sensors, fleet.revoked) == (10, frozenset({2, 9}))
