@@ -144,7 +144,7 @@ class Observed:
 
     @property
     def accepts_revoked(self) -> bool:
-        """Whether so many sensors are connected that revoked ones are among them."""
+        """Whether a revoked sensor must be among the connected ones, by their number."""
         _, most = self.applied.expected
         return self.connected > self._without_revoked(most)
 
