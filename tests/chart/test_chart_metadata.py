@@ -13,6 +13,7 @@ import yaml
 from charts.artifacthub import changes, with_annotations
 from charts.generate import CHART, METADATA
 from charts.published import REGISTRY, with_registry
+from local.needed import skip_without
 from tests.chart.component_values import pods_of
 from tests.chart.conftest import Manifest, Refuse, Render
 
@@ -48,6 +49,7 @@ def published(tmp_path: Path) -> tuple[str, ...]:
 
 def test_the_annotations_follow_from_the_chart() -> None:
     """`python -m charts.generate` has been run."""
+    skip_without("helm")
     assert METADATA.read_text() == with_annotations(METADATA.read_text())
 
 
