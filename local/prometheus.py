@@ -15,7 +15,42 @@ from local.processes import Process, answers_http
 PROMETHEUS = "prometheus"
 
 
-class Prometheus:
+class PrometheusApi:
+    """The query API of a Prometheus.
+
+    Args:
+        http: Sends the requests, whose paths begin with `/api/v1/`.
+    """
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    def query(self, expression: str) -> list[float]:
+        """Return the values of an instant query, without those that are not a number.
+
+        Raises:
+            httpx.HTTPStatusError: Prometheus refuses the query.
+        """
+        values = [float(series["value"][1]) for series in self._get("query", query=expression)["result"]]
+        return [value for value in values if not math.isnan(value)]
+
+    def firing(self) -> set[str]:
+        """Return the names of the alerts that fire."""
+        return {alert["labels"]["alertname"] for alert in self._get("alerts")["alerts"] if alert["state"] == "firing"}
+
+    def rules(self) -> set[str]:
+        """Return the names of the alerts that it knows."""
+        return {rule["name"] for group in self._get("rules")["groups"] for rule in group["rules"]}
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    def _get(self, path: str, **parameters: str) -> Any:
+        return self._http.get(f"/api/v1/{path}", params=parameters).raise_for_status().json()["data"]
+
+
+class Prometheus(PrometheusApi):
     """Scrapes targets each second while the `with` block runs.
 
     Args:
@@ -30,6 +65,7 @@ class Prometheus:
     ) -> None:
         port = free_port()
         self._url = f"http://{HOST}:{port}"
+        super().__init__(httpx.Client(base_url=self._url, trust_env=False, timeout=30))
         scrape = {"job_name": "collector", "static_configs": [{"targets": list(targets), "labels": dict(labels)}]}
         config = folder / "prometheus.json"
         rule_file = folder / "rules.json"
@@ -44,22 +80,6 @@ class Prometheus:
         ]
         self._process = Process("prometheus", command, log=folder / "prometheus.log")
 
-    def query(self, expression: str) -> list[float]:
-        """Return the values of an instant query, without those that are not a number.
-
-        Raises:
-            httpx.HTTPStatusError: Prometheus refuses the query.
-        """
-        answer = httpx.get(f"{self._url}/api/v1/query", params={"query": expression}, trust_env=False, timeout=30)
-        data: Any = answer.raise_for_status().json()["data"]
-        values = [float(series["value"][1]) for series in data["result"]]
-        return [value for value in values if not math.isnan(value)]
-
-    def firing(self) -> set[str]:
-        """Return the names of the alerts that fire."""
-        data: Any = httpx.get(f"{self._url}/api/v1/alerts", trust_env=False, timeout=30).raise_for_status().json()
-        return {alert["labels"]["alertname"] for alert in data["data"]["alerts"] if alert["state"] == "firing"}
-
     def __enter__(self) -> Self:
         self._process.start()
         self._process.wait_until(answers_http(f"{self._url}/-/ready"))
@@ -68,4 +88,5 @@ class Prometheus:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
         self._process.stop()

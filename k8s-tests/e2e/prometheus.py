@@ -10,6 +10,7 @@ import httpx
 
 from local.commands import Kubectl
 from local.forward import PortForward
+from local.prometheus import PrometheusApi
 
 OPERATOR_VERSION = "v0.85.0"
 VERSION = "v3.16.0"
@@ -43,34 +44,6 @@ _RESTRICTED = {
 }
 
 
-class Prometheus:
-    """The query API of an installed Prometheus."""
-
-    def __init__(self, kubectl: Kubectl, log: Path) -> None:
-        forward = PortForward(kubectl, "prometheus-operated", 9090, log)
-        self._http = httpx.Client(base_url=forward.url, transport=forward, timeout=30)
-
-    def query(self, expression: str) -> list[float]:
-        """Return the values of an instant query."""
-        result = self._get("query", query=expression)["result"]
-        return [float(series["value"][1]) for series in result]
-
-    def alerts(self) -> set[str]:
-        """Return the names of the alerts that fire."""
-        return {alert["labels"]["alertname"] for alert in self._get("alerts")["alerts"] if alert["state"] == "firing"}
-
-    def rules(self) -> set[str]:
-        """Return the names of the alerts that it knows."""
-        return {rule["name"] for group in self._get("rules")["groups"] for rule in group["rules"]}
-
-    def close(self) -> None:
-        """Close its connections."""
-        self._http.close()
-
-    def _get(self, path: str, **parameters: str) -> Any:
-        return self._http.get(f"/api/v1/{path}", params=parameters).raise_for_status().json()["data"]
-
-
 def install_crds(kubectl: Kubectl, folder: Path) -> None:
     """Install the Prometheus Operator's CRDs from files, unless the cluster has them."""
     if not kubectl("get", _CRD, "--ignore-not-found", "--output=name"):
@@ -79,7 +52,7 @@ def install_crds(kubectl: Kubectl, folder: Path) -> None:
 
 
 @contextmanager
-def installed(kubectl: Kubectl, log: Path) -> Iterator[Prometheus]:
+def installed(kubectl: Kubectl, log: Path) -> Iterator[PrometheusApi]:
     """Install both in a namespace, which is the caller's to delete; the cluster-wide objects end with the block."""
     objects = {"apiVersion": "v1", "kind": "List", "items": list(_objects(kubectl.namespace))}
     # The API server validates as well; kubectl would first read the schemas of all CRDs, for up to a minute.
@@ -87,7 +60,8 @@ def installed(kubectl: Kubectl, log: Path) -> Iterator[Prometheus]:
     try:
         kubectl("rollout", "status", f"deployment/{_NAME}", "--timeout=180s")
         kubectl("wait", "--for=condition=Available", f"prometheus/{_NAME}", "--timeout=180s")
-        prometheus = Prometheus(kubectl, log)
+        forward = PortForward(kubectl, "prometheus-operated", 9090, log)
+        prometheus = PrometheusApi(httpx.Client(base_url=forward.url, transport=forward, timeout=30))
         try:
             yield prometheus
         finally:

@@ -1,6 +1,6 @@
 """The expected trace of a reading in the cluster."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from e2e.release import Published, Release, spans_of, until
 from local.connected import missing_step
@@ -39,9 +39,14 @@ def expect_sensor(number: int, expected: Sequence[Json]) -> list[Json]:
     return [{key: renamed(value) for key, value in span.items()} for span in expected]
 
 
-def complete(scout: Scout, reading: Published) -> bool:
-    """Return whether every span of a reading has arrived."""
-    return missing_step([span_from_json(span) for span in spans_of(scout, reading.trace_id)]) is None
+def wait_complete(scout: Scout, readings: Iterable[Published], seconds: float = 60) -> None:
+    """Wait until every span of the readings has arrived.
+
+    Raises:
+        AssertionError: the time is over; the message names the trace.
+    """
+    for reading in readings:
+        until(lambda reading=reading: _is_complete(scout, reading), f"trace {reading.trace_id} is connected", seconds)  # type: ignore[misc] # mypy does not infer a lambda with a default
 
 
 def require_exact(scout: Scout, readings: Sequence[Published], expected: Sequence[Json], seconds: float = 60) -> None:
@@ -50,8 +55,7 @@ def require_exact(scout: Scout, readings: Sequence[Published], expected: Sequenc
     Raises:
         AssertionError: a trace is not exactly the four spans of its message, or has not come in time.
     """
-    for reading in readings:
-        until(lambda reading=reading: complete(scout, reading), f"trace {reading.trace_id} is connected", seconds)  # type: ignore[misc] # mypy does not infer a lambda with a default
+    wait_complete(scout, readings, seconds)
     for reading in readings:
         spans = spans_of(scout, reading.trace_id)
         number = 2 if any("sensor-002" in span["name"] for span in spans) else 1
@@ -61,3 +65,8 @@ def require_exact(scout: Scout, readings: Sequence[Published], expected: Sequenc
             span["attributes"]["messaging.message.id"] for span in spans if span["kind"] in ("PRODUCER", "CONSUMER")
         }
         assert message_ids == {reading.message_id}
+
+
+def _is_complete(scout: Scout, reading: Published) -> bool:
+    """Return whether every span of a reading has arrived."""
+    return missing_step([span_from_json(span) for span in spans_of(scout, reading.trace_id)]) is None

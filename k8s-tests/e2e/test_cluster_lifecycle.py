@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from e2e.fleets import SensorFleet
-from e2e.readings import complete
+from e2e.readings import wait_complete
 from e2e.release import VERSION, Release, now, spans_of, until
 from local.commands import Helm, Kubectl
 from local.needed import skip_without
@@ -75,7 +75,7 @@ def test_upgrade_and_uninstall(release: Release, open_scout: Callable[[Release],
     assert passwords(release) == before
     scout = open_scout(release)
     (reading,) = release.published_next(1, now())
-    until(lambda: complete(scout, reading), "the reading is one connected trace", 60)
+    wait_complete(scout, [reading])
     spans = spans_of(scout, reading.trace_id)
     assert {span["resource"]["environment"] for span in spans} == {"upgraded"}
     assert spans[0]["name"].startswith("publish sensors/upgraded-")

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from e2e.prometheus import IMAGES, Prometheus, install_crds, installed
+from e2e.prometheus import IMAGES, install_crds, installed
 from e2e.release import Release, until
 from local import cluster
 from local.commands import Helm, Kubectl
 from local.monitoring import impatient
+from local.prometheus import PrometheusApi
 
 NAMESPACE = "mqtt-trace-e2e-monitoring"
 VALUES = [
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def prometheus(
     make_namespace: Callable[[str], Kubectl], kubeconfig: Path | None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Prometheus]:
+) -> Iterator[PrometheusApi]:
     """A Prometheus in a namespace of its own."""
     kubectl = make_namespace(f"{NAMESPACE}-prometheus")
     if kubeconfig is not None:
@@ -46,7 +47,7 @@ def prometheus(
 
 @pytest.fixture(scope="module")
 def monitored(
-    prometheus: Prometheus, make_namespace: Callable[[str], Kubectl], options: tuple[str, ...]
+    prometheus: PrometheusApi, make_namespace: Callable[[str], Kubectl], options: tuple[str, ...]
 ) -> Iterator[Release]:
     """A release with everything of `monitoring`."""
     del prometheus  # its CRDs come first
@@ -57,20 +58,20 @@ def monitored(
     kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
-def test_the_targets_are_up(monitored: Release, prometheus: Prometheus) -> None:
+def test_the_targets_are_up(monitored: Release, prometheus: PrometheusApi) -> None:
     """Prometheus, in another namespace, scrapes both ports of the Collector through the NetworkPolicy."""
     up = f'up{{namespace="{monitored.kubectl.namespace}"}}'
     until(lambda: prometheus.query(up) == [1, 1], "two targets are up", 120)
 
 
-def test_metrics_of_services_and_broker_arrive(monitored: Release, prometheus: Prometheus) -> None:
+def test_metrics_of_services_and_broker_arrive(monitored: Release, prometheus: PrometheusApi) -> None:
     """Readings are counted, and Mosquitto lets its statistics be read."""
     for metric in ("iot_readings_published_total", "mosquitto_clients_connected"):
         query = f'{metric}{{namespace="{monitored.kubectl.namespace}", k8s_namespace_name="{NAMESPACE}"}}'
         until(lambda query=query: max(prometheus.query(query), default=0) > 0, metric, 120)  # type: ignore[misc] # mypy does not infer a lambda with a default
 
 
-def test_an_alert_fires_while_its_fault_lasts(monitored: Release, prometheus: Prometheus) -> None:
+def test_an_alert_fires_while_its_fault_lasts(monitored: Release, prometheus: PrometheusApi) -> None:
     """While scout-sim is away, the alert about the Collector's export fires; once it is back, the alert ends."""
     rules = monitored.kubectl.json("get", "prometheusrule", monitored.object("alerts"))
     expected = {rule["alert"] for group in rules["spec"]["groups"] for rule in group["rules"]}
@@ -79,9 +80,9 @@ def test_an_alert_fires_while_its_fault_lasts(monitored: Release, prometheus: Pr
     faster = {**rules, "metadata": metadata, "spec": impatient(rules["spec"])}
     monitored.kubectl("apply", "--filename", "-", stdin=json.dumps(faster))
     backend = f"statefulset/{monitored.object('scout-sim')}"
-    until(lambda: ALERT not in prometheus.alerts(), "the alert is silent", 120)
+    until(lambda: ALERT not in prometheus.firing(), "the alert is silent", 120)
     monitored.kubectl("scale", backend, "--replicas=0")
-    until(lambda: ALERT in prometheus.alerts(), "the alert fires", 120)
+    until(lambda: ALERT in prometheus.firing(), "the alert fires", 120)
     monitored.kubectl("scale", backend, "--replicas=1")
     monitored.roll_out(backend)
-    until(lambda: ALERT not in prometheus.alerts(), "the alert ends", 180)
+    until(lambda: ALERT not in prometheus.firing(), "the alert ends", 180)

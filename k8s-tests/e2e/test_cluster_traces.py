@@ -2,7 +2,7 @@
 
 import pytest
 
-from e2e.readings import complete, expected_of, require_exact
+from e2e.readings import expected_of, require_exact, wait_complete
 from e2e.release import VERSION, Published, Release, logs_of, now, spans_of, until
 from local.golden import METRICS, RESOURCE_OF_A_SENSOR, Json
 from local.scout import Scout
@@ -32,9 +32,9 @@ def test_every_reading_is_exactly_its_four_spans(release: Release, scout: Scout,
 
 def test_the_resource_says_which_sensor_it_was(scout: Scout, readings: list[Published]) -> None:
     """The publish span's resource has the IoT attributes of its own device."""
+    wait_complete(scout, readings)
     sensors = set()
     for reading in readings:
-        until(lambda reading=reading: complete(scout, reading), f"trace {reading.trace_id} is connected", 60)  # type: ignore[misc] # mypy does not infer a lambda with a default
         publish = next(span for span in spans_of(scout, reading.trace_id) if span["kind"] == "PRODUCER")
         sensor = publish["attributes"]["messaging.client.id"]
         environment = {"deployment.environment.name": ENVIRONMENT, "environment": ENVIRONMENT}

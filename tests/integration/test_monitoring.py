@@ -45,7 +45,6 @@ CAUSED = {
 
 MORE_THAN_MOSQUITTO_QUEUES = 2_100
 GRAFANA = {"__rate_interval": "10s", "namespace": ".*"}
-AGE = "iot_reading_age_seconds_bucket"
 RULES = [rule for group in alerts()["groups"] for rule in group["rules"]]
 
 

@@ -76,7 +76,7 @@ def test_a_broker_that_sends_everything_at_once(make_consumer: MakeConsumer, ech
 def test_mosquitto_with_a_backlog(make_broker: MakeBroker, make_consumer: MakeConsumer, echo: Echo) -> None:
     """With an old Mosquitto and a new one only the window is held, and the log blames only the old one."""
     broker = make_broker()
-    consumer = make_consumer(broker, RECEIVE_MAXIMUM="64").start_ready()
+    consumer = make_consumer(broker, RECEIVE_MAXIMUM="64", ECHO_TIMEOUT_S="60").start_ready()
     consumer.stop()
     publish(broker, TOPIC, *numbered(1_500))
     hold = Hold()
