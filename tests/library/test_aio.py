@@ -21,7 +21,7 @@ from local.certificates import make_certificates
 from local.flooding_broker import FloodingBroker
 from local.mosquitto import Mosquitto
 from local.ports import free_port
-from local.waiting import DEADLINE_S, until_async
+from local.waiting import DEADLINE_S, until, until_async
 from mqtt_trace.aio import Backoff, Connection
 from tests.library.harness import MakeBroker
 
@@ -179,6 +179,47 @@ def test_a_refused_connection_names_the_reason(make_broker: MakeBroker) -> None:
             await until_async(lambda: bool(link.downs), "a failed attempt")
             assert "Not authorized" in link.downs[0]
             assert not link.ups
+
+    bounded(main)
+
+
+def test_a_refused_certificate_is_the_cause_even_before_connect_is_written(make_broker: MakeBroker) -> None:
+    """The cause is the broker's TLS alert, although writing CONNECT fails before the alert is read."""
+    broker = make_broker(tls=True, require_certificate=True)
+
+    def wait_refused() -> None:
+        until(lambda: "Protocol error" in broker.log, "the broker closes the connection")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        context = ssl.create_default_context(cafile=broker.ca_file)
+        async with running(broker.host, broker.port, context=context) as link:
+
+            def hold_the_loop(_client: Client, _userdata: Any) -> None:
+                loop.call_soon_threadsafe(wait_refused)  # the loop writes CONNECT; the handshake has its own thread
+
+            link.connection.client.on_pre_connect = hold_the_loop
+            await until_async(lambda: bool(link.downs), "a failed attempt")
+            assert "certificate required" in link.downs[0]
+
+    bounded(main)
+
+
+def test_a_disconnect_is_the_cause_even_if_a_write_fails_before_it_is_read(make_broker: MakeBroker) -> None:
+    """The cause is the broker's DISCONNECT (MQTT 5, section 3.14), which the client reads after its own write fails."""
+    broker = make_broker(config=["max_packet_size 2000"])
+
+    async def main() -> None:
+        async with running(broker.host, broker.port) as link:
+            await link.connection.wait_up()
+            client = link.connection.client
+            client.publish("aio/large", b"x" * 5_000, 1)
+            client.loop_write()
+            until(lambda: "oversize packet" in broker.log, "the broker closes the connection")  # the loop stands still
+            for _ in range(20):
+                client.publish("aio/small", b"x", 1)
+            await until_async(lambda: bool(link.downs), "the connection is lost")
+            assert link.downs[0].startswith("the broker closed the connection: ")  # paho 2.1 misreads the short form
 
     bounded(main)
 
@@ -444,7 +485,5 @@ def test_a_connection_is_renewed_with_a_reason() -> None:
                 await until_async(lambda: pausing.received[5:] == PAYLOADS, "every message again")
                 assert broker.disconnects == [0x93]
                 assert (link.downs, link.ups) == (["too much"], [True, True])
-
-    bounded(main)
 
     bounded(main)

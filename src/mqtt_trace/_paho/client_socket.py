@@ -72,6 +72,15 @@ class ClientSocket:
         self._client.loop_misc()
         return True
 
+    def read_rest(self) -> None:
+        """Let paho handle what the peer sent before it closed the connection.
+
+        After a failed write the cause may be unread: a DISCONNECT, or a TLS alert, as a TLS 1.3 handshake ends before
+        the broker has checked our certificate.
+        """
+        while self._reads and self._is_hung_up():
+            self._client.loop_read()
+
     async def leave(self) -> None:
         """After a connection with pauses has ended, let the peer read our last packets.
 

@@ -65,10 +65,10 @@ class Connection:
         self._backoff = backoff or Backoff()
         # After an exception in a callback paho would handle the same packet again and again.
         client.suppress_exceptions = True
-        self._client_log = ClientLog()
-        client.enable_logger(self._client_log)  # type: ignore[arg-type]  # paho calls its `log` alone; a Logger is large
         self._loop = asyncio.get_running_loop()
         self._socket = ClientSocket(client)
+        self._client_log = ClientLog(self._socket.read_rest)
+        client.enable_logger(self._client_log)  # type: ignore[arg-type]  # paho calls its `log` alone; a Logger is large
         self._up = asyncio.Event()
         self._gone = asyncio.Event()
         self._closing = asyncio.Event()
