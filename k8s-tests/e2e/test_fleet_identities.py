@@ -257,7 +257,7 @@ def test_a_rotated_password_disconnects_no_other_sensor(fleet: SensorFleet, rele
     assert {name for name in former if after[name] != former[name]} == {sensor}
 
     def reconnected() -> list[str]:
-        log = release.kubectl("logs", f"{release.object('mosquitto')}", f"--since-time={since.isoformat()}")
+        log = release.log("mosquitto", since)
         return [line for line in log.splitlines() if f".{fleet.name}-" in line and "New client connected" in line]
 
     until(reconnected, "the sensor reconnects", 120)

@@ -20,9 +20,9 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "fleets").glob("*.ya
 
 _VERDICT_WITHIN_S = 240
 _PHASES = [
-    {"name": "few", "duration": "5s"},
-    {"name": "up", "duration": "10s", "transition": "Linear", "replicas": 20},
-    {"name": "many", "duration": "5s"},
+    {"name": "few", "duration": "30s"},
+    {"name": "up", "duration": "30s", "transition": "Linear", "replicas": 100},
+    {"name": "many", "duration": "30s"},
 ]
 
 
@@ -80,12 +80,12 @@ def examples(release: Release) -> Iterator[dict[str, SensorFleet]]:
 
 @pytest.fixture(scope="module")
 def finished(release: Release, examples: dict[str, SensorFleet]) -> Iterator[Finished]:
-    """A fleet of three phases that ran next to the examples."""
+    """A fleet of up to a hundred sensors in three phases that ran next to the examples."""
     assert examples
     fleet = SensorFleet(release.kubectl, "judged")
     expect = {"lost": 0, "duplicates": 0, "ageP95": "10s", "drain": "20s"}
     scenario = {"phases": _PHASES, "afterwards": "ScaleToZero"}
-    fleet.apply(5, interval="500ms", sensorsPerPod=10, scenario=scenario, expect=expect)
+    fleet.apply(10, interval="2s", sensorsPerPod=50, scenario=scenario, expect=expect)
     yield Finished(fleet, *wait_for_verdict(fleet, "Passed"))
     fleet.delete()
 
