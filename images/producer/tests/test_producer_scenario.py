@@ -46,10 +46,11 @@ def device_counts(producer: Producer, done: Callable[[], bool]) -> list[int]:
     counts: list[int] = []
 
     def look() -> bool:
+        is_done = done()
         devices = producer.figures()["devices"]
         if counts[-1:] != [devices]:
             counts.append(devices)
-        return done()
+        return is_done
 
     until(look, "the end of the scenario")
     return counts
