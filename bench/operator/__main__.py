@@ -128,10 +128,10 @@ class Bench:
             return found
 
         def phase(wanted: str) -> bool:
-            if reached := status().get("scenario", {}).get("phase") == wanted:
-                return reached
-            before.update(self._counts())
-            return False
+            reached: bool = status().get("scenario", {}).get("phase") == wanted
+            if not reached:
+                before.update(self._counts())
+            return reached
 
         before: dict[str, Any] = {}
         wait(lambda: phase("first"), "the first phase begins")
