@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from lightkube.config.kubeconfig import KubeConfig
-from mqtt_trace_operator.broker_users import BrokerObjects, BrokerUsers
-from mqtt_trace_operator.certificates import Authority
 from mqtt_trace_operator.children import Manifest, PodTemplate
 from mqtt_trace_operator.cluster import Cluster
-from mqtt_trace_operator.identities import Identities
+from mqtt_trace_operator.identity.broker_users import BrokerObjects, BrokerUsers
+from mqtt_trace_operator.identity.certificates import Authority
+from mqtt_trace_operator.identity.identities import Identities
 from mqtt_trace_operator.reconcile import Reconciler, Result
 from mqtt_trace_operator.sensors import Sensors
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from mqtt_trace_operator.broker_users import BrokerObjects
-from mqtt_trace_operator.certificates import Authority
+from mqtt_trace_operator.identity.broker_users import BrokerObjects
+from mqtt_trace_operator.identity.certificates import Authority
 from mqtt_trace_operator.reconcile import Outcome
 
 from e2e.fleets import SensorFleet, connected_sensors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mqtt_trace_operator.results import Results
+from mqtt_trace_operator.results.figures import Results
 from mqtt_trace_service.histogram import Histogram
 
 SINCE = 1796029200.0

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from mqtt_trace_operator.expect import Expect
-from mqtt_trace_operator.history import History, PodReport, Point
 from mqtt_trace_operator.report.record import Record
-from mqtt_trace_operator.results import Figures, Results
-from mqtt_trace_operator.results_status import build_conditions, build_results
-from mqtt_trace_operator.started import StartedScenario
-from mqtt_trace_operator.verdict import Evidence, Stage, judge
+from mqtt_trace_operator.results.expect import Expect
+from mqtt_trace_operator.results.figures import Figures, Results
+from mqtt_trace_operator.results.history import History, PodReport, Point
+from mqtt_trace_operator.results.status import build_conditions, build_results
+from mqtt_trace_operator.results.verdict import Evidence, Stage, judge
+from mqtt_trace_operator.scenario.started import StartedScenario
 from mqtt_trace_service.scenario import Clock, Scenario, Settings
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fleets" / "ramp.yaml"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from mqtt_trace_operator.certificates import LONGEST_NAME, Authority
 from mqtt_trace_operator.children import SENSORS_PER_SECRET
+from mqtt_trace_operator.identity.certificates import LONGEST_NAME, Authority
 
 from local.certificates import make_certificates
 from mqtt_trace import ConfigurationError

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from mqtt_trace_operator.history import MAX_POINTS, History, PodReport, Point
-from mqtt_trace_operator.results import Figures, Results
-from mqtt_trace_operator.started import StartedScenario
+from mqtt_trace_operator.results.figures import Figures, Results
+from mqtt_trace_operator.results.history import MAX_POINTS, History, PodReport, Point
+from mqtt_trace_operator.scenario.started import StartedScenario
 from mqtt_trace_service.histogram import Histogram
 from mqtt_trace_service.scenario import Clock, Scenario
 from tests.pod_results import phase, results

@@ -16,8 +16,8 @@ from aiohttp import web
 from lightkube.resources.core_v1 import Pod
 from mqtt_trace_operator.cluster import Cluster
 from mqtt_trace_operator.fleet import Fleet
-from mqtt_trace_operator.measuring import Measured, Measuring, count_sensors_to_report
-from mqtt_trace_operator.scenario import Progress
+from mqtt_trace_operator.results.measuring import Measured, Measuring, count_sensors_to_report
+from mqtt_trace_operator.scenario.progress import Progress
 from mqtt_trace_operator.sensors import Sensors
 from tests.pod_results import answer, phase
 

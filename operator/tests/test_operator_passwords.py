@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from mqtt_trace_operator.passwords import choose_passwords, make_lines
+from mqtt_trace_operator.identity.passwords import choose_passwords, make_lines
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 

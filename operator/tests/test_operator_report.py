@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mqtt_trace_operator.expect import Expect
-from mqtt_trace_operator.history import History, PodReport, Point
 from mqtt_trace_operator.report.page import format_page
 from mqtt_trace_operator.report.record import NoResultsError, Record
 from mqtt_trace_operator.report.table import format_table
-from mqtt_trace_operator.results_status import build_conditions, build_results
-from mqtt_trace_operator.started import StartedScenario
-from mqtt_trace_operator.verdict import Evidence, Stage, judge
+from mqtt_trace_operator.results.expect import Expect
+from mqtt_trace_operator.results.history import History, PodReport, Point
+from mqtt_trace_operator.results.status import build_conditions, build_results
+from mqtt_trace_operator.results.verdict import Evidence, Stage, judge
+from mqtt_trace_operator.scenario.started import StartedScenario
 from mqtt_trace_service.scenario import Clock, Scenario
 from playwright.sync_api import Page, sync_playwright
 from tests.pod_results import TRACE, phase, results

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from mqtt_trace_operator.results import Figures, Results, merge
+from mqtt_trace_operator.results.figures import Figures, Results, merge
 from tests.pod_results import TRACE, answer, histogram, phase, results
 
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 from mqtt_trace_operator.diagnosis import Reason
-from mqtt_trace_operator.notation import write_duration
-from mqtt_trace_operator.results_status import (
+from mqtt_trace_operator.results.notation import write_duration
+from mqtt_trace_operator.results.status import (
     belongs_to,
     build_conditions,
     build_results,
     find_verdict,
     only_figures_changed,
 )
-from mqtt_trace_operator.verdict import Verdict
+from mqtt_trace_operator.results.verdict import Verdict
 from tests.pod_results import TRACE, phase, results
 
 NOW = datetime(2026, 11, 30, 9, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ from lightkube.resources.core_v1 import Pod
 from mqtt_trace_operator.children import PodTemplate, config_map, paused_config_map, read_fleet_file, stateful_set
 from mqtt_trace_operator.fleet import Fleet
 from mqtt_trace_operator.observed import Applied, Observed
-from mqtt_trace_operator.scenario import (
+from mqtt_trace_operator.scenario.progress import (
     Progress,
     build_scenario_status,
     count_sensors_at_most,

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 from mqtt_trace_operator.diagnosis import Reason
-from mqtt_trace_operator.history import History, PodReport
-from mqtt_trace_operator.measuring import Finished
-from mqtt_trace_operator.scenario_trace import record_scenario
-from mqtt_trace_operator.started import StartedScenario
-from mqtt_trace_operator.verdict import Verdict
+from mqtt_trace_operator.results.history import History, PodReport
+from mqtt_trace_operator.results.measuring import Finished
+from mqtt_trace_operator.results.verdict import Verdict
+from mqtt_trace_operator.scenario.started import StartedScenario
+from mqtt_trace_operator.scenario.trace import record_scenario
 from mqtt_trace_operator.workers import Key
 from mqtt_trace_service.scenario import Clock, Scenario
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider

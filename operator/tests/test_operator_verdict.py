@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mqtt_trace_operator.expect import Expect
-from mqtt_trace_operator.verdict import Evidence, Stage, judge
+from mqtt_trace_operator.results.expect import Expect
+from mqtt_trace_operator.results.verdict import Evidence, Stage, judge
 from tests.pod_results import phase, results
 
 ALL = {

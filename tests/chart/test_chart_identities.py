@@ -16,9 +16,9 @@ from typing import Any, Self
 
 import pytest
 import yaml
-from mqtt_trace_operator.certificates import Authority
-from mqtt_trace_operator.passwords import make_lines
-from mqtt_trace_operator.takeover import CertificateListener, Takeover
+from mqtt_trace_operator.identity.certificates import Authority
+from mqtt_trace_operator.identity.passwords import make_lines
+from mqtt_trace_operator.identity.takeover import CertificateListener, Takeover
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from mqtt_trace_operator.expect import Expect
-from mqtt_trace_operator.history import History, PodReport
-from mqtt_trace_operator.results import Results
-from mqtt_trace_operator.started import StartedScenario
-from mqtt_trace_operator.verdict import Evidence, Stage, judge
+from mqtt_trace_operator.results.expect import Expect
+from mqtt_trace_operator.results.figures import Results
+from mqtt_trace_operator.results.history import History, PodReport
+from mqtt_trace_operator.results.verdict import Evidence, Stage, judge
+from mqtt_trace_operator.scenario.started import StartedScenario
 from mqtt_trace_service.scenario import Clock, Scenario
 
 from images.producer.tests.test_producer_results import scenario

@@ -11,9 +11,9 @@ from mqtt_trace_operator.cluster import Cluster
 from mqtt_trace_operator.diagnosis import Reason
 from mqtt_trace_operator.drift import Child, LastApplied, classify, without_status
 from mqtt_trace_operator.fleet import Fleet, Object
-from mqtt_trace_operator.identities import Identities
+from mqtt_trace_operator.identity.identities import Identities
 from mqtt_trace_operator.observed import Applied
-from mqtt_trace_operator.scenario import Progress
+from mqtt_trace_operator.scenario.progress import Progress
 
 _MAY_PASS = {401, 404, 408, 409, 429}
 """Refusals for other reasons than the object's content."""

@@ -11,19 +11,19 @@ from lightkube.core.exceptions import ConfigError
 from mqtt_trace_service import HealthServer, load, run, telemetry
 
 from mqtt_trace import ConfigurationError
-from mqtt_trace_operator.broker_users import BrokerObjects, BrokerUsers
-from mqtt_trace_operator.certificates import Authority
 from mqtt_trace_operator.children import PodTemplate
 from mqtt_trace_operator.cluster import Cluster
 from mqtt_trace_operator.handlers import build_registry, operator_settings
-from mqtt_trace_operator.identities import Identities
+from mqtt_trace_operator.identity.broker_users import BrokerObjects, BrokerUsers
+from mqtt_trace_operator.identity.certificates import Authority
+from mqtt_trace_operator.identity.identities import Identities
+from mqtt_trace_operator.identity.takeover import CertificateListener, Takeover
 from mqtt_trace_operator.metrics import FleetMetrics
 from mqtt_trace_operator.probe import Probe
 from mqtt_trace_operator.reconcile import Reconciler
 from mqtt_trace_operator.recorder import recorded
 from mqtt_trace_operator.sensors import Sensors
 from mqtt_trace_operator.settings import OperatorSettings
-from mqtt_trace_operator.takeover import CertificateListener, Takeover
 from mqtt_trace_operator.workers import Key, Workers
 
 PROGRAM = "mqtt-trace-operator"

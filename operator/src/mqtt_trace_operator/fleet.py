@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from mqtt_trace import MqttTraceError
-from mqtt_trace_operator.expect import Expect
+from mqtt_trace_operator.results.expect import Expect
 from mqtt_trace_operator.target import Target
 
 GROUP = "mqtt-trace.io"

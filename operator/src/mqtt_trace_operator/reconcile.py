@@ -16,12 +16,12 @@ from mqtt_trace_operator.cluster import FIELD_MANAGER, Cluster
 from mqtt_trace_operator.diagnosis import Reason, diagnose_creation, diagnose_mounts, diagnose_pods, find_stuck
 from mqtt_trace_operator.drift import is_controlled_by, owns_pod
 from mqtt_trace_operator.fleet import Fleet, InvalidFleetError, Object
-from mqtt_trace_operator.identities import Identities
-from mqtt_trace_operator.measuring import Finished, Measuring, count_sensors_to_report
+from mqtt_trace_operator.identity.identities import Identities
 from mqtt_trace_operator.observed import Applied, Observed, pod_index, pod_name, pod_uid
 from mqtt_trace_operator.refresh import refresh_annotation
-from mqtt_trace_operator.results_status import find_verdict
-from mqtt_trace_operator.scenario import Progress, count_sensors_at_most, find_news, seconds_to_next_change
+from mqtt_trace_operator.results.measuring import Finished, Measuring, count_sensors_to_report
+from mqtt_trace_operator.results.status import find_verdict
+from mqtt_trace_operator.scenario.progress import Progress, count_sensors_at_most, find_news, seconds_to_next_change
 from mqtt_trace_operator.sensors import Sensors
 from mqtt_trace_operator.status import build_invalid_status, build_status, find_ready, is_worth_writing
 

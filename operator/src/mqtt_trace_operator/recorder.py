@@ -11,7 +11,7 @@ from opentelemetry.trace import Span, Status, StatusCode, Tracer
 
 from mqtt_trace_operator.metrics import FleetMetrics
 from mqtt_trace_operator.reconcile import Result
-from mqtt_trace_operator.scenario_trace import record_scenario
+from mqtt_trace_operator.scenario.trace import record_scenario
 from mqtt_trace_operator.workers import Key, Reconcile
 
 _logger = logging.getLogger(__name__)

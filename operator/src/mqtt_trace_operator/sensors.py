@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import aiohttp
 from lightkube.resources.core_v1 import Pod
 
-from mqtt_trace_operator.results import Results
+from mqtt_trace_operator.results.figures import Results
 
 T = TypeVar("T")
 

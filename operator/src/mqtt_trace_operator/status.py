@@ -8,7 +8,7 @@ from mqtt_trace.aio import REFUSED
 from mqtt_trace_operator.diagnosis import Reason
 from mqtt_trace_operator.fleet import Fleet, Object
 from mqtt_trace_operator.observed import Observed
-from mqtt_trace_operator.scenario import Progress, build_scenario_status, describe_count, judge_completion
+from mqtt_trace_operator.scenario.progress import Progress, build_scenario_status, describe_count, judge_completion
 
 Status = dict[str, Any]
 

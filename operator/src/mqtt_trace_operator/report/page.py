@@ -12,9 +12,9 @@ from itertools import pairwise
 import plotly.graph_objects as plots  # type: ignore[import-untyped]  # Plotly has no types
 from plotly.subplots import make_subplots  # type: ignore[import-untyped]  # as above
 
-from mqtt_trace_operator.history import Point
 from mqtt_trace_operator.report.record import Record
 from mqtt_trace_operator.report.table import remarks, rows
+from mqtt_trace_operator.results.history import Point
 
 _SHADES = ("rgba(0, 121, 107, 0.08)", "rgba(0, 121, 107, 0.16)")
 

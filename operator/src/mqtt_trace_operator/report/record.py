@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from mqtt_trace import MqttTraceError
 from mqtt_trace_operator.fleet import Object
-from mqtt_trace_operator.history import RESULTS_FILE, SERIES_FILE, Point
-from mqtt_trace_operator.notation import write_timestamp
+from mqtt_trace_operator.results.history import RESULTS_FILE, SERIES_FILE, Point
+from mqtt_trace_operator.results.notation import write_timestamp
 from mqtt_trace_operator.status import find_condition
 
 

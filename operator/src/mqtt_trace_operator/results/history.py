@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from mqtt_trace_operator.results import Figures, Results, merge
-from mqtt_trace_operator.started import StartedScenario
+from mqtt_trace_operator.results.figures import Figures, Results, merge
+from mqtt_trace_operator.scenario.started import StartedScenario
 
 RESULTS_FILE = "results.json"
 SERIES_FILE = "series.json"

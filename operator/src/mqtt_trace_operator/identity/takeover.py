@@ -13,7 +13,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from mqtt_trace.aio import Connection
-from mqtt_trace_operator.certificates import Authority
+from mqtt_trace_operator.identity.certificates import Authority
 
 _logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer, set_span_in_context
 
-from mqtt_trace_operator.measuring import Finished
-from mqtt_trace_operator.results import Figures
+from mqtt_trace_operator.results.figures import Figures
+from mqtt_trace_operator.results.measuring import Finished
 from mqtt_trace_operator.workers import Key
 
 

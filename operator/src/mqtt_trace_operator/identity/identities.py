@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from mqtt_trace_operator.broker_users import BrokerUsers, MissingSecretError
-from mqtt_trace_operator.certificates import LONGEST_NAME, Authority
 from mqtt_trace_operator.children import SENSORS_PER_SECRET, identity_secret
 from mqtt_trace_operator.cluster import Cluster
 from mqtt_trace_operator.diagnosis import Reason
 from mqtt_trace_operator.drift import Child, classify
 from mqtt_trace_operator.fleet import Fleet, Object, count_pods
-from mqtt_trace_operator.passwords import choose_passwords
-from mqtt_trace_operator.takeover import Takeover
+from mqtt_trace_operator.identity.broker_users import BrokerUsers, MissingSecretError
+from mqtt_trace_operator.identity.certificates import LONGEST_NAME, Authority
+from mqtt_trace_operator.identity.passwords import choose_passwords
+from mqtt_trace_operator.identity.takeover import Takeover
 
 _SUFFIXES = {"Password": "", "Certificate": ".pem"}
 """The ends of keys after client ids."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mqtt_trace import MqttTraceError
-from mqtt_trace_operator.certificates import Authority
 from mqtt_trace_operator.cluster import SENSORS_ANNOTATION, Cluster
 from mqtt_trace_operator.fleet import Fleet
-from mqtt_trace_operator.passwords import make_lines
+from mqtt_trace_operator.identity.certificates import Authority
+from mqtt_trace_operator.identity.passwords import make_lines
 
 _SUFFIX = ".passwords"
 _AUTHORITY = "ca.crt"

@@ -11,21 +11,21 @@ from mqtt_trace_operator.children import results_map
 from mqtt_trace_operator.cluster import Cluster
 from mqtt_trace_operator.drift import Child, classify, is_controlled_by
 from mqtt_trace_operator.fleet import Fleet, Object
-from mqtt_trace_operator.history import History, PodReport, Point
 from mqtt_trace_operator.observed import pod_name, pod_uid
-from mqtt_trace_operator.results import Results
-from mqtt_trace_operator.results_status import (
+from mqtt_trace_operator.results.figures import Results
+from mqtt_trace_operator.results.history import History, PodReport, Point
+from mqtt_trace_operator.results.status import (
     belongs_to,
     build_conditions,
     build_results,
     find_conditions,
     only_figures_changed,
 )
-from mqtt_trace_operator.scenario import Progress, find_moment
+from mqtt_trace_operator.results.verdict import Evidence, Stage, Verdict, judge
+from mqtt_trace_operator.scenario.progress import Progress, find_moment
+from mqtt_trace_operator.scenario.started import StartedScenario
 from mqtt_trace_operator.sensors import Sensors
-from mqtt_trace_operator.started import StartedScenario
 from mqtt_trace_operator.status import Status, find_condition
-from mqtt_trace_operator.verdict import Evidence, Stage, Verdict, judge
 
 _SILENT_FOR_S = 30.0
 """How long after the drain time a pod may leave the question for its results without an answer."""

@@ -9,9 +9,9 @@ from mqtt_trace_service.histogram import Histogram
 from mqtt_trace_service.scenario import to_seconds
 
 from mqtt_trace_operator.diagnosis import Reason
-from mqtt_trace_operator.expect import Expect
-from mqtt_trace_operator.notation import write_duration
-from mqtt_trace_operator.results import Figures, Results
+from mqtt_trace_operator.results.expect import Expect
+from mqtt_trace_operator.results.figures import Figures, Results
+from mqtt_trace_operator.results.notation import write_duration
 
 
 class Stage(Enum):

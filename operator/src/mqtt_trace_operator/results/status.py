@@ -7,10 +7,10 @@ from typing import Any
 from mqtt_trace_service.histogram import Histogram
 
 from mqtt_trace_operator.diagnosis import Reason
-from mqtt_trace_operator.notation import write_duration, write_timestamp
-from mqtt_trace_operator.results import Figures, Results
+from mqtt_trace_operator.results.figures import Figures, Results
+from mqtt_trace_operator.results.notation import write_duration, write_timestamp
+from mqtt_trace_operator.results.verdict import Verdict
 from mqtt_trace_operator.status import find_condition, format_condition
-from mqtt_trace_operator.verdict import Verdict
 
 _PERCENTILES = (50, 95, 99)
 _VERDICT = ("Passed", "Failed")

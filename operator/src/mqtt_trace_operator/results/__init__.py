@@ -1,0 +1,1 @@
+"""Results of scenarios: what the pods report, merged and judged."""

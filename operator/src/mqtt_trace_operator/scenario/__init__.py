@@ -1,0 +1,1 @@
+"""Scenarios of fleets: their clock, and where they are."""
