@@ -41,8 +41,10 @@ def own_layers(image: str) -> list[int]:
 
 
 def test_the_layers_of_ours_are_small(images: list[str]) -> None:
-    """Our layers add no more than 100 MB to Python's image."""
-    assert {image: size for image in images if not 0 < (size := sum(own_layers(image))) <= 100_000_000} == {}
+    """Our layers add no more than 100 MB to Python's image, and the operator's, with Plotly for its report, 160 MB."""
+    sizes = {image: sum(own_layers(image)) for image in images}
+    limits = {image: 160_000_000 if "-operator:" in image else 100_000_000 for image in images}
+    assert {image: size for image, size in sizes.items() if not 0 < size <= limits[image]} == {}
 
 
 def test_an_image_says_what_it_is(images: list[str]) -> None:
