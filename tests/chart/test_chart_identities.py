@@ -6,6 +6,7 @@ import asyncio
 import base64
 import itertools
 import re
+import shutil
 import ssl
 import time
 from collections.abc import Iterator, Mapping
@@ -57,9 +58,12 @@ class MountedUsers:
             (version / file).write_text(text)
             if not (self._folder / file).is_symlink():
                 (self._folder / file).symlink_to(Path("..data", file))
-        link = self._folder / "..new"
+        link, data = self._folder / "..new", self._folder / "..data"
+        former = data.resolve() if data.is_symlink() else None
         link.symlink_to(version.name)
-        link.rename(self._folder / "..data")
+        link.rename(data)
+        if former:
+            shutil.rmtree(former)  # as kubelet's last step
 
 
 @pytest.fixture(params=[(), ("broker.resources.limits.memory=null",)], ids=["limited", "unlimited"])
