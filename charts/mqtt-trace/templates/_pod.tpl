@@ -21,6 +21,9 @@ What a component may have of its own:
 {{- $labels := include "mqtt-trace.podLabels" (list .root .component) | fromYaml -}}
 {{- $labels = mergeOverwrite (dict) (.root.Values.commonLabels | default dict) ($settings.podLabels | default dict) ($own.labels | default dict) $labels -}}
 {{- $annotations := mergeOverwrite (dict) ($settings.podAnnotations | default dict) ($own.annotations | default dict) -}}
+{{- with include "mqtt-trace.referencesChecksum" (list .root (pick .values "env" "envFrom" "extraVolumes" "initContainers" "sidecars")) -}}
+{{- $_ := set $annotations "checksum/references" . -}}
+{{- end -}}
 {{- include "mqtt-trace.refuseNames" . -}}
 {{- $container := include "mqtt-trace.container" (merge (dict "settings" $settings) .) | fromJson -}}
 {{- $volumes := concat ($own.volumes | default list) (.values.extraVolumes | default list) -}}
