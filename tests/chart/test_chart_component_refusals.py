@@ -86,7 +86,7 @@ def test_a_service_has_the_type_that_its_settings_need(
         *(
             (
                 [f"scoutSim.resources.requests.{name}={request}", f"scoutSim.resources.limits.{name}={limit}"],
-                f"resources.requests.{name} is {request}, more than scoutSim.resources.limits.{name}, which is {limit}.",
+                f".requests.{name} is {request}, more than scoutSim.resources.limits.{name}, which is {limit}.",
             )
             for name, request, limit in (("memory", "0.6Gi", "600Mi"), ("cpu", "501m", "0.5"), ("cpu", "2", "1500m"))
         ),
