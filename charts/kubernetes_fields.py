@@ -25,6 +25,34 @@ _QUANTITY = {
     "pattern": "^[0-9]+(\\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$",
     "exclusiveMinimum": 0,
 }
+_LABEL = {"maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IP = {"pattern": f"^{_OCTET}(\\.{_OCTET}){{3}}$|^[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*$"}
+_NAMED = {"required": ["name"]}
+# What the API server checks, and the models do not say.
+_RULES: dict[str, Schema] = {
+    "Container": {"required": ["name", "image"], "properties": {"name": _LABEL}},
+    "Volume": {"maxProperties": 2, "properties": {"name": _LABEL}},
+    "SecretVolumeSource": {"required": ["secretName"]},
+    "ConfigMapVolumeSource": _NAMED,
+    "SecretProjection": _NAMED,
+    "ConfigMapProjection": _NAMED,
+    "EnvFromSource": {"if": {"not": {"required": ["configMapRef"]}}, "then": {"required": ["secretRef"]}},
+    "SecretEnvSource": _NAMED,
+    "ConfigMapEnvSource": _NAMED,
+    "SecretKeySelector": {"required": ["name", "key"]},
+    "ConfigMapKeySelector": {"required": ["name", "key"]},
+    "HostAlias": {"properties": {"ip": _IP}},
+    "PodDNSConfig": {"properties": {"nameservers": {"maxItems": 3, "items": _IP}}},
+    "TopologySpreadConstraint": {"properties": {"maxSkew": {"minimum": 1}, "minDomains": {"minimum": 1}}},
+    "Toleration": {
+        "if": {"properties": {"operator": {"const": "Exists"}}, "required": ["operator"]},
+        "then": {"properties": {"value": {"maxLength": 0}}},
+        "dependencies": {
+            "tolerationSeconds": {"required": ["effect"], "properties": {"effect": {"const": "NoExecute"}}}
+        },
+    },
+}
 
 
 def definitions(kinds: set[str]) -> dict[str, Schema]:
@@ -37,8 +65,15 @@ def definitions(kinds: set[str]) -> dict[str, Schema]:
     for kind in sorted(kinds):
         schema = getattr(models, f"V1{kind}").model_json_schema(by_alias=True)
         for name, part in {**schema.pop("$defs", {}), f"V1{kind}": schema}.items():
-            found[definition_name(name.removeprefix("V1"))] = _plain(part)
+            plain = name.removeprefix("V1")
+            found[definition_name(plain)] = _with(_plain(part), _RULES.get(plain, {}))
     return dict(sorted(found.items()))
+
+
+def _with(part: Schema, rules: Schema) -> Schema:
+    """The schema with rules over it, at any depth."""
+    below = {key: _with(part[key], rule) for key, rule in rules.items() if key in part and isinstance(rule, dict)}
+    return {**part, **rules, **below}
 
 
 def definition_name(kind: str) -> str:

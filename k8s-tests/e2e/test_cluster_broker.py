@@ -81,18 +81,26 @@ def test_mosquitto_starts_with_a_damaged_file(broker: Release) -> None:
 
 
 def test_new_passwords_reach_all_pods(broker: Release) -> None:
-    """After its Secret was deleted, an upgrade restarts those who use it, and the next restarts nobody."""
-    broker.apply(*ONLY_THE_BROKER)
+    """An upgrade restarts those who use a Secret that was deleted or changed, and the next restarts nobody."""
+    with_own = (*ONLY_THE_BROKER, "producer.envFrom[0].secretRef.name=own")
+    broker.kubectl("create", "secret", "generic", "own", "--from-literal=MINE=old")
+    broker.apply(*with_own)
     old = passwords(broker)
     broker.kubectl("delete", "secret", broker.object("auth"))
-    broker.apply(*ONLY_THE_BROKER)
+    broker.apply(*with_own)
     assert set(passwords(broker).values()).isdisjoint(old.values())
     broker.published_next(2, now())
 
-    def uids() -> set[str]:
-        return {pod["metadata"]["uid"] for part in ("mosquitto", "producer", "consumer") for pod in broker.pods(part)}
+    def pods() -> dict[str, str]:
+        named = [pod["metadata"] for part in ("mosquitto", "producer", "consumer") for pod in broker.pods(part)]
+        return {metadata["uid"]: metadata["labels"]["app.kubernetes.io/component"] for metadata in named}
 
-    until(lambda: len(uids()) == 3, "the old pods are gone", 120)
-    before = uids()
-    broker.apply(*ONLY_THE_BROKER)
-    assert uids() == before
+    until(lambda: len(pods()) == 3, "the old pods are gone", 120)
+    before = pods()
+    broker.apply(*with_own)
+    assert pods() == before
+    broker.kubectl("patch", "secret", "own", "--patch", '{"stringData": {"MINE": "new"}}')
+    broker.apply(*with_own)
+    until(lambda: len(pods()) == 3, "the old pods are gone", 120)
+    after = pods()
+    assert {after[uid] for uid in after.keys() - before.keys()} == {"producer"}

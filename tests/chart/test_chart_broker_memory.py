@@ -18,7 +18,7 @@ BIG, MMAP = 150_000, {"MALLOC_MMAP_THRESHOLD_": "131072"}
 
 @pytest.mark.parametrize(
     ("memory", "kib"),
-    [("1.5Gi", 1336934), ("500M", 415039), ("512Mi", 445644)],
+    [("1.5Gi", 1336934), ("500M", 415039), ("512Mi", 445644), ("0.5Gi", 445644)],
 )
 def test_the_bounds_come_from_the_memory_limit(render: Render, memory: str, kib: int) -> None:
     """Mosquitto gets 85 percent of the limit, in whichever unit it is."""

@@ -182,6 +182,9 @@ def test_maps_are_merged_and_lists_replaced(render_values: RenderValues) -> None
                     "tolerations": [{"key": "echo"}],
                     "podSecurityContext": {"runAsUser": None, "fsGroup": 0, "runAsNonRoot": False},
                     "securityContext": {"readOnlyRootFilesystem": False},
+                    "env": {"OTEL_SERVICE_NAME": None, "A": None},
+                    "envFrom": None,
+                    "sidecars": None,
                     "livenessProbe": None,
                     "terminationGracePeriodSeconds": 0,
                 },
@@ -194,6 +197,7 @@ def test_maps_are_merged_and_lists_replaced(render_values: RenderValues) -> None
     assert echo["podLabels"]["example.com/two"] == "echo"
     assert (echo["nodeSelector"], producer["nodeSelector"]) == (None, {"example.com/one": "all"})
     assert echo["tolerations"] == [{"key": "echo"}]
+    assert {"OTEL_SERVICE_NAME", "A"}.isdisjoint(echo["env"])
     assert echo["podSecurityContext"] == {
         "runAsNonRoot": False,
         "runAsGroup": 10001,

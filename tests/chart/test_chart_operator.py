@@ -83,6 +83,14 @@ def test_fleets_elsewhere_find_the_broker_and_get_in(render: Render) -> None:
         assert {} in [source.get("namespaceSelector") for source in rule["from"]]
 
 
+def test_fleets_elsewhere_have_the_variables_of_the_producer(render: Render) -> None:
+    """An endpoint of the values wins, and null removes a variable there, too."""
+    given = ("producer.env.OTEL_EXPORTER_OTLP_ENDPOINT=http://mine", "producer.env.OTEL_SERVICE_NAME=null")
+    variables = env(pod_template(render("operator.clusterWide=true", *given)))
+    assert variables["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://mine"
+    assert "OTEL_SERVICE_NAME" not in variables
+
+
 def test_it_may_do_the_same_in_the_namespaces_of_a_list(render: Render) -> None:
     """With `operator.namespaces` each has a Role and a RoleBinding, and the operator watches exactly these."""
     manifests = render("operator.namespaces={plant,iot,field}")

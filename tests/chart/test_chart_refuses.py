@@ -55,7 +55,10 @@ CREDENTIALS = [f"scout.credentials.{key}=https://x" for key in ("clientId", "cli
         ("broker.resources.limits.memory=512m", "at '/broker/resources/limits/memory'"),
         ("echo.env.A.valueFrom.a=b", "at '/echo/env/A': additional properties 'valueFrom' not allowed"),
         ("echo.env.A.secretKeyRef.name=b", "at '/echo/env/A/secretKeyRef': missing property 'key'"),
-        ("commonLabels.helm\\.sh/chart=a", "at '/commonLabels'"),
+        ("echo.resources.limits.gpu=1", "at '/echo/resources/limits': additional properties 'gpu' not allowed"),
+        ("collector.external.endpoint=http://h:4318?x=1", "at '/collector/external/endpoint'"),
+        ("collector.exporters.a.endpoint=https://h/otlp?x=1", "at '/collector/exporters/a/endpoint'"),
+        ("scout.credentials.endpoint=https://h/otlp#x", "at '/scout/credentials/endpoint'"),
         ("podAnnotations.a b=c", "at '/podAnnotations'"),
         ("echo.service.ipFamilies={IPv6,IPv6}", "at '/echo/service/ipFamilies': items at 0 and 1 are equal"),
         ("broker.service.loadBalancerClass=", "at '/broker/service/loadBalancerClass': '' does not match pattern"),
@@ -68,8 +71,39 @@ def test_an_unknown_or_mistyped_value_is_refused_with_its_path(refuse: Refuse, v
 
 
 @pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("consumer.replicas=-1", "minimum: got -1, want 0"),
+        ("echo.replicas=a", "got string, want null or integer"),
+        ("broker.external.port=65536", "maximum: got 65,536, want 65,535"),
+        ("echo.env.A={a}", "got array, want null or boolean or number or string or object"),
+        ("broker.resources.limits.memory=512mi", "'512mi' does not match pattern"),
+        ("echo.resources.requests.memory=1e9", "'1e9' does not match pattern"),
+        ("echo.resources.requests.cpu=a", "'a' does not match pattern"),
+        ("sampling.ratio=2", "maximum: got 2, want 1"),
+        ("echo.podDisruptionBudget.maxUnavailable=101%", "'101%' does not match pattern"),
+        ("global.imagePullSecrets[0]=A", "'A' does not match pattern"),
+        ("collector.exporters.a.endpoint=", "minLength: got 0, want 1"),
+    ],
+)
+def test_a_refusal_by_the_schema_is_one_line(refuse: Refuse, value: str, complaint: str) -> None:
+    """Helm would list every alternative of an `anyOf`, null included."""
+    place = value.partition("=")[0].replace("[0]", ".0").replace(".", "/")
+    (line,) = (line for line in refuse(value).splitlines() if "- " in line)
+    assert line.startswith(f"- at '/{place}': {complaint}")
+
+
+@pytest.mark.parametrize(
     ("values", "complaint"),
     [
+        *(
+            ([f"{path}.{label}=a"], f"{path} has {label}, which the chart sets: remove it.".replace("\\", ""))
+            for path, label in (
+                ("commonLabels", "helm\\.sh/chart"),
+                ("podLabels", "app\\.kubernetes\\.io/name"),
+                ("echo.podLabels", "app\\.kubernetes\\.io/component"),
+            )
+        ),
         (
             ["broker.resources.limits.memory=31Mi"],
             "broker.resources.limits.memory is 31Mi: Mosquitto needs at least 32Mi.",

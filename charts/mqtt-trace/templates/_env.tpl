@@ -1,12 +1,16 @@
 {{/* Environment variables. A container's own are a map, so that values can override them; see mqtt-trace.env. */}}
 
 {{/*
-A list of variables from maps; later maps override earlier ones: (list $ours $theirs). A value that is a map is a valueFrom;
-those come first, so that others can refer to them as $(NAME).
+A list of variables from maps; later maps override earlier ones, and null removes one: (list $ours $theirs). A value that is a
+map is a valueFrom; those come first, so that others can refer to them as $(NAME).
 */}}
 {{- define "mqtt-trace.env" -}}
 {{- $all := dict -}}
-{{- range . }}{{ range $name, $value := . }}{{ $_ := set $all $name $value }}{{ end }}{{ end -}}
+{{- range . -}}
+{{- range $name, $value := . -}}
+{{- if kindIs "invalid" $value }}{{ $_ := unset $all $name }}{{ else }}{{ $_ := set $all $name $value }}{{ end -}}
+{{- end -}}
+{{- end -}}
 {{- range $name, $value := $all }}
 {{- if kindIs "map" $value }}
 - name: {{ $name | quote }}

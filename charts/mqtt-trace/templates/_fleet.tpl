@@ -12,7 +12,9 @@ their own, for they may be in a namespace that has nothing of the release.
 {{- end -}}
 {{- if include "mqtt-trace.hasCollector" . -}}
 {{- $endpoint := printf "http://%s.%s:4318" (include "mqtt-trace.component" (list . "otel-collector")) $namespace -}}
-{{- $values = merge (dict "env" (merge (dict) ($values.env | default dict) (dict "OTEL_EXPORTER_OTLP_ENDPOINT" $endpoint))) $values -}}
+{{- $env := dict "OTEL_EXPORTER_OTLP_ENDPOINT" $endpoint -}}
+{{- range $name, $value := $values.env }}{{ $_ := set $env $name $value }}{{ end -}}
+{{- $values = set (omit $values "env") "env" $env -}}
 {{- end -}}
 {{- end -}}
 {{- include "mqtt-trace.podTemplate" (dict "root" . "component" "fleet" "values" $values "own" $own) -}}

@@ -21,7 +21,11 @@ What a component may have of its own:
 {{- $labels := include "mqtt-trace.podLabels" (list .root .component) | fromYaml -}}
 {{- $labels = mergeOverwrite (dict) (.root.Values.commonLabels | default dict) ($settings.podLabels | default dict) ($own.labels | default dict) $labels -}}
 {{- $annotations := mergeOverwrite (dict) ($settings.podAnnotations | default dict) ($own.annotations | default dict) -}}
+{{- with include "mqtt-trace.referencesChecksum" (list .root (pick .values "env" "envFrom" "extraVolumes" "initContainers" "sidecars")) -}}
+{{- $_ := set $annotations "checksum/references" . -}}
+{{- end -}}
 {{- include "mqtt-trace.refuseNames" . -}}
+{{- include "mqtt-trace.refuseRequests" . -}}
 {{- $container := include "mqtt-trace.container" (merge (dict "settings" $settings) .) | fromJson -}}
 {{- $volumes := concat ($own.volumes | default list) (.values.extraVolumes | default list) -}}
 metadata:
@@ -70,7 +74,10 @@ spec:
   {{- include "mqtt-trace.lastLine" . | nindent 2 }}
 {{- end -}}
 
-{{/* Refuses a container or volume of the values that has the name of another one: the arguments of mqtt-trace.podTemplate. */}}
+{{/*
+Refuses a container or volume of the values that has the name of another one, and a mount of no volume, or where another is:
+the arguments of mqtt-trace.podTemplate.
+*/}}
 {{- define "mqtt-trace.refuseNames" -}}
 {{- $container := .own.container | default dict -}}
 {{- $containers := list ($container.name | default .component) -}}
@@ -86,6 +93,28 @@ spec:
 {{- range index $.values $list -}}
 {{- if has .name $containers }}{{ fail (printf "%s.%s has %s, which the pod has already: choose another name." $path $list .name) }}{{ end -}}
 {{- $containers = append $containers .name -}}
+{{- range .volumeMounts -}}
+{{- if not (has .name $volumes) }}{{ fail (printf "%s.%s mounts %s, which is no volume of the pod: add it to %s.extraVolumes." $path $list .name $path) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $paths := list -}}
+{{- range $container.volumeMounts }}{{ $paths = append $paths .mountPath }}{{ end -}}
+{{- range .values.extraVolumeMounts -}}
+{{- if not (has .name $volumes) }}{{ fail (printf "%s.extraVolumeMounts has %s, which is no volume of the pod: add it to %s.extraVolumes." $path .name $path) }}{{ end -}}
+{{- if has .mountPath $paths }}{{ fail (printf "%s.extraVolumeMounts has %s, which the container mounts already: choose another path." $path .mountPath) }}{{ end -}}
+{{- $paths = append $paths .mountPath -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Refuses a request above its limit: the arguments of mqtt-trace.podTemplate. */}}
+{{- define "mqtt-trace.refuseRequests" -}}
+{{- $path := printf "%s.resources" (include "mqtt-trace.valuesName" .component) -}}
+{{- $resources := .values.resources | default dict -}}
+{{- range $name, $request := $resources.requests -}}
+{{- $limit := get ($resources.limits | default dict) $name -}}
+{{- if and $limit (gt (include "mqtt-trace.quantity" $request | float64) (include "mqtt-trace.quantity" $limit | float64)) -}}
+{{- fail (printf "%s.requests.%s is %v, more than %s.limits.%s, which is %v." $path $name $request $path $name $limit) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -116,11 +145,14 @@ spec:
 {{- with .values.resources }}{{ $_ := set $container "resources" . }}{{ end -}}
 {{- with .settings.securityContext }}{{ $_ := set $container "securityContext" . }}{{ end -}}
 {{- $values := .values -}}
+{{- $path := include "mqtt-trace.valuesName" .component -}}
 {{- range $probe := list "startupProbe" "readinessProbe" "livenessProbe" -}}
 {{- if and (hasKey $values $probe) (kindIs "invalid" (get $values $probe)) -}}
 {{- $_ := unset $container $probe -}}
 {{- else -}}
 {{- with get $values $probe -}}
+{{- $actions := pick . "exec" "httpGet" "tcpSocket" "grpc" | keys | sortAlpha -}}
+{{- if gt (len $actions) 1 }}{{ fail (printf "%s.%s has %s: a probe has only one action." $path $probe (join " and " $actions)) }}{{ end -}}
 {{- $_ := set $container $probe (include "mqtt-trace.probe" (list (get $container $probe | default dict) .) | fromJson) -}}
 {{- end -}}
 {{- end -}}

@@ -59,16 +59,35 @@ mqtt-trace.io/checksum: {{ last . | toJson | sha256sum | quote }}
 
 {{/* Changes when a Secret of collector.exporters does, or what is in collector.caBundle. */}}
 {{- define "mqtt-trace.backendsChecksum" -}}
-{{- $states := list -}}
-{{- range $variable, $source := include "mqtt-trace.exporterEnv" . | fromYaml -}}
-{{- $states = append $states (include "mqtt-trace.secretState" (list $ "" $source.secretKeyRef.name)) -}}
+{{- include "mqtt-trace.referencesChecksum" (list . (include "mqtt-trace.exporterEnv" . | fromYaml) .Values.collector.caBundle) -}}
 {{- end -}}
-{{- range $kind, $key := dict "ConfigMap" "configMapKeyRef" "Secret" "secretKeyRef" -}}
-{{- with get $.Values.collector.caBundle $key -}}
-{{- $states = append $states (lookup "v1" $kind (include "mqtt-trace.namespace" $) .name | default dict).data -}}
+
+{{/* Changes when a Secret or ConfigMap does that values refer to, as Kubernetes' objects do; nothing if they refer to none: (list . $values …). */}}
+{{- define "mqtt-trace.referencesChecksum" -}}
+{{- $root := first . -}}
+{{- $states := dict -}}
+{{- range include "mqtt-trace.references" (rest .) | fromYamlArray -}}
+{{- $object := lookup "v1" .kind (include "mqtt-trace.namespace" $root) .name | default dict -}}
+{{- $_ := set $states (printf "%s %s" .kind .name) (list $object.data $object.binaryData) -}}
+{{- end -}}
+{{- with $states }}{{ toJson . | sha256sum }}{{ end -}}
+{{- end -}}
+
+{{/* The Secrets and ConfigMaps that a value refers to at any depth, as a YAML list. */}}
+{{- define "mqtt-trace.references" -}}
+{{- $kinds := dict "secret" "Secret" "secretRef" "Secret" "secretKeyRef" "Secret" "configMap" "ConfigMap" "configMapRef" "ConfigMap" "configMapKeyRef" "ConfigMap" -}}
+{{- if kindIs "map" . -}}
+{{- range $field, $value := . -}}
+{{- if and (hasKey $kinds $field) (kindIs "map" $value) -}}
+{{- with $value.secretName | default $value.name }}
+- { kind: {{ get $kinds $field }}, name: {{ quote . }} }
 {{- end -}}
 {{- end -}}
-{{- toJson $states | sha256sum -}}
+{{- include "mqtt-trace.references" $value -}}
+{{- end -}}
+{{- else if kindIs "slice" . -}}
+{{- range . }}{{ include "mqtt-trace.references" . }}{{ end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The chart's own users of Mosquitto, as a YAML list. */}}

@@ -36,6 +36,13 @@ volumeClaimTemplates:
 
 {{/* A size of the schema, such as 512Mi or 1.5Gi, in bytes. */}}
 {{- define "mqtt-trace.bytes" -}}
-{{- $units := dict "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 -}}
-{{- mulf (regexFind "^[0-9.]+" . | float64) (get $units (regexFind "[A-Za-z]+$" .)) | int64 -}}
+{{- include "mqtt-trace.quantity" . | float64 | int64 -}}
+{{- end -}}
+
+{{/* A quantity of Kubernetes, such as 250m or 1.5Gi, as a number. */}}
+{{- define "mqtt-trace.quantity" -}}
+{{- $decimal := dict "" 1.0 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 -}}
+{{- $binary := dict "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 "Pi" 1125899906842624.0 "Ei" 1152921504606846976.0 -}}
+{{- $text := toString . -}}
+{{- if kindIs "string" . }}{{ mulf (regexFind "^[0-9.]+" $text | float64) (get (merge $decimal $binary) (regexFind "[A-Za-z]*$" $text)) }}{{ else }}{{ . }}{{ end -}}
 {{- end -}}
