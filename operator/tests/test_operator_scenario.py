@@ -51,12 +51,21 @@ class Story:
         self._make_fleet = make_fleet
         self.status: Status = {}
 
-    def reconcile(self, now: datetime, *, starts: bool = False, **spec: Any) -> Progress:
-        """Take the status through one reconcile with this spec, by an operator that has just started."""
+    def reconcile(self, now: datetime, *, starts: bool = False, misses: bool = False, **spec: Any) -> Progress:
+        """Take the status through one reconcile with this spec, by an operator that has just started.
+
+        Args:
+            now: The time.
+            starts: Whether all pods have read the scenario.
+            misses: Whether a pod has not read the start.
+            spec: Members of the spec.
+        """
         fleet = self._make_fleet(**{"replicas": 0, "scenario": SCENARIO, **spec})
         progress = Progress.read(self.status).follow(fleet, now)
         if starts:
             progress = progress.start(now)
+        if misses:
+            progress = progress.put_off(self.status, now)
         self.news = [news.name for news in find_news(fleet, progress, self.status, now)]
         self.wait = seconds_to_next_change(fleet, progress, now)
         applied = Applied.from_config_map(config_map(fleet, progress.clock), now)
@@ -90,6 +99,22 @@ def test_a_scenario_starts_a_few_seconds_after_its_pods_are_there(story: Story) 
     """The start is announced, and the operator wakes up for it."""
     assert story.scenario == {"complete": False, "pausedSeconds": 0, "startedAt": "2026-11-25T09:00:03Z"}
     assert (story.complete, story.news, story.wait) == (("False", "Starting"), [], 3.0)
+
+
+def test_a_start_that_a_pod_has_not_read_is_put_off(story: Story) -> None:
+    """The scenario starts later, again if need be, and never once a phase has begun."""
+    story.reconcile(at(-2), misses=True)
+    assert story.scenario["startedAt"] == "2026-11-25T09:00:03Z"
+    story.reconcile(at(-1), misses=True)
+    assert story.scenario["startedAt"] == "2026-11-25T09:00:32Z"
+    story.reconcile(at(0))
+    assert (story.complete, story.news) == (("False", "Starting"), [])
+    story.reconcile(at(29.5), misses=True)
+    assert story.scenario["startedAt"] == "2026-11-25T09:01:03Z"
+    story.reconcile(at(60))
+    assert story.news == ["PhaseStarted"]
+    story.reconcile(at(61), misses=True)
+    assert story.scenario["startedAt"] == "2026-11-25T09:01:03Z"
 
 
 def test_the_status_says_where_the_scenario_is(story: Story) -> None:

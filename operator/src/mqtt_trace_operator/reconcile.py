@@ -137,6 +137,8 @@ class Reconciler:
         waits = _waits_for_pods(fleet, progress)
         if waits and observed.settled and observed.reported and observed.applied.generation == fleet.generation:
             progress = progress.start(now)
+        elif not (observed.reported and observed.applied.started_at == progress.clock.started_at):
+            progress = progress.put_off(former, now)
         measured = await self._measuring.measure(fleet, progress, observed.pods, observed.connected, former, now)
         status = build_status(fleet, observed, former, now, progress)
         await self._write(result, measured.add_to(status))

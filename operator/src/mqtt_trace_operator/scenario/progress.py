@@ -16,6 +16,9 @@ from mqtt_trace_operator.fleet import Fleet
 _LEAD_S = 3
 """Starts and pauses are announced this long before, so that all pods have read them by then and act together."""
 
+_LATER_S = 30
+"""A start that a pod has not read in time is put off by this, which is enough for a slow kubelet."""
+
 _PARTS = 5
 _MIN_PART_S = 5.0
 """The time left in the status is that at the last fifth of the phase, so that a phase costs few writes."""
@@ -60,6 +63,19 @@ class Progress:
     def start(self, now: datetime) -> Self:
         """Start the scenario in a few seconds."""
         return self._with_clock(started_at=_soon(now))
+
+    def put_off(self, former: Mapping[str, Any], now: datetime) -> Self:
+        """Start later, if the time has come and the scenario has not begun: a pod does not know of the start.
+
+        Args:
+            former: The fleet's current status.
+            now: The current time.
+        """
+        late_s = now.timestamp() - (self.clock.started_at or math.inf)
+        begun = "phase" in (former.get("scenario") or {})
+        if begun or self.clock.paused_at is not None or not -1 <= late_s < _LATER_S:
+            return self
+        return self._with_clock(started_at=float(math.ceil(now.timestamp()) + _LATER_S))
 
     def _with_clock(self, **changes: float | None) -> Self:
         return type(self)(self.clock.model_copy(update=changes), self.scenario_hash)
