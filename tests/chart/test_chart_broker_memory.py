@@ -38,7 +38,7 @@ def test_acknowledged_messages_survive_a_flood(render: Render, tmp_path: Path) -
     """Near its memory limit Mosquitto refuses the producer, delivers what it had acknowledged, and accepts again."""
     received: list[bytes] = []
     acknowledged: list[bytes] = []
-    manifests = render("broker.resources.limits.memory=40Mi")
+    manifests = render("broker.resources.limits.memory=40Mi", "broker.resources.requests.memory=40Mi")
     with RenderedMosquitto(manifests, tmp_path, env=MMAP) as broker:
         with broker.client("consumer", "consumer-0") as consumer:
             subscribe(consumer, "sensors/+/reading")

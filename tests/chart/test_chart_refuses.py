@@ -105,7 +105,7 @@ def test_a_refusal_by_the_schema_is_one_line(refuse: Refuse, value: str, complai
             )
         ),
         (
-            ["broker.resources.limits.memory=31Mi"],
+            ["broker.resources.limits.memory=31Mi", "broker.resources.requests.memory=16Mi"],
             "broker.resources.limits.memory is 31Mi: Mosquitto needs at least 32Mi.",
         ),
         (
