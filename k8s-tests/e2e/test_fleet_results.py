@@ -54,7 +54,6 @@ def test_fleets_count_their_own_readings(fleets: tuple[SensorFleet, SensorFleet]
     for fleet, unnumbered in zip(fleets, (True, False), strict=True):
         found = wait_processed(fleet, 100)
         assert found["published"] == found["processed"] + found["waiting"] + found["dead_lettered"]
-        assert found["waiting"] <= 20
         assert (found["duplicates"], found["refused"]) == (0, {})
         assert bool(found["unnumbered"]) == unnumbered
 
