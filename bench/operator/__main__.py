@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.markdown import Markdown
 
-from bench.operator.page import Requests, Rescale, Scenario, make_page
+from bench.operator.page import Requests, Rescale, make_page
 from local.cluster import CHART, KUBECONFIG, prepare
 from local.commands import CommandError, Helm, Kubectl
 from local.forward import PortForward
@@ -38,12 +38,6 @@ RELEASE = "bench"
 RESCALES = ((10, 2), (100, 2), (1000, 10))
 """Numbers of sensors, and seconds between two readings of a sensor, such that one consumer keeps up."""
 FLEETS = (1, 10)
-SCENARIO_SENSORS = 5000
-SCENARIO_INTERVAL_S = 10
-_SCENARIO = {
-    "phases": [{"name": "first", "duration": "40s"}, {"name": "second", "duration": "40s", "interval": "9s"}],
-    "afterwards": "ScaleToZero",
-}
 _COUNTED = "counted"
 CHANGES = {
     "none, only an annotation": ("annotate", f"fleet/{_COUNTED}", "example.com/note=changed"),
@@ -70,7 +64,6 @@ def main() -> int:
                 {fleets: bench.measure_memory(fleets) for fleets in FLEETS},
                 bench.count_requests(),
                 [bench.measure_rescale(*rescale) for rescale in RESCALES],
-                bench.measure_scenario(),
                 bench.kubectl.json("version")["serverVersion"]["gitVersion"],
             )
     except (CommandError, TimeoutError) as error:
@@ -115,36 +108,6 @@ class Bench:
             processed = max(first[sensor] for sensor in new)
             return Rescale(sensors, interval_s, connected - began, processed - began)
 
-    def measure_scenario(self) -> Scenario:
-        """Measure a scenario of two phases with `SCENARIO_SENSORS` sensors."""
-        self._report(f"measuring: a scenario with {SCENARIO_SENSORS} sensors")
-        name = "scenario"
-        spec = {"interval": f"{SCENARIO_INTERVAL_S}s", "sensorsPerPod": 1000}
-        expect = {"lost": 0, "drain": "60s"}
-        self._apply(name, SCENARIO_SENSORS, **spec, scenario=_SCENARIO, expect=expect)
-
-        def status() -> dict[str, Any]:
-            found: dict[str, Any] = self.kubectl.json("get", "fleet", name).get("status", {})
-            return found
-
-        def phase(wanted: str) -> bool:
-            reached: bool = status().get("scenario", {}).get("phase") == wanted
-            if not reached:
-                before.update(self._counts())
-            return reached
-
-        before: dict[str, Any] = {}
-        wait(lambda: phase("first"), "the first phase begins")
-        wait(lambda: phase("second"), "the second phase begins", every_s=0.5)
-        wait(lambda: self._counts()["last_reconcile_s"] > 1, "the reconcile is over", every_s=0.5)
-        writes = self._counts()["writes"] - before["writes"]
-        memory = self._memory()
-        wait(lambda: status().get("results", {}).get("final"), "the results are final")
-        total = status()["results"]["total"]
-        self.kubectl("delete", f"fleet/{name}", "--wait")
-        figures = (total["published"], total["processed"], total["lost"], total["duplicates"])
-        return Scenario(SCENARIO_SENSORS, SCENARIO_INTERVAL_S, *figures, writes=writes, memory_mib=memory)
-
     def count_requests(self) -> list[Requests]:
         """Count the requests that each change of a fleet causes."""
         self._report("measuring: requests to the API server")
@@ -166,10 +129,13 @@ class Bench:
             self._apply(name, 10)
         for name in names:
             self.wait_ready(name, 10)
-        memory = self._memory()
+        status = self.kubectl("exec", self._operator(), "--", "cat", "/proc/1/status")
+        match = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
         for name in names:
             self.kubectl("delete", f"fleet/{name}", "--wait")
-        return memory
+        if match is None:
+            raise CommandError("the operator's memory cannot be read")
+        return int(match[1]) / 1024
 
     @contextmanager
     def fleet(self, name: str, **spec: object) -> Iterator[None]:
@@ -235,14 +201,6 @@ class Bench:
         path = _ROOT.format(namespace=NAMESPACE, pod=self._operator().removeprefix("pod/"))
         counts: dict[str, Any] = json.loads(self.kubectl("get", "--raw", path))
         return counts
-
-    def _memory(self) -> float:
-        """The operator's resident memory, in MiB."""
-        status = self.kubectl("exec", self._operator(), "--", "cat", "/proc/1/status")
-        match = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
-        if match is None:
-            raise CommandError("the operator's memory cannot be read")
-        return int(match[1]) / 1024
 
     def _operator(self) -> str:
         selector = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=operator"

@@ -28,12 +28,6 @@ interval.
 The requests of all reconciles that a change of a fleet with one pod causes, without watches.
 
 {requests}
-## A scenario
-
-{scenario_sensors:,} sensors that take a reading every {scenario_interval} s, in two phases of 40 s and five pods. The
-writes are those to the API server when the second phase begins.
-
-{scenario}
 ## Memory of the operator
 
 {memory}"""
@@ -65,37 +59,8 @@ class Requests:
     writes: int
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """A scenario that has ended.
-
-    Attributes:
-        sensors: The number of sensors.
-        interval_s: Seconds between two readings of a sensor.
-        published: Readings that the broker acknowledged.
-        processed: Readings that the consumer confirmed.
-        lost: Published readings without a confirmation.
-        duplicates: Readings that were confirmed again.
-        writes: The operator's writes to the API server when the second phase begins.
-        memory_mib: The operator's resident memory then, in MiB.
-    """
-
-    sensors: int
-    interval_s: int
-    published: int
-    processed: int
-    lost: int
-    duplicates: int
-    writes: int
-    memory_mib: float
-
-
 def make_page(
-    memory: Mapping[int, float],
-    requests: Iterable[Requests],
-    rescales: Iterable[Rescale],
-    scenario: Scenario,
-    kubernetes: str,
+    memory: Mapping[int, float], requests: Iterable[Requests], rescales: Iterable[Rescale], kubernetes: str
 ) -> str:
     """The whole page.
 
@@ -103,7 +68,6 @@ def make_page(
         memory: Resident memory of the operator in MiB, by the number of fleets.
         requests: Requests to the API server, by change.
         rescales: Times of scaling, by number of sensors.
-        scenario: A scenario that has ended.
         kubernetes: The cluster's version.
     """
     return _PAGE.format(
@@ -119,18 +83,6 @@ def make_page(
         ),
         requests=table(
             ["change", "reads", "writes"], [[one.change, str(one.reads), str(one.writes)] for one in requests]
-        ),
-        scenario_sensors=scenario.sensors,
-        scenario_interval=scenario.interval_s,
-        scenario=table(
-            ["published", "processed", "lost", "duplicates", "writes at a phase change", "memory of the operator"],
-            [
-                [
-                    *(f"{n:,}" for n in (scenario.published, scenario.processed, scenario.lost, scenario.duplicates)),
-                    str(scenario.writes),
-                    f"{scenario.memory_mib:.0f} MiB",
-                ]
-            ],
         ),
         memory=table(
             ["fleets of ten sensors", "resident memory"],

@@ -56,9 +56,7 @@ def library_performance_page() -> str:
 def operator_performance_page() -> str:
     """The page of `make bench-operator`."""
     requests = [operator_page.Requests(change, 1, 1) for change in CHANGES]
-    rescales = [operator_page.Rescale(1, 1, 1.0, 1.0)] * 3
-    scenario = operator_page.Scenario(1, 1, 1, 1, 1, 1, 1, 1.0)
-    return operator_page.make_page({1: 1.0, 2: 1.0}, requests, rescales, scenario, "v1.1.1")
+    return operator_page.make_page({1: 1.0, 2: 1.0}, requests, [operator_page.Rescale(1, 1, 1.0, 1.0)] * 3, "v1.1.1")
 
 
 @pytest.mark.parametrize(
