@@ -32,7 +32,7 @@ def test_a_volume_that_cannot_be_mounted_shows(fleets: Fleets) -> None:
 def test_a_quota_that_pods_exceed_shows_until_they_fit(fleets: Fleets) -> None:
     """The message names the quota until the fleet needs fewer pods."""
     fleets.kubectl("create", "quota", "few", "--hard=pods=1")
-    # Until then, the API server refuses every pod for another reason.
+    # Until then, the API server may admit more pods.
     fleets.kubectl("wait", "quota/few", "--for=jsonpath={.status.hard.pods}=1", "--timeout=60s")
     fleets.apply()
     condition = fleets.reconcile_until("Ready", "FailedCreate")

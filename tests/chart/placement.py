@@ -118,8 +118,8 @@ def _misplaced_of_component(component: str, values: Any, pod: Any, manifests: li
             yield f"{field}: {value!r} is not in {_at(pod, IN_PODS[field])!r:.300}"
     variables = _variables(pod)
     for variable, value in (values.get("env") or {}).items():
-        given = value if isinstance(value, dict) else _as_text(value)
-        if value is not None and variable != "OTEL_RESOURCE_ATTRIBUTES" and not _within(given, variables.get(variable)):
+        given = value if isinstance(value, dict) or value is None else _as_text(value)
+        if variable != "OTEL_RESOURCE_ATTRIBUTES" and not _within(given, variables.get(variable)):
             yield f"env.{variable}: {value!r} is not {variables.get(variable)!r}"
     image = _at(pod, (*_CONTAINER, "image"))
     for part, text in (values.get("image") or {}).items():

@@ -14,11 +14,11 @@ from tests.chart.conftest import Render
 ANNOTATION = "checksum/references"
 
 
-def reference(form: str, name: str) -> dict[str, Any]:
-    """Values of a component that refer to an object."""
+def references(name: str) -> dict[str, dict[str, Any]]:
+    """Values of a component that refer to an object, by the form of the reference."""
     key = {"name": name, "key": "a"}
     container = {"name": "a", "image": "a", "env": [{"name": "A", "valueFrom": {"secretKeyRef": key}}]}
-    forms: dict[str, dict[str, Any]] = {
+    return {
         "variable of a Secret": {"env": {"A": {"secretKeyRef": key}}},
         "variable of a ConfigMap": {"env": {"A": {"configMapKeyRef": key}}},
         "all variables of a Secret": {"envFrom": [{"secretRef": {"name": name}}]},
@@ -29,24 +29,12 @@ def reference(form: str, name: str) -> dict[str, Any]:
         "sidecar": {"sidecars": [container]},
         "init container": {"initContainers": [container]},
     }
-    return forms[form]
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        *(
-            "variable of a Secret",
-            "variable of a ConfigMap",
-            "all variables of a Secret",
-            "all variables of a ConfigMap",
-        ),
-        *("volume of a Secret", "volume of a ConfigMap", "volume of several", "sidecar", "init container"),
-    ],
-)
+@pytest.mark.parametrize("form", references("any"))
 def test_a_reference_of_a_component_is_in_the_checksum_of_its_pods(render: Render, tmp_path: Path, form: str) -> None:
     """The checksum depends on the object; those of the test in the cluster show that it depends on the content."""
-    values = {component: reference(form, f"of-{component}".lower()) for component in PODS}
+    values = {component: references(f"of-{component}".lower())[form] for component in PODS}
     values["brokerMetrics"]["enabled"] = True
     file = tmp_path / "values.yaml"
     file.write_text(yaml.safe_dump(values))

@@ -188,7 +188,7 @@ def test_a_refused_certificate_is_the_cause_even_before_connect_is_written(make_
     broker = make_broker(tls=True, require_certificate=True)
 
     def wait_refused() -> None:
-        until(lambda: "Protocol error" in broker.log, "the broker closes the connection")
+        until(lambda: "peer did not return a certificate" in broker.log, "the broker closes the connection")
 
     async def main() -> None:
         loop = asyncio.get_running_loop()

@@ -4,20 +4,16 @@ their own, for they may be in a namespace that has nothing of the release.
 */}}
 {{- define "mqtt-trace.fleetPod" -}}
 {{- $own := include "mqtt-trace.producer" . | fromYaml -}}
-{{- $values := .Values.producer -}}
 {{- if include "mqtt-trace.hasFleetsElsewhere" . -}}
 {{- $namespace := include "mqtt-trace.namespace" . -}}
 {{- if include "mqtt-trace.hasBroker" . -}}
 {{- $_ := set $own.env "MQTT_BROKER_HOST" (printf "%s.%s" $own.env.MQTT_BROKER_HOST $namespace) -}}
 {{- end -}}
 {{- if include "mqtt-trace.hasCollector" . -}}
-{{- $endpoint := printf "http://%s.%s:4318" (include "mqtt-trace.component" (list . "otel-collector")) $namespace -}}
-{{- $env := dict "OTEL_EXPORTER_OTLP_ENDPOINT" $endpoint -}}
-{{- range $name, $value := $values.env }}{{ $_ := set $env $name $value }}{{ end -}}
-{{- $values = set (omit $values "env") "env" $env -}}
+{{- $_ := set $own.env "OTEL_EXPORTER_OTLP_ENDPOINT" (printf "http://%s.%s:4318" (include "mqtt-trace.component" (list . "otel-collector")) $namespace) -}}
 {{- end -}}
 {{- end -}}
-{{- include "mqtt-trace.podTemplate" (dict "root" . "component" "fleet" "values" $values "own" $own) -}}
+{{- include "mqtt-trace.podTemplate" (dict "root" . "component" "fleet" "values" .Values.producer "own" $own) -}}
 {{- end -}}
 
 {{/* The namespaces whose fleets the operator manages, as a YAML list; nothing for all. */}}

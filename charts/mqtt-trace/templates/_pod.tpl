@@ -130,7 +130,7 @@ the arguments of mqtt-trace.podTemplate.
 {{- $image := include "mqtt-trace.image" (list .root .values.image) -}}
 {{- $env := $own.env | default dict -}}
 {{- if $own.service -}}
-{{- $env = merge (include "mqtt-trace.telemetryEnv" (list .root $own.service .values) | fromYaml) $env -}}
+{{- $env = merge (dict) $env (include "mqtt-trace.telemetryEnv" (list .root $own.service .values) | fromYaml) -}}
 {{- end -}}
 {{- $theirs := .values.env | default dict -}}
 {{- if $own.service -}}
