@@ -21,6 +21,7 @@ _NOT_INHERITED = (
     "MQTT_",
     "PUBLISH_",
     "RECEIVE_",
+    "RESULTS_",
     "SCOUT_",
     "SITE_",
 )

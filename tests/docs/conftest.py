@@ -10,9 +10,16 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from paho.mqtt.client import Client
+from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from local.mosquitto import Mosquitto
 from local.waiting import DEADLINE_S
+
+# A program's session may outlive it, and its subscription would answer the publishes of other tests.
+_END_OF_SESSION = Properties(PacketTypes.DISCONNECT)
+_END_OF_SESSION.SessionExpiryInterval = 0
 
 
 @pytest.fixture
@@ -38,7 +45,7 @@ def run_program(broker: Mosquitto) -> Iterator[Callable[..., dict[str, Any]]]:
 
     yield run
     for client in clients:
-        client.disconnect()
+        client.disconnect(properties=_END_OF_SESSION if client.protocol == MQTTProtocolVersion.MQTTv5 else None)
         client.loop_stop()
 
 
