@@ -268,6 +268,7 @@ def test_sigterm_waits_for_receipts_and_for_the_results(
         producer = start(start_producer, broker, fleet_file, RESULTS_TIMEOUT_S=60)
         until(lambda: producer.total("processed") >= 20, "readings")
         consumer.hold(held)
+        until(lambda: producer.total("waiting") > 0, "readings without a receipt")
         os.kill(producer.pid, signal.SIGTERM)
         until(lambda: producer.figures()["buffered"] == 0, "the drain")
         published = producer.total("published")
