@@ -32,30 +32,35 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def prometheus(
-    make_namespace: Callable[[str], Kubectl], kubeconfig: Path | None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PrometheusApi]:
-    """A Prometheus in a namespace of its own."""
-    kubectl = make_namespace(f"{NAMESPACE}-prometheus")
-    if kubeconfig is not None:
-        cluster.load(IMAGES.values(), print)
+def monitored(make_namespace: Callable[[str], Kubectl], options: tuple[str, ...]) -> Iterator[Release]:
+    """A release with everything of `monitoring`, whose alerts fire at once."""
+    kubectl = make_namespace(NAMESPACE)
     install_crds(kubectl, Path(CRDS or ""))
-    with installed(kubectl, tmp_path_factory.mktemp("prometheus") / "port-forward.log") as running:
-        yield running
-    kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+    release = Release("monitored", Helm(kubectl.kubeconfig, NAMESPACE), kubectl, options)
+    release.apply(*VALUES)
+    rules = kubectl.json("get", "prometheusrule", release.object("alerts"))
+    metadata = {key: rules["metadata"][key] for key in ("name", "namespace")}
+    faster = {**rules, "metadata": metadata, "spec": impatient(rules["spec"])}
+    kubectl("apply", "--filename", "-", stdin=json.dumps(faster))
+    yield release
+    kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
 @pytest.fixture(scope="module")
-def monitored(
-    prometheus: PrometheusApi, make_namespace: Callable[[str], Kubectl], options: tuple[str, ...]
-) -> Iterator[Release]:
-    """A release with everything of `monitoring`."""
-    del prometheus  # its CRDs come first
-    kubectl = make_namespace(NAMESPACE)
-    release = Release("monitored", Helm(kubectl.kubeconfig, NAMESPACE), kubectl, options)
-    release.apply(*VALUES)
-    yield release
-    kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+def prometheus(
+    monitored: Release,
+    make_namespace: Callable[[str], Kubectl],
+    kubeconfig: Path | None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[PrometheusApi]:
+    """A Prometheus in a namespace of its own."""
+    del monitored  # comes first: kubelet may take a minute to give Prometheus another configuration
+    kubectl = make_namespace(f"{NAMESPACE}-prometheus")
+    if kubeconfig is not None:
+        cluster.load(IMAGES.values(), print)
+    with installed(kubectl, tmp_path_factory.mktemp("prometheus") / "port-forward.log") as running:
+        yield running
+    kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
 
 
 def test_the_targets_are_up(monitored: Release, prometheus: PrometheusApi) -> None:
@@ -76,9 +81,6 @@ def test_an_alert_fires_while_its_fault_lasts(monitored: Release, prometheus: Pr
     rules = monitored.kubectl.json("get", "prometheusrule", monitored.object("alerts"))
     expected = {rule["alert"] for group in rules["spec"]["groups"] for rule in group["rules"]}
     until(lambda: expected <= prometheus.rules(), "Prometheus has the chart's rules", 120)
-    metadata = {key: rules["metadata"][key] for key in ("name", "namespace")}
-    faster = {**rules, "metadata": metadata, "spec": impatient(rules["spec"])}
-    monitored.kubectl("apply", "--filename", "-", stdin=json.dumps(faster))
     backend = f"statefulset/{monitored.object('scout-sim')}"
     until(lambda: ALERT not in prometheus.firing(), "the alert is silent", 120)
     monitored.kubectl("scale", backend, "--replicas=0")

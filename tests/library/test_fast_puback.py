@@ -13,7 +13,7 @@ from local.mosquitto import Mosquitto
 from local.waiting import until
 from mqtt_trace import TracedPublisher
 from mqtt_trace._paho.fast_puback import plain_reason, read_pubacks_quickly
-from tests.library.harness import Connect, Instrument, MakeBroker, Recorded
+from tests.library.harness import Connect, Inbox, Instrument, MakeBroker, Recorded
 
 
 @given(st.binary(min_size=2, max_size=3))
@@ -44,7 +44,7 @@ def test_callbacks_are_told_what_paho_tells_them(
 ) -> None:
     """`on_publish` gets packet id, reason code and usable properties, and paho drops the message."""
     broker: Mosquitto = make_broker(acl=["topic read #", "topic write allowed/#"])
-    connect(broker).subscribe("allowed/x", 1)
+    Inbox(connect(broker), "allowed/x")
     client = connect(broker)
     reported: list[tuple[int, str, str]] = []
     client.on_publish = lambda _c, _u, mid, code, properties: reported.append((mid, str(code), str(properties)))
