@@ -12,11 +12,12 @@ from functools import partial
 import pytest
 from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.credentials import DeviceClient
-from mqtt_trace_producer.device import Device, Shared
+from mqtt_trace_producer.device import Device
 from mqtt_trace_producer.device_spec import DeviceSpec
 from mqtt_trace_producer.metrics import Metrics
 from mqtt_trace_producer.results.recorder import Results
 from mqtt_trace_producer.round_robin import RoundRobin
+from mqtt_trace_producer.shared import Shared
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter

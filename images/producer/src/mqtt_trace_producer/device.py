@@ -6,8 +6,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,44 +19,18 @@ from paho.mqtt.reasoncodes import ReasonCode
 from mqtt_trace import PublishOutcome, TracedPublisher
 from mqtt_trace.aio import Connection
 from mqtt_trace.reasons import NO_MATCHING_SUBSCRIBERS
-from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.credentials import DeviceClient
 from mqtt_trace_producer.device_spec import DeviceSpec
-from mqtt_trace_producer.metrics import Metrics
-from mqtt_trace_producer.results.recorder import Results
 from mqtt_trace_producer.retries import OutgoingReading, Retries
-from mqtt_trace_producer.round_robin import RoundRobin
 from mqtt_trace_producer.schedule import Schedule
 from mqtt_trace_producer.sensor import Sensor
+from mqtt_trace_producer.shared import Shared
 
 _logger = logging.getLogger(__name__)
 
 _NORMAL_DISCONNECTION = 0x00
 _MAX_IN_FLIGHT = 10
 """Readings in flight at once: enough to send a backlog quickly; the others stay in the device's bounded buffer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
-    """Settings and objects that all devices of a fleet share.
-
-    Attributes:
-        buffer_readings: Capacity of a device's buffer, in readings.
-        retry_s: Seconds for which a reading without subscribers is published again; 0 for never.
-        metrics: Counts readings.
-        results: Numbers readings and records what becomes of each, while the fleet has a scenario.
-        connectivity: Tracks connections.
-        round_robin: Lets devices publish in turn.
-        executor: Runs the blocking part of connecting.
-    """
-
-    buffer_readings: int
-    retry_s: float
-    metrics: Metrics
-    results: Results
-    connectivity: Connectivity
-    round_robin: RoundRobin
-    executor: Executor
 
 
 class Device:

@@ -13,13 +13,14 @@ from mqtt_trace import Options, TracedPublisher
 from mqtt_trace._receipts import TOPIC_PREFIX
 from mqtt_trace_producer.connectivity import Connectivity
 from mqtt_trace_producer.credentials import Certificate, DeviceClient, Password
-from mqtt_trace_producer.device import Device, Shared
+from mqtt_trace_producer.device import Device
 from mqtt_trace_producer.device_spec import DeviceSpec
 from mqtt_trace_producer.metrics import Metrics
 from mqtt_trace_producer.results.receipts import ReceiptConnection
 from mqtt_trace_producer.results.recorder import Results
 from mqtt_trace_producer.round_robin import RoundRobin
 from mqtt_trace_producer.settings import ProducerSettings
+from mqtt_trace_producer.shared import Shared
 
 _CONNECTING_THREADS = 32
 _CONNECTS_PER_S = 1000.0
